@@ -1,0 +1,31 @@
+"""Star-graph tasks and the trainings of "The Pitfalls of Next-Token Prediction" for the Hugging Face libraries.
+
+Importing this package lets `datasets.load_dataset("nextfail/star_graph", ...)` generate the tasks on this machine.
+What needs torch is loaded when it is first used.
+"""
+
+import importlib
+from typing import Any
+
+from hf_nextfail.paper_file import load_paper_file
+from hf_nextfail.registration import register, unregister
+from hf_nextfail.tasks import TASKS, StarGraph, Task
+
+__version__ = "0.1.0"
+
+# Names that load torch, and where they live.
+_LAZY = {}
+
+__all__ = ["TASKS", "StarGraph", "Task", "load_paper_file", "register", "unregister"]
+
+register()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"hf_nextfail.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'hf_nextfail' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

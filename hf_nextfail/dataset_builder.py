@@ -1,0 +1,157 @@
+"""Tasks as Arrow: the `datasets` builder behind `load_dataset("nextfail/<task>", ...)`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+from datasets.builder import Key
+
+from hf_nextfail.tasks import SPLITS, TASKS, Task
+from hf_nextfail.tasks.base import SHARD_ROWS, Columns, TextColumn, check_integer
+
+#: How many pieces a split is divided into at most, for workers and processes to share.
+MAX_PIECES = 1024
+
+
+def to_arrow_text(column: TextColumn) -> pa.Array:
+    """View a text column as an Arrow array of strings, without a copy of the text."""
+    offsets, data = pa.py_buffer(column.offsets.astype(np.int32)), pa.py_buffer(column.data)
+    return pa.StringArray.from_buffers(len(column.offsets) - 1, offsets, data)
+
+
+def to_arrow_lists(values: np.ndarray) -> pa.Array:
+    """View an array of shape `(rows, ...)` as an Arrow array of (nested) lists, without a copy of the numbers."""
+    array = pa.array(values.reshape(-1))
+    for length in reversed(values.shape[1:]):
+        array = pa.ListArray.from_arrays(np.arange(0, len(array) + 1, length, dtype=np.int32), array)
+    return array
+
+
+def to_arrow_table(task: Task, columns: Columns) -> pa.Table:
+    """Turn sampled columns into the table that users see: the two texts first, then the structured columns."""
+    table = {name: to_arrow_text(column) for name, column in task.to_text(columns).items()}
+    return pa.table(table | {name: to_arrow_lists(values) for name, values in columns.items()})
+
+
+def task_features(task: Task) -> datasets.Features:
+    """Derive the features of a task's rows from a row of it."""
+    return datasets.Features.from_arrow_schema(
+        to_arrow_table(task, task.sample(np.random.default_rng(0), count=1)).schema
+    )
+
+
+@dataclass
+class TaskConfig(datasets.BuilderConfig):
+    """Say what to generate: a task, how many rows of each split, and the seed.
+
+    Args:
+        task (`Task`): the configured task.
+        num_train (`int`, >= 0, *optional*, defaults to 200,000): rows of the train split.
+        num_validation (`int`, >= 0, *optional*, defaults to 5,000): rows of the validation split.
+        num_test (`int`, >= 0, *optional*, defaults to 20,000): rows of the test split. A split of no rows is left out.
+        seed (`int`, >= 0, *optional*, defaults to 0): the seed of all rows. The first rows do not depend on the sizes.
+
+    Raises:
+        ValueError: naming the field, its value and the allowed range.
+    """
+
+    task: Task | None = None
+    num_train: int = 200_000
+    num_validation: int = 5_000
+    num_test: int = 20_000
+    seed: int = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        for split in SPLITS:
+            check_integer(f"num_{split}", self.num_rows(split), 0)
+            if self.num_rows(split):
+                self.task.check_split(split)
+        if not any(self.num_rows(split) for split in SPLITS):
+            raise ValueError("num_train, num_validation and num_test are all 0: nothing to generate")
+        check_integer("seed", self.seed, 0)
+
+    def num_rows(self, split: str) -> int:
+        """Return the number of rows asked of a split."""
+        return getattr(self, f"num_{split}")
+
+    @classmethod
+    def resolve(cls, task_class: type[Task], name: str | None, **options: Any) -> "TaskConfig":
+        """Build a configuration from a name such as `d2_l5_n50`, from keywords, or from both.
+
+        Args:
+            task_class (`type[Task]`): the task.
+            name (`str`, *optional*): a configuration name; by default the task's own defaults.
+            options: fields of the task and of this class.
+
+        Raises:
+            TypeError: if an option is a field of neither.
+            ValueError: if the name is none, a value is out of range, or the name and an option contradict each other.
+        """
+        task_fields = [field.name for field in fields(task_class)]
+        own_fields = [field.name for field in fields(cls) if field.name.startswith("num_") or field.name == "seed"]
+        if unknown := sorted(set(options) - {*task_fields, *own_fields}):
+            raise TypeError(
+                f"nextfail/{task_class.name} has no option {', '.join(unknown)}; "
+                f"it takes {', '.join(task_fields + own_fields)}"
+            )
+        task_options = {key: value for key, value in options.items() if key in task_fields}
+        task = task_class.from_config_name(name, **task_options) if name else task_class(**task_options)
+        sizes = {key: value for key, value in options.items() if key in own_fields}
+        return cls(name=task.config_name, version=datasets.Version(task.version), task=task, **sizes)
+
+    def cache_options(self) -> dict[str, int]:
+        """Return the options that the name leaves out and that differ from their defaults."""
+        defaults = {field.name: field.default for field in fields(self)}
+        names = [*(f"num_{split}" for split in SPLITS), "seed"]
+        return {name: getattr(self, name) for name in names if getattr(self, name) != defaults[name]}
+
+
+class DefaultConfigName(str):
+    """Mark the name that `datasets` fills in when the user gives none: only that one yields to keywords."""
+
+
+class TaskBuilder(datasets.ArrowBasedBuilder):
+    """Generate a task of `TASKS` (the one named by `dataset_name`) as whole columns, shard by shard."""
+
+    BUILDER_CONFIG_CLASS = TaskConfig
+
+    def _create_builder_config(self, config_name=None, custom_features=None, config_id=None, **options):
+        # The stock method overrides fields behind `__post_init__` and keeps the name of another configuration.
+        if isinstance(config_name, DefaultConfigName):
+            config_name = None
+        options = {key: value for key, value in options.items() if value is not None}
+        config = TaskConfig.resolve(TASKS[self.dataset_name], config_name, **options)
+        return config, config_id or config.create_config_id(config.cache_options(), custom_features)
+
+    def _info(self) -> datasets.DatasetInfo:
+        return datasets.DatasetInfo(
+            description=type(self.config.task).__doc__.partition("\n")[0],
+            features=task_features(self.config.task),
+            citation="@inproceedings{bachmann2024pitfalls, title={The Pitfalls of Next-Token Prediction}, "
+            "author={Gregor Bachmann and Vaishnavh Nagarajan}, booktitle={ICML}, year={2024}}",
+            homepage="https://arxiv.org/abs/2403.06963",
+            license="apache-2.0",
+        )
+
+    def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
+        generators = []
+        for split in SPLITS:
+            if num_rows := self.config.num_rows(split):
+                num_shards = -(-num_rows // SHARD_ROWS)
+                step = -(-num_shards // MAX_PIECES)
+                # `datasets` deals out the entries of a list to its workers.
+                pieces = [(first, min(first + step, num_shards)) for first in range(0, num_shards, step)]
+                generators.append(datasets.SplitGenerator(name=split, gen_kwargs={"split": split, "pieces": pieces}))
+        return generators
+
+    def _generate_tables(self, split: str, pieces: list[tuple[int, int]]) -> Iterator[tuple[Key, pa.Table]]:
+        config = self.config
+        for piece, (first, end) in enumerate(pieces):
+            for shard in range(first, end):
+                num_rows = min(SHARD_ROWS, config.num_rows(split) - shard * SHARD_ROWS)
+                columns = config.task.sample_shard(split, shard, config.seed, num_rows)
+                yield Key(piece, shard - first), to_arrow_table(config.task, columns)

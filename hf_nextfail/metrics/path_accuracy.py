@@ -1,0 +1,77 @@
+"""Compare predicted paths with true ones, node by node. Every function returns one number a row, to be averaged."""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+Path = Sequence[Hashable]
+
+
+def path_accuracy(predictions: Sequence[Path], references: Sequence[Path]) -> np.ndarray:
+    """Say for each row whether the whole path is right: same nodes, same order, same length.
+
+    Args:
+        predictions (sequence of paths): the nodes that a model wrote, of any length.
+        references (sequence of paths): the right nodes.
+
+    Returns:
+        `np.ndarray` of `float64`, shape `(rows,)`: 1.0 or 0.0.
+
+    Example:
+
+    ```python
+    >>> path_accuracy([[3, 1, 2], [3, 5, 2], [3, 1]], [[3, 1, 2], [3, 1, 2], [3, 1, 2]])
+    array([1., 0., 0.])
+
+    ```
+    """
+    return np.array([list(p) == list(r) for p, r in zip(predictions, references, strict=True)], dtype=np.float64)
+
+
+def token_accuracy(predictions: Sequence[Path], references: Sequence[Path]) -> np.ndarray:
+    """Say for each row and position whether the node there is right; a position that was not written is wrong.
+
+    Args:
+        predictions (sequence of paths): the nodes that a model wrote, of any length.
+        references (sequence of paths, all of one length `L`): the right nodes.
+
+    Returns:
+        `np.ndarray` of `float64`, shape `(rows, L)`: 1.0 or 0.0.
+
+    Example:
+
+    ```python
+    >>> token_accuracy([[3, 5, 2], [3]], [[3, 1, 2], [3, 1, 2]])
+    array([[1., 0., 1.],
+           [1., 0., 0.]])
+
+    ```
+    """
+    length = len(references[0]) if len(references) else 0
+    right = np.zeros((len(references), length))
+    for row, (prediction, reference) in enumerate(zip(predictions, references, strict=True)):
+        for position, (p, r) in enumerate(zip(prediction, reference, strict=False)):
+            right[row, position] = p == r
+    return right
+
+
+def hard_token_accuracy(predictions: Sequence[Path], references: Sequence[Path], position: int) -> np.ndarray:
+    """Say for each row whether the node next to the start is right: the one token that needs planning.
+
+    Args:
+        predictions (sequence of paths): the nodes that a model wrote.
+        references (sequence of paths, all of one length `L`): the right nodes.
+        position (`int`, 0 to `L - 1`): where that node stands: 1, or `L - 2` in a reversed path.
+
+    Returns:
+        `np.ndarray` of `float64`, shape `(rows,)`: 1.0 or 0.0. Guessing among the arms gives 1/degree.
+
+    Example:
+
+    ```python
+    >>> hard_token_accuracy([[3, 5, 2], [3, 1, 9]], [[3, 1, 2], [3, 1, 2]], position=1)
+    array([0., 1.])
+
+    ```
+    """
+    return token_accuracy(predictions, references)[:, position]

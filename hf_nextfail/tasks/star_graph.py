@@ -1,0 +1,296 @@
+"""The star-graph path task: find the one arm that leads from the start to the goal."""
+
+import itertools
+import math
+import re
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hf_nextfail.tasks.base import Columns, Task, TextColumn, check_integer, format_labels
+
+CONFIG_NAME = re.compile(r"d(?P<degree>\d+)_l(?P<path_length>\d+)_n(?P<num_nodes>\d+)(?P<reverse>_rev)?")
+LABEL = r"(?:0|[1-9][0-9]*)"
+PROBLEM = re.compile(
+    rf"(?P<edges>{LABEL},{LABEL}(?:\|{LABEL},{LABEL})*)/(?P<start>{LABEL}),(?P<goal>{LABEL})=(?P<path>{LABEL}(?:,{LABEL})+)"
+)
+MAX_LABEL = 10**7 - 1
+
+
+def sample_without_replacement(rng: np.random.Generator, count: int, population: int, size: int) -> np.ndarray:
+    """Draw `size` different integers below `population`, in random order, `count` times.
+
+    A Fisher-Yates shuffle that stops after `size` steps, each step done for all `count` rows at once.
+
+    Returns:
+        `np.ndarray` of `int32`, shape `(size, count)`.
+    """
+    pool = np.repeat(np.arange(population, dtype=np.int32)[:, None], count, axis=1)
+    columns = np.arange(count)
+    for i in range(size):
+        j = rng.integers(i, population, size=count)
+        picked = pool[j, columns]
+        pool[j, columns] = pool[i]
+        pool[i] = picked
+    return pool[:size]
+
+
+def parse_problem(text: str) -> tuple[np.ndarray, list[int], int, int]:
+    """Read a problem and its completion as text and make sure that they are a star graph and the path through it.
+
+    Args:
+        text (`str`): `a,b|c,d|.../start,goal=start,...,goal`, the edges in any order.
+
+    Returns:
+        The edges, shape `(E, 2)`, the path from start to goal, the start and the goal.
+
+    Raises:
+        ValueError: with the reason, when the text is not of that form, its edges are not arms of one length around
+            the start, or the path does not run along them.
+
+    Example:
+
+    ```python
+    >>> edges, path, start, goal = parse_problem("3,1|3,5|1,2|5,4/3,2=3,1,2")
+    >>> path, start, goal
+    ([3, 1, 2], 3, 2)
+    >>> parse_problem("3,1|3,5|1,2|5,4/3,2=3,5,2")
+    Traceback (most recent call last):
+    ...
+    ValueError: the path 3,5,2 does not follow the edges; the path to the goal is 3,1,2
+
+    ```
+    """
+    match = PROBLEM.fullmatch(text)
+    if match is None:
+        raise ValueError("not of the form 'a,b|c,d|.../start,goal=node,...,node'")
+    if longest := max((digits for digits in re.findall(LABEL, text) if len(digits) > 7), key=len, default=None):
+        raise ValueError(f"the label {longest[:20]} is larger than {MAX_LABEL}")
+    edges = np.array([edge.split(",") for edge in match["edges"].split("|")], dtype=np.int32)
+    path = [int(node) for node in match["path"].split(",")]
+    start, goal = int(match["start"]), int(match["goal"])
+
+    after: dict[int, int] = {}
+    for source, target in edges.tolist():
+        if source != start and source in after:
+            raise ValueError(f"node {source} has two outgoing edges, and only the start {start} may have several")
+        if source != start:
+            after[source] = target
+    if len(set(edges[:, 1].tolist())) < len(edges) or start in edges[:, 1]:
+        raise ValueError("a node is reached by two edges, or the start by one")
+    arms = []
+    for node in edges[edges[:, 0] == start, 1].tolist():
+        arm = [start, node]
+        while arm[-1] in after:
+            arm.append(after[arm[-1]])
+        arms.append(arm)
+    if sum(len(arm) - 1 for arm in arms) != len(edges):
+        raise ValueError(f"some edges do not hang together with the start {start}")
+    if len({len(arm) for arm in arms}) > 1:
+        raise ValueError(f"the arms have different lengths: {sorted(len(arm) for arm in arms)} nodes")
+    right = next((arm for arm in arms if arm[-1] == goal), None)
+    if right is None:
+        raise ValueError(f"the goal {goal} is not the end of an arm")
+    if path != right:
+        if path == right[::-1]:
+            raise ValueError("the path runs from the goal to the start: it is reversed")
+        written, expected = (",".join(map(str, nodes)) for nodes in (path, right))
+        raise ValueError(f"the path {written} does not follow the edges; the path to the goal is {expected}")
+    return edges, path, start, goal
+
+
+@dataclass(frozen=True)
+class StarGraph(Task):
+    """Ask for the path from the start of a star graph G(degree, path_length) to the end of one of its arms.
+
+    `degree` arms share the start; only the first step needs planning, since every later one follows the single edge
+    that leaves the node before it. Labels are drawn from `num_nodes` without replacement and the edges are shuffled.
+
+    Args:
+        degree (`int`, >= 1, *optional*, defaults to 2): the number of arms.
+        path_length (`int`, >= 2, *optional*, defaults to 5): the nodes on an arm, the start included.
+        num_nodes (`int`, *optional*, defaults to 50): the labels to draw from, at least the nodes of the graph,
+            `1 + degree * (path_length - 1)`.
+        reverse (`bool`, *optional*, defaults to `False`): write the completion from the goal to the start.
+
+    Raises:
+        ValueError: naming the field, its value and the allowed range.
+
+    Reference: Bachmann and Nagarajan, "The Pitfalls of Next-Token Prediction", ICML 2024 (arXiv 2403.06963).
+
+    Example:
+
+    ```python
+    >>> import numpy as np
+    >>> task = StarGraph(degree=2, path_length=3, num_nodes=20)
+    >>> columns = task.sample(np.random.default_rng(0), count=1)
+    >>> text = task.to_text(columns)
+    >>> text["prompt"].tolist(), text["completion"].tolist()
+    (['17,13|13,11|17,7|7,8/17,11='], ['17,13,11'])
+    >>> task.score("17,13,11", task.parse("17,13|13,11|17,7|7,8/17,11=17,13,11"))
+    1.0
+
+    ```
+    """
+
+    name: ClassVar[str] = "star_graph"
+    version: ClassVar[str] = "1.0.0"
+    grid: ClassVar[tuple[str, ...]] = (
+        "d2_l5_n50",
+        "d2_l2_n50",
+        "d2_l3_n20",
+        "d2_l3_n50",
+        "d2_l10_n50",
+        "d2_l20_n50",
+        "d3_l3_n50",
+        "d5_l3_n50",
+        "d5_l5_n50",
+        "d10_l5_n50",
+        "d20_l5_n100",
+    )
+
+    degree: int = 2
+    path_length: int = 5
+    num_nodes: int = 50
+    reverse: bool = False
+
+    def __post_init__(self):
+        check_integer("degree", self.degree, 1)
+        check_integer("path_length", self.path_length, 2)
+        why = f" for the {self.graph_size} nodes of G({self.degree},{self.path_length})"
+        check_integer("num_nodes", self.num_nodes, self.graph_size, MAX_LABEL + 1, why)
+        if not isinstance(self.reverse, bool):
+            raise ValueError(f"reverse must be true or false, got {self.reverse!r}")
+
+    @property
+    def graph_size(self) -> int:
+        """The number of nodes of one graph."""
+        return 1 + self.degree * (self.path_length - 1)
+
+    @property
+    def config_name(self) -> str:
+        """`d{degree}_l{path_length}_n{num_nodes}`, with `_rev` when reversed."""
+        return f"d{self.degree}_l{self.path_length}_n{self.num_nodes}" + "_rev" * self.reverse
+
+    @classmethod
+    def from_config_name(cls, config_name: str, **overrides: Any) -> "StarGraph":
+        """Read a configuration name such as `d2_l5_n50_rev`.
+
+        Raises:
+            ValueError: if it is not such a name, a value is out of range, or `overrides` says something else.
+        """
+        match = CONFIG_NAME.fullmatch(config_name)
+        if match is None:
+            raise ValueError(
+                f"unknown config {config_name!r}: use d<degree>_l<path_length>_n<num_nodes>, with _rev for reversed "
+                f"paths, e.g. {cls.grid[0]!r}"
+            )
+        named = {f.name: bool(match[f.name]) if f.name == "reverse" else int(match[f.name]) for f in fields(cls)}
+        for field, value in overrides.items():
+            if named[field] != value and not (field == "reverse" and value is True):
+                raise ValueError(
+                    f"config {config_name!r} says {field}={named[field]}, but {field}={value!r} was given"
+                )
+        return cls(**(named | overrides))
+
+    @property
+    def hard_node(self) -> int:
+        """The place of the node next to the start, the one that needs planning."""
+        return self.path_length - 2 if self.reverse else 1
+
+    @property
+    def hard_token_chance(self) -> float | None:
+        """1/degree: the accuracy of guessing among the arms. A reversed path needs no guess."""
+        return None if self.reverse else 1 / self.degree
+
+    @property
+    def num_graphs(self) -> int:
+        """N!/((N-S)! d!) graphs of S nodes over N labels: the d arms have no order."""
+        return math.perm(self.num_nodes, self.graph_size) // math.factorial(self.degree)
+
+    def all_graphs(self) -> np.ndarray:
+        """Enumerate the edges of every graph once, shape `(num_graphs, E, 2)`."""
+        graphs = []
+        for start in range(self.num_nodes):
+            others = [node for node in range(self.num_nodes) if node != start]
+            for first in itertools.combinations(others, self.degree):  # sorted, so that each set of arms comes once
+                rest = [node for node in others if node not in first]
+                graphs += [
+                    [start, *first, *later]
+                    for later in itertools.permutations(rest, self.graph_size - 1 - self.degree)
+                ]
+        labels = np.array(graphs, dtype=np.int32).reshape(len(graphs), self.graph_size)
+        # Here the nodes at distance 1 come first, then the rest of arm 0, the rest of arm 1, ...
+        steps = self.path_length - 2
+        arms = [
+            [0, 1 + a, *range(1 + self.degree + a * steps, 1 + self.degree + (a + 1) * steps)]
+            for a in range(self.degree)
+        ]
+        return labels[:, [edge for arm in arms for edge in itertools.pairwise(arm)]]
+
+    def sample(self, rng: np.random.Generator, count: int) -> Columns:
+        """Draw `count` problems from all splits alike.
+
+        Args:
+            rng (`np.random.Generator`): where the randomness comes from.
+            count (`int`): the number of rows.
+
+        Returns:
+            `Columns` of `int32`: `edges` `(count, E, 2)` in random order, `path` `(count, path_length)` from the
+            start to the goal (also when reversed), `start` and `goal` `(count,)`.
+        """
+        labels = sample_without_replacement(rng, count, self.num_nodes, self.graph_size)  # (S, count)
+        arms = 1 + np.arange(self.graph_size - 1).reshape(self.degree, -1)
+        arms = np.insert(arms, 0, 0, axis=1)  # (degree, path_length), node 0 being the start
+        pairs = np.stack([arms[:, :-1], arms[:, 1:]], axis=-1).reshape(-1, 2)  # (E, 2)
+        order = sample_without_replacement(rng, count, len(pairs), len(pairs))  # (E, count)
+        edges = np.stack([labels[pairs[order, end], np.arange(count)] for end in (0, 1)])  # (2, E, count)
+        path = labels[arms[0]].T  # labels are exchangeable, so the goal may as well be at the end of arm 0
+        return {
+            "edges": np.ascontiguousarray(edges.transpose(2, 1, 0)),
+            "path": np.ascontiguousarray(path),
+            "start": np.ascontiguousarray(path[:, 0]),
+            "goal": np.ascontiguousarray(path[:, -1]),
+        }
+
+    def to_text(self, columns: Columns) -> dict[str, TextColumn]:
+        """Write `a,b|c,d|.../start,goal=` and `start,...,goal` (`goal,...,start` when reversed), as in the paper."""
+        edges, path = columns["edges"], columns["path"]
+        num_edges = edges.shape[1]
+        problem = np.concatenate(
+            [edges.reshape(len(edges), -1), columns["start"][:, None], columns["goal"][:, None]], axis=1
+        )
+        return {
+            "prompt": format_labels(problem, ",|" * (num_edges - 1) + ",/" + ",="),
+            "completion": format_labels(path[:, ::-1] if self.reverse else path, "," * (path.shape[1] - 1) + "\0"),
+        }
+
+    def parse(self, text: str) -> dict[str, Any]:
+        """Read `prompt + completion` of this configuration back into a row.
+
+        Raises:
+            ValueError: with the reason, if it is no problem of this configuration with its right completion.
+        """
+        prompt, equals, completion = text.partition("=")
+        forward = ",".join(completion.split(",")[::-1]) if self.reverse else completion
+        edges, path, start, goal = parse_problem(prompt + equals + forward)
+        degree = int((edges[:, 0] == start).sum())
+        if (degree, len(path)) != (self.degree, self.path_length):
+            raise ValueError(f"this is G({degree},{len(path)}), not G({self.degree},{self.path_length})")
+        if edges.max() >= self.num_nodes:
+            raise ValueError(f"the label {edges.max()} is not below num_nodes={self.num_nodes}")
+        return {
+            "prompt": prompt + equals,
+            "completion": completion,
+            "edges": edges.tolist(),
+            "path": path,
+            "start": start,
+            "goal": goal,
+        }
+
+    def score(self, prediction: str, example: dict[str, Any]) -> float:
+        """Return 1.0 when `prediction` is the path of `example` in this task's direction, else 0.0."""
+        nodes = [node.strip() for node in prediction.split(",")] if isinstance(prediction, str) else []
+        path = example["path"][::-1] if self.reverse else example["path"]
+        return float(nodes == [str(node) for node in path])
