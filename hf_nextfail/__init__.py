@@ -10,13 +10,25 @@ from typing import Any
 from hf_nextfail.paper_file import load_paper_file
 from hf_nextfail.registration import register, unregister
 from hf_nextfail.tasks import TASKS, StarGraph, Task
-
-__version__ = "0.1.0"
+from hf_nextfail.version import __version__
 
 # Names that load torch, and where they live.
-_LAZY = {}
+_LAZY = {
+    "CompletionCollator": "data_collator",
+    "NextFailTrainer": "trainer",
+    "NextFailTrainingArguments": "training_args",
+    "OBJECTIVES": "objectives",
+    "Objective": "objectives",
+    "TeacherForcedObjective": "objectives",
+    "TeacherlessObjective": "objectives",
+    "build_model": "models",
+    "evaluate": "evaluation",
+    "load_tokenizer": "tokenization",
+    "numeral_tokenizer": "tokenization",
+    "tokenize_dataset": "tokenization",
+}
 
-__all__ = ["TASKS", "StarGraph", "Task", "load_paper_file", "register", "unregister"]
+__all__ = ["TASKS", "StarGraph", "Task", "__version__", "load_paper_file", "register", "unregister", *_LAZY]
 
 register()
 

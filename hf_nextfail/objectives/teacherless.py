@@ -1,0 +1,75 @@
+"""All completion tokens at once, from the prompt and dummies."""
+
+from typing import ClassVar
+
+import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from hf_nextfail.objectives.base import Objective, completion_logits, completion_tokens
+
+
+class TeacherlessObjective(Objective):
+    """Predict all completion tokens at once, from the prompt and dummy tokens in the place of the true ones.
+
+    With no true token to follow there is no Clever Hans cheat: the model has to find the path before it writes the
+    first step. It learns on easier graphs only.
+
+    ```
+    input_ids   p_1 ... p_P   $  ...  $
+    labels       .  ...  .   r_1 ... r_T        (. is -100)
+    ```
+
+    Decodes in one parallel pass, not token by token.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`): has a dummy token: `numeral_tokenizer` and `load_tokenizer` see to it.
+
+    Raises:
+        ValueError: if the tokenizer has no dummy token.
+
+    Reference: Bachmann and Nagarajan (arXiv 2403.06963), after Monea, Joulin and Grave, "PaSS: Parallel Speculative
+        Sampling" (arXiv 2311.13581).
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from hf_nextfail.tokenization import numeral_tokenizer
+    >>> objective = TeacherlessObjective(numeral_tokenizer(num_nodes=10))
+    >>> batch = objective.encode(torch.tensor([[7, 8, 9]]), torch.tensor([[1, 2]]), lengths=torch.tensor([[3, 2]]))
+    >>> batch["input_ids"].tolist(), batch["labels"].tolist()
+    ([[7, 8, 9, 13, 13]], [[-100, -100, -100, 1, 2]])
+
+    ```
+    """
+
+    name: ClassVar[str] = "teacherless"
+    teacher_forced: ClassVar[bool] = False
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase):
+        super().__init__(tokenizer)
+        if getattr(tokenizer, "dummy_token", None) is None:
+            raise ValueError(
+                "the tokenizer has no dummy token: load it with hf_nextfail.load_tokenizer(name), which adds one"
+            )
+        self.dummy_token_id: int = tokenizer.dummy_token_id
+
+    def shown_completion(self, completion_ids: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Return dummies."""
+        return torch.full_like(completion_ids, self.dummy_token_id)
+
+    @torch.no_grad()
+    def decode(
+        self, model: nn.Module, prompt_ids: torch.Tensor, prompt_lengths: torch.Tensor, completion_length: int
+    ) -> torch.Tensor:
+        """Write all tokens in one parallel pass. See [`Objective.decode`]."""
+        lengths = torch.stack([prompt_lengths, torch.full_like(prompt_lengths, completion_length)], dim=1)
+        unknown = prompt_ids.new_full((len(prompt_ids), completion_length), self.pad_token_id)
+        logits, _, first = completion_logits(model, self.encode(prompt_ids, unknown, lengths))
+        completions = completion_tokens(logits, first, lengths)
+        if self.eos_token_id is not None:
+            ended = (completions == self.eos_token_id).cumsum(dim=1)
+            past_end = ended - (completions == self.eos_token_id).long() > 0
+            completions = completions.masked_fill(past_end, self.pad_token_id)
+        return completions

@@ -1,0 +1,182 @@
+"""Text to token ids: the numeral tokenizer of the paper, and the dummy token for any tokenizer."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+from datasets import Dataset, Features, IterableDataset, List, Value
+from datasets.fingerprint import Hasher
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from hf_nextfail.version import __version__
+
+AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
+
+PROMPT_IDS, COMPLETION_IDS = "prompt_ids", "completion_ids"
+
+
+def numeral_tokenizer(num_nodes: int) -> PreTrainedTokenizerFast:
+    """Build the paper's tokenizer: one token per node label, commas dropped.
+
+    Label `i` has the id `i`; then come `|`, `/`, `=`, the dummy token `$` and `<pad>`. There is no end token, since
+    all completions of a task have one length. Decoding writes the commas back.
+
+    Args:
+        num_nodes (`int`, >= 1): the number of labels.
+
+    Returns:
+        `PreTrainedTokenizerFast` of `num_nodes + 5` tokens that survives `save_pretrained` and `AutoTokenizer`.
+
+    Example:
+
+    ```python
+    >>> tokenizer = numeral_tokenizer(num_nodes=20)
+    >>> ids = tokenizer("3,1|1,12/3,12=")["input_ids"]
+    >>> ids
+    [3, 1, 20, 1, 12, 21, 3, 12, 22]
+    >>> tokenizer.decode(ids)
+    '3,1|1,12/3,12='
+
+    ```
+
+    Reference: Bachmann and Nagarajan (arXiv 2403.06963); the ids of labels and signs are those of their code.
+    """
+    vocabulary = {token: i for i, token in enumerate([*map(str, range(num_nodes)), "|", "/", "=", "$", "<pad>"])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary))
+    # Numbers and signs become tokens; whatever lies between them, the commas, is dropped.
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[0-9]+|[^0-9,]"), behavior="removed", invert=True)
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.WordPiece(prefix="##", cleanup=False),  # a space before each token but the first
+            decoders.Fuse(),
+            *(decoders.Replace(Regex(f" ?{sign} ?"), sign.strip("\\")) for sign in (r"\|", "/", "=")),
+            decoders.Replace(" ", ","),
+        ]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        extra_special_tokens={"dummy_token": "$"},
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def load_tokenizer(name_or_path: str, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a checkpoint and make sure that it has a dummy and a padding token.
+
+    A tokenizer without a dummy token gets the new special token `<|dummy|>`; no text ever contains it, since it is
+    inserted as an id. The model's embeddings must then grow by its row: see `hf_nextfail.models.build_model`.
+
+    Args:
+        name_or_path (`str`): a checkpoint on the Hub, or a folder.
+        trust_remote_code (`bool`, *optional*, defaults to `False`): run code that comes with the checkpoint.
+
+    Returns:
+        `PreTrainedTokenizerBase` with `dummy_token_id` and `pad_token_id`.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
+    if getattr(tokenizer, "dummy_token", None) is None:
+        # `add_special_tokens` refuses names of its own, and an attribute set later is not saved.
+        tokenizer = AutoTokenizer.from_pretrained(
+            name_or_path, trust_remote_code=trust_remote_code, extra_special_tokens={"dummy_token": "<|dummy|>"}
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.dummy_token  # masked wherever it stands
+    return tokenizer
+
+
+def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """Turn texts into token ids, without special tokens.
+
+    Raises:
+        ValueError: naming the first text that the tokenizer has no tokens for, e.g. a label out of its range.
+    """
+    options = {"add_special_tokens": False, "return_attention_mask": False, "return_token_type_ids": False}
+    try:
+        return tokenizer(list(texts), **options)["input_ids"]
+    except Exception as error:  # `tokenizers` raises the base class, and does not say which text it was
+        for text in texts:
+            try:
+                tokenizer([text], **options)
+            except Exception:
+                raise ValueError(
+                    f"the tokenizer of {len(tokenizer)} tokens cannot express {text!r} ({error}); does it know all "
+                    f"labels? numeral_tokenizer(num_nodes) knows those below num_nodes"
+                ) from None
+        raise
+
+
+def tokenize_dataset(dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase) -> AnyDataset:
+    """Add `prompt_ids` and `completion_ids` to a dataset of `prompt` and `completion` texts.
+
+    The two are tokenized apart, so that the boundary between them is one between tokens. A prompt begins with the
+    tokenizer's begin token if its texts usually do, and a completion ends with its end token if it has one.
+
+    Args:
+        dataset (`Dataset` or `IterableDataset`): has the columns `prompt` and `completion`.
+        tokenizer (`PreTrainedTokenizerBase`): any.
+
+    Returns:
+        The dataset with two more columns of `int32` lists; a map-style one is cached.
+
+    Raises:
+        ValueError: if a column is missing, or a text cannot be expressed.
+    """
+    columns = dataset.column_names or list(next(iter(dataset)))
+    if missing := [name for name in ("prompt", "completion") if name not in columns]:
+        raise ValueError(f"the dataset has no column {' and '.join(missing)}, only {', '.join(columns)}")
+    bos = [tokenizer.bos_token_id] if tokenizer("1")["input_ids"][:1] == [tokenizer.bos_token_id] else []
+    eos = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+
+    def encode(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
+        return {
+            PROMPT_IDS: [bos + ids for ids in encode_texts(tokenizer, batch["prompt"])],
+            COMPLETION_IDS: [ids + eos for ids in encode_texts(tokenizer, batch["completion"])],
+        }
+
+    id_columns = Features({PROMPT_IDS: List(Value("int32")), COMPLETION_IDS: List(Value("int32"))})
+    features = Features({**dataset.features, **id_columns}) if dataset.features else None
+    options = {"batched": True, "batch_size": 10_000, "features": features}
+    if isinstance(dataset, Dataset):
+        options["desc"] = "Tokenizing"
+        if tokenizer.is_fast:
+            # The stock fingerprint of a tokenizer changes with its use, and with it the cache would miss.
+            key = [dataset._fingerprint, tokenizer.backend_tokenizer.to_str(), bos, eos, __version__]
+            options["new_fingerprint"] = Hasher.hash(key)
+    return dataset.map(encode, **options)
+
+
+def padded_ids(dataset: Dataset, column: str, pad_token_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """Read a column of ids as one right-padded array.
+
+    Returns:
+        The ids `(rows, longest)` and the lengths `(rows,)`, both `int64`.
+    """
+    lists = dataset.select_columns(column).with_format("arrow")[:].column(0).combine_chunks()
+    lengths = lists.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
+    ids = np.full((len(lengths), lengths.max(initial=0)), pad_token_id, np.int64)
+    ids[np.arange(ids.shape[1]) < lengths[:, None]] = lists.flatten().to_numpy()
+    return ids, lengths
+
+
+def node_of_each_token(tokenizer: PreTrainedTokenizerBase, completions: Sequence[str], width: int) -> np.ndarray:
+    """Say which node of its completion each token belongs to, so that numbers per node compare between tokenizers.
+
+    A token belongs to the node whose digit it ends with.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`): a fast one, which knows where in the text its tokens come from.
+        completions (sequence of `str`): labels separated by commas.
+        width (`int`): the length of the longest of the completions, in tokens.
+
+    Returns:
+        `np.ndarray` of `int64`, shape `(rows, width)`; -1 for separators, end tokens and padding.
+    """
+    nodes = np.full((len(completions), width), -1)
+    spans = tokenizer(list(completions), add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    for row, (text, row_spans) in enumerate(zip(completions, spans, strict=True)):
+        for position, (start, end) in enumerate(row_spans):
+            if end > start and text[end - 1].isdigit():
+                nodes[row, position] = text.count(",", 0, end)
+    return nodes

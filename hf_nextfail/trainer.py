@@ -1,0 +1,190 @@
+"""One Trainer for all objectives."""
+
+import time
+from typing import Any
+
+import torch
+from datasets import Dataset, IterableDataset
+from torch import nn
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from hf_nextfail.data_collator import CompletionCollator
+from hf_nextfail.evaluation import evaluate
+from hf_nextfail.objectives import OBJECTIVES, Objective
+from hf_nextfail.tokenization import COMPLETION_IDS, PROMPT_IDS, AnyDataset, tokenize_dataset
+from hf_nextfail.training_args import NextFailTrainingArguments
+
+
+class StopAtAccuracy(TrainerCallback):
+    """Stop training as soon as the accuracy of an evaluation reaches a threshold.
+
+    Args:
+        threshold (`float`): above 0 and at most 1.
+    """
+
+    def __init__(self, threshold: float):
+        self.threshold = threshold
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float],
+        **kwargs: Any,
+    ):
+        """Look at the metrics of an evaluation."""
+        if metrics.get("eval_accuracy", 0.0) >= self.threshold:
+            control.should_training_stop = True
+
+
+class NextFailTrainer(Trainer):
+    """Train a causal LM on prompts and completions with any objective.
+
+    A `transformers.Trainer` that applies the head of the model to completion positions only, and evaluates `accuracy`
+    in one pass. Losses are equal to those of the stock Trainer with the same collator.
+
+    Args:
+        model (`PreTrainedModel`): any causal LM.
+        args (`TrainingArguments`): ours, which name the objective, or the stock ones.
+        objective (`Objective`, *optional*): how completions are learnt; by default the one that `args` name.
+        train_dataset (`Dataset` or `IterableDataset`, *optional*): has `prompt` and `completion`; tokenized here
+            unless it has `prompt_ids` and `completion_ids`.
+        eval_dataset (`Dataset`, or a `dict` of them, *optional*): likewise; `eval_accuracy` comes of it.
+        processing_class (`PreTrainedTokenizerBase`): the tokenizer.
+        kwargs: everything else that `transformers.Trainer` takes.
+
+    Raises:
+        ValueError: if no objective is given and `args` name none.
+
+    Example:
+
+    ```python
+    from datasets import load_dataset
+    from hf_nextfail import NextFailTrainer, NextFailTrainingArguments, TeacherlessObjective, load_tokenizer
+    from transformers import AutoModelForCausalLM
+
+    tokenizer = load_tokenizer("openai-community/gpt2")
+    model = AutoModelForCausalLM.from_pretrained("openai-community/gpt2")
+    model.resize_token_embeddings(len(tokenizer))  # for the dummy token
+    dataset = load_dataset("nextfail/star_graph", "d2_l3_n50")
+    trainer = NextFailTrainer(
+        model,
+        NextFailTrainingArguments(max_steps=1000, eval_strategy="steps", eval_steps=100, stop_at_accuracy=0.99),
+        objective=TeacherlessObjective(tokenizer),
+        train_dataset=dataset["train"],
+        eval_dataset=dataset["validation"],
+        processing_class=tokenizer,
+    )
+    trainer.train()
+    ```
+    """
+
+    # `compute_loss` divides by the labels of all accumulated batches, so the Trainer must not divide again.
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: TrainingArguments,
+        objective: Objective | None = None,
+        train_dataset: Dataset | IterableDataset | None = None,
+        eval_dataset: Dataset | dict[str, Dataset] | None = None,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        **kwargs: Any,
+    ):
+        if processing_class is None:
+            raise ValueError("NextFailTrainer needs processing_class, the tokenizer")
+        if objective is None:
+            if not isinstance(args, NextFailTrainingArguments):
+                raise ValueError("pass an objective, or name one in NextFailTrainingArguments(objective=...)")
+            objective = OBJECTIVES[args.objective](processing_class)
+        self.objective = objective
+
+        def tokenized(dataset: AnyDataset | None) -> AnyDataset | None:
+            if dataset is None or PROMPT_IDS in (dataset.column_names or ()):
+                return dataset
+            return tokenize_dataset(dataset, processing_class)
+
+        if isinstance(eval_dataset, dict):
+            eval_dataset = {name: tokenized(dataset) for name, dataset in eval_dataset.items()}
+        else:
+            eval_dataset = tokenized(eval_dataset)
+        kwargs.setdefault("data_collator", CompletionCollator(objective))
+        super().__init__(
+            model,
+            args,
+            train_dataset=tokenized(train_dataset),
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            **kwargs,
+        )
+        # Our loss takes the number of labels whatever the forward of the model accepts.
+        self.model_accepts_loss_kwargs = True
+        if isinstance(args, NextFailTrainingArguments) and args.stop_at_accuracy is not None:
+            self.add_callback(StopAtAccuracy(args.stop_at_accuracy))
+
+    def _set_signature_columns_if_needed(self) -> None:
+        # The stock method keeps the columns that the model takes; ours are the collator's.
+        self._signature_columns = [PROMPT_IDS, COMPLETION_IDS]
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
+        """Return the objective's loss; with `return_outputs`, as `predict` asks, the stock loss and all logits."""
+        if return_outputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        loss = self.objective.loss(model, inputs, num_items_in_batch)
+        if self.args.average_tokens_across_devices and num_items_in_batch is not None:
+            # The labels were counted over all processes, and gradients are averaged over them. As in the stock method.
+            loss = loss * (
+                self.accelerator.num_processes // self.get_tp_size() if self.args.n_gpu <= 1 else self.args.n_gpu
+            )
+        return loss
+
+    def evaluate(
+        self,
+        eval_dataset: Dataset | dict[str, Dataset] | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Evaluate in one pass and log `{prefix}_loss`, `{prefix}_accuracy` and `{prefix}_accuracy_standard_error`.
+
+        See [`hf_nextfail.evaluate`] for the numbers per node.
+        """
+        eval_dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        if isinstance(eval_dataset, dict):
+            metrics = {}
+            for name, dataset in eval_dataset.items():
+                metrics |= self.evaluate(dataset, ignore_keys, f"{metric_key_prefix}_{name}")
+            return metrics
+        began = time.perf_counter()
+        results = evaluate(
+            self.model,
+            eval_dataset,
+            self.objective,
+            self.processing_class,
+            batch_size=self.args.eval_batch_size,
+            per_node=False,
+        )
+        metrics = {
+            f"{metric_key_prefix}_loss": results["loss"]["value"],
+            f"{metric_key_prefix}_accuracy": results["accuracy"]["value"],
+            f"{metric_key_prefix}_accuracy_standard_error": results["accuracy"]["standard_error"],
+            f"{metric_key_prefix}_runtime": round(time.perf_counter() - began, 4),
+        }
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics

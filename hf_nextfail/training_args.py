@@ -1,0 +1,62 @@
+"""Our own training options, beside those of transformers."""
+
+from dataclasses import dataclass, field
+
+import torch
+from transformers import TrainingArguments
+
+from hf_nextfail.objectives import OBJECTIVES
+
+PRECISIONS = ("auto", "bf16", "fp32")
+
+
+def fast_bf16() -> bool:
+    """Say whether the device at hand computes faster in bfloat16 than in float32."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if torch.accelerator.is_available():  # another accelerator: not measured, so not assumed
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+
+
+@dataclass
+class NextFailTrainingArguments(TrainingArguments):
+    """Extend `transformers.TrainingArguments` by three fields. `output_dir` defaults to `"runs"`.
+
+    Args:
+        objective (`str`, *optional*, defaults to `"teacher_forced"`): a name in `OBJECTIVES`.
+        stop_at_accuracy (`float`, above 0 to 1, *optional*): stop as soon as validation accuracy reaches this.
+        precision (`str`, *optional*, defaults to `"auto"`): `"bf16"` (autocast; weights stay float32), `"fp32"`, or
+            `"auto"`: bf16 where the device is faster at it. `bf16=True` or `fp16=True` has the last word.
+
+    Raises:
+        ValueError: naming the field, its value and what is allowed.
+    """
+
+    # transformers groups the options of `--help` by this.
+    _argument_group_name = "training, all of transformers.TrainingArguments among them"
+
+    output_dir: str | None = field(default="runs", metadata={"help": "Folder for all runs; each gets its own inside."})
+    objective: str = field(
+        default="teacher_forced", metadata={"help": f"How completions are learnt: {' or '.join(OBJECTIVES)}."}
+    )
+    stop_at_accuracy: float | None = field(
+        default=None, metadata={"help": "Stop as soon as validation accuracy reaches this, above 0 and at most 1."}
+    )
+    precision: str = field(
+        default="auto", metadata={"help": "bf16, fp32, or auto: bf16 where the device is faster at it."}
+    )
+
+    def __post_init__(self):
+        if self.objective not in OBJECTIVES:
+            raise ValueError(f"objective must be {' or '.join(OBJECTIVES)}, got {self.objective!r}")
+        if self.stop_at_accuracy is not None and not 0 < self.stop_at_accuracy <= 1:
+            raise ValueError(f"stop_at_accuracy must be above 0 and at most 1, got {self.stop_at_accuracy}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+        if not torch.accelerator.is_available():
+            self.use_cpu = True  # transformers refuses bf16 on a CPU that was not asked for
+        if not self.fp16 and (self.precision == "bf16" or (self.precision == "auto" and fast_bf16())):
+            self.bf16 = True
+        super().__post_init__()
