@@ -9,6 +9,15 @@ from hf_nextfail.objectives import OBJECTIVES
 
 PRECISIONS = ("auto", "bf16", "fp32")
 
+# Fields of transformers that must be positive, and that it does not check itself before training begins.
+POSITIVE = (
+    "per_device_train_batch_size",
+    "per_device_eval_batch_size",
+    "gradient_accumulation_steps",
+    "num_train_epochs",
+    "learning_rate",
+)
+
 
 def fast_bf16() -> bool:
     """Say whether the device at hand computes faster in bfloat16 than in float32."""
@@ -53,6 +62,13 @@ class NextFailTrainingArguments(TrainingArguments):
             raise ValueError(f"objective must be {' or '.join(OBJECTIVES)}, got {self.objective!r}")
         if self.stop_at_accuracy is not None and not 0 < self.stop_at_accuracy <= 1:
             raise ValueError(f"stop_at_accuracy must be above 0 and at most 1, got {self.stop_at_accuracy}")
+        for name in POSITIVE:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.max_steps == 0 or self.max_steps < -1:
+            raise ValueError(
+                f"max_steps must be at least 1, or -1 for num_train_epochs to decide, got {self.max_steps}"
+            )
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
         if not torch.accelerator.is_available():

@@ -1,6 +1,5 @@
 """Make a causal LM that fits a tokenizer."""
 
-import difflib
 from typing import Any
 
 import torch
@@ -9,31 +8,21 @@ from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
-    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
-
-def did_you_mean(word: str, known: list[str]) -> str:
-    """Return ` (did you mean ...?)` when a known word is near, else nothing."""
-    near = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+from hf_nextfail.suggestion import did_you_mean
 
 
-def config_from_scratch(
-    model_type: str, overrides: dict[str, Any], tokenizer: PreTrainedTokenizerBase
-) -> PreTrainedConfig:
-    """Build the configuration of an untrained model.
-
-    Args:
-        model_type (`str`): a family of transformers with a causal LM, e.g. `"gpt2"` or `"mamba"`.
-        overrides (`dict`): fields of its configuration that differ from the family's defaults.
-        tokenizer (`PreTrainedTokenizerBase`): gives the vocabulary size and the special tokens.
-
-    Raises:
-        ValueError: if the family is unknown or has no causal LM, or it has no such field.
-    """
+def check_model_source(name_or_path: str | None, model_type: str | None, config_overrides: dict[str, Any]) -> None:
+    """Raise `ValueError` unless there is exactly one source of a model, and the configuration fits it."""
+    if (name_or_path is None) == (model_type is None):
+        raise ValueError("give either model_name_or_path, a checkpoint, or model_type, a family to train from scratch")
+    if model_type is None:
+        if config_overrides:
+            raise ValueError("config_overrides go with model_type; a checkpoint keeps its own configuration")
+        return
     if model_type not in CONFIG_MAPPING or CONFIG_MAPPING[model_type] not in MODEL_FOR_CAUSAL_LM_MAPPING:
         causal = [name for name, config in CONFIG_MAPPING.items() if config in MODEL_FOR_CAUSAL_LM_MAPPING]
         raise ValueError(
@@ -41,13 +30,13 @@ def config_from_scratch(
             "'gpt2', 'llama' and 'mamba' are some of them"
         )
     defaults = AutoConfig.for_model(model_type)
-    for field in overrides:
-        if field == "vocab_size" or not hasattr(defaults, field):
-            known = [name for name in defaults.to_dict() if name != "vocab_size"]
-            reason = "the tokenizer decides" if field == "vocab_size" else f"{did_you_mean(field, known)}"
-            raise ValueError(f"config_overrides: {model_type} takes no {field!r} {reason}".rstrip())
-    special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    return AutoConfig.for_model(model_type, **(special | {"vocab_size": len(tokenizer)} | overrides))
+    for field in config_overrides:
+        if field == "vocab_size":
+            raise ValueError("config_overrides: vocab_size is the tokenizer's to decide; leave it out")
+        if not hasattr(defaults, field):
+            raise ValueError(
+                f"config_overrides: {model_type} has no {field!r}{did_you_mean(field, list(defaults.to_dict()))}"
+            )
 
 
 def build_model(
@@ -87,13 +76,12 @@ def build_model(
 
     ```
     """
-    if (name_or_path is None) == (model_type is None):
-        raise ValueError("give either model_name_or_path, a checkpoint, or model_type, a family to train from scratch")
-    if name_or_path is None:
-        config = config_from_scratch(model_type, config_overrides or {}, tokenizer)
+    config_overrides = config_overrides or {}
+    check_model_source(name_or_path, model_type, config_overrides)
+    if model_type is not None:
+        special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+        config = AutoConfig.for_model(model_type, **(special | {"vocab_size": len(tokenizer)} | config_overrides))
         return AutoModelForCausalLM.from_config(config, attn_implementation=attn_implementation).train()
-    if config_overrides:
-        raise ValueError("config_overrides go with model_type; a checkpoint keeps its own configuration")
     model = AutoModelForCausalLM.from_pretrained(
         name_or_path,
         dtype=torch.float32,

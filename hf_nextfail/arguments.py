@@ -1,0 +1,260 @@
+"""Recipes and command lines to checked options."""
+
+import json
+from argparse import ArgumentDefaultsHelpFormatter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from transformers import HfArgumentParser
+
+from hf_nextfail.dataset_builder import TaskConfig
+from hf_nextfail.models.build import check_model_source
+from hf_nextfail.registration import NAMESPACE
+from hf_nextfail.suggestion import did_you_mean
+from hf_nextfail.tasks import TASKS
+from hf_nextfail.training_args import NextFailTrainingArguments
+
+#: What a command line without `--config` runs: the paper's contrast.
+DEFAULT_RECIPES = (
+    "star_graph/teacher_forced/smoke.yaml",
+    "star_graph/teacherless/smoke.yaml",
+    "star_graph/reversed/smoke.yaml",
+)
+
+
+class UsageError(Exception):
+    """Bad input: one line that says what, where, what is allowed and what to do; commands exit with code 2."""
+
+
+@dataclass
+class DataArguments:
+    """Say what to train and evaluate on."""
+
+    _argument_group_name = "data"
+
+    dataset_name: str = field(
+        default="nextfail/star_graph",
+        metadata={"help": f"One of {', '.join(f'{NAMESPACE}/{name}' for name in TASKS)}."},
+    )
+    dataset_config: str = field(
+        default="d2_l5_n50", metadata={"help": "d<degree>_l<path_length>_n<num_nodes>, with _rev for reversed paths."}
+    )
+    num_train: int = field(default=TaskConfig.num_train, metadata={"help": "Rows of the train split."})
+    num_validation: int = field(default=TaskConfig.num_validation, metadata={"help": "Rows of the validation split."})
+    num_test: int = field(default=TaskConfig.num_test, metadata={"help": "Rows of the test split."})
+    dataset_seed: int = field(default=0, metadata={"help": "Seed of the rows. (--seed is that of weights and order.)"})
+    streaming: bool = field(default=False, metadata={"help": "Generate training rows as they are needed."})
+    test_file: str | None = field(
+        default=None, metadata={"help": "A text file in the paper's format, evaluated beside the test split."}
+    )
+
+    def __post_init__(self):
+        known = [f"{NAMESPACE}/{name}" for name in TASKS]
+        if self.dataset_name not in known:
+            raise ValueError(f"dataset_name must be {' or '.join(known)}, got {self.dataset_name!r}")
+        task_class = TASKS[self.dataset_name.partition("/")[2]]
+        for split in ("train", "validation", "test"):
+            if getattr(self, f"num_{split}") == 0:
+                raise ValueError(f"num_{split} must be at least 1: training needs all three splits")
+        if self.test_file is not None and not Path(self.test_file).is_file():
+            raise ValueError(f"test_file: there is no file {self.test_file}")
+        self.config = TaskConfig.resolve(task_class, self.dataset_config, **self.builder_options())
+
+    def builder_options(self) -> dict[str, int]:
+        """Return the options of `load_dataset` beside the configuration's name."""
+        sizes = {f"num_{split}": getattr(self, f"num_{split}") for split in ("train", "validation", "test")}
+        return sizes | {"seed": self.dataset_seed}
+
+
+@dataclass
+class ModelArguments:
+    """Say which model to train."""
+
+    _argument_group_name = "model"
+
+    model_name_or_path: str | None = field(
+        default=None, metadata={"help": "A causal LM to fine-tune: a name on the Hub, or a folder."}
+    )
+    model_type: str | None = field(
+        default=None, metadata={"help": "A family of transformers to train from scratch: gpt2, llama, mamba, ..."}
+    )
+    config_overrides: str | None = field(
+        default=None, metadata={"help": "Fields of the untrained model's configuration, as JSON: '{\"n_layer\": 4}'."}
+    )
+    attn_implementation: str | None = field(
+        default=None, metadata={"help": "eager, sdpa, ...; by default what transformers chooses."}
+    )
+    trust_remote_code: bool = field(default=False, metadata={"help": "Run code that comes with the checkpoint."})
+
+    def __post_init__(self):
+        try:
+            self.overrides: dict[str, Any] = json.loads(self.config_overrides or "{}")
+        except json.JSONDecodeError as error:
+            raise ValueError(f'config_overrides must be JSON such as {{"n_layer": 4}}: {error}') from None
+        if not isinstance(self.overrides, dict):
+            raise ValueError(
+                f'config_overrides must be a JSON object such as {{"n_layer": 4}}, got {self.overrides!r}'
+            )
+        check_model_source(self.model_name_or_path, self.model_type, self.overrides)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Hold one checked run: what a recipe and the command line ask for together.
+
+    Args:
+        name (`str`): the recipe's, such as `star_graph/teacherless/smoke`; the run's folder inside `output_dir`.
+        recipe (`dict`): every option that differs from its default, as it can be written to YAML and run again.
+        data (`DataArguments`), model (`ModelArguments`), training (`NextFailTrainingArguments`): the options.
+    """
+
+    name: str
+    recipe: dict[str, Any]
+    data: DataArguments
+    model: ModelArguments
+    training: NextFailTrainingArguments
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this run goes."""
+        return Path(self.training.output_dir)
+
+
+class RecipeParser(HfArgumentParser):
+    """Parse options strictly: no abbreviations, and errors that are exceptions of one line."""
+
+    def __init__(self):
+        super().__init__(
+            (DataArguments, ModelArguments, NextFailTrainingArguments),
+            prog="finetune.py",
+            usage="accelerate launch recipes/finetune.py [--config RECIPE ...] [--OPTION VALUE ...]",
+            description="Train causal LMs on star graphs and say how well they plan. Without --config: the paper's "
+            "contrast, three small trainings in a few minutes on a CPU. Options apply to all recipes and win over "
+            "what the recipes say.",
+            formatter_class=ArgumentDefaultsHelpFormatter,
+            allow_abbrev=False,
+        )
+        self.add_argument(
+            "--config", nargs="+", metavar="RECIPE", help="YAML files of options, run one after the other."
+        )
+
+    def error(self, message: str):
+        """Raise instead of printing a page of usage."""
+        raise UsageError(message.replace("argument ", "", 1))
+
+    def check_key(self, key: str, shown: str) -> None:
+        """Raise `UsageError` unless `key` is an option, naming the near one."""
+        known = [action.dest for action in self._actions]
+        if key not in known:
+            raise UsageError(f"there is no option {shown}{did_you_mean(key, known) or '; see --help for all'}")
+
+    def read(self, tokens: Sequence[str]) -> dict[str, Any]:
+        """Parse tokens to a dictionary of all options."""
+        options, unknown = self.parse_known_args(tokens)
+        for token in unknown:
+            if token.startswith("--"):
+                key = token[2:].partition("=")[0].replace("-", "_")
+                self.check_key(key, f"--{key}")
+            raise UsageError(f"unexpected argument {token!r}")
+        return vars(options)
+
+
+def recipes_folder() -> Path:
+    """Return the folder of our recipes: inside the package when installed, beside it in a checkout."""
+    installed = Path(__file__).parent / "recipes"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "recipes"
+
+
+def find_recipe(name: str) -> Path:
+    """Find a recipe: a file, or the name of one of ours as from the checkout (`recipes/` may be left out).
+
+    Raises:
+        UsageError: if there is none of that name.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    folder = recipes_folder()
+    ours = [path.relative_to(folder).as_posix() for path in folder.glob("*/*/*.yaml")]
+    wanted = name.removeprefix("recipes/").removesuffix(".yaml") + ".yaml"
+    if wanted in ours:
+        return folder / wanted
+    hint = did_you_mean(wanted, ours) or f"; ours are {', '.join(sorted(ours))}"
+    raise UsageError(f"--config: there is no file and no recipe {name}{hint}")
+
+
+def recipe_name(path: Path) -> str:
+    """Return `star_graph/teacherless/smoke` for a recipe of ours, the file's stem for any other."""
+    if path.resolve().is_relative_to(recipes_folder().resolve()):
+        path = path.resolve().relative_to(recipes_folder().resolve())
+        return path.with_suffix("").as_posix()
+    return path.stem
+
+
+def recipe_tokens(path: Path, parser: RecipeParser) -> list[str]:
+    """Read a recipe as the command-line tokens that it stands for.
+
+    Raises:
+        UsageError: if the file is no YAML mapping, or a key is no option.
+    """
+    try:
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(recipe, dict):
+        raise UsageError(f"{path}: a recipe is a mapping of options, such as 'learning_rate: 1.0e-3'")
+    tokens = []
+    for key, value in recipe.items():
+        try:
+            parser.check_key(str(key), str(key))
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from None
+        if isinstance(value, dict):
+            value = json.dumps(value)
+        if isinstance(value, list):
+            tokens += [f"--{key}", *map(str, value)]
+        elif value is not None:
+            tokens.append(f"--{key}={str(value).lower() if isinstance(value, bool) else value}")
+    return tokens
+
+
+def parse_runs(argv: Sequence[str]) -> list[Run]:
+    """Parse a command line into runs, one a recipe, all checked before the first begins.
+
+    Args:
+        argv (sequence of `str`): the command line without the program's name.
+
+    Raises:
+        UsageError: with one line, for anything that is wrong.
+        SystemExit: with code 0, for `--help`.
+    """
+    parser = RecipeParser()
+    asked = parser.read(argv)
+    names = asked["config"] or DEFAULT_RECIPES
+    runs: list[Run] = []
+    for path in map(find_recipe, names):
+        tokens = recipe_tokens(path, parser)
+        try:
+            parser.read(tokens)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from None
+        options = parser.read([*tokens, *argv])
+        del options["config"]
+        if asked["model_name_or_path"] is not None or asked["model_type"] is not None:
+            # Another model: none of what the recipe says of its own applies.
+            options |= {name: asked[name] for name in ("model_name_or_path", "model_type", "config_overrides")}
+        recipe = {key: value for key, value in options.items() if value != parser.get_default(key)}
+        name = recipe_name(path)
+        options["output_dir"] = str(Path(options["output_dir"]) / name)
+        if options["run_name"] is None:
+            options["run_name"] = name
+        try:
+            run = Run(name, recipe, *parser.parse_dict(options))
+        except (ValueError, TypeError, ImportError) as error:
+            raise UsageError(f"{name}: {' '.join(str(error).split())}") from None
+        if name in [other.name for other in runs]:
+            raise UsageError(f"--config: two recipes are called {name}, and would share a folder; rename one")
+        runs.append(run)
+    return runs

@@ -1,0 +1,258 @@
+"""Train what recipes say, evaluate it, and show the contrast: what `recipes/finetune.py` runs."""
+
+import logging
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+import yaml
+from datasets import Dataset, load_dataset
+from rich.console import Console
+from rich.logging import RichHandler
+from transformers import set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from hf_nextfail.arguments import Run, UsageError, parse_runs
+from hf_nextfail.evaluation import Result, evaluate
+from hf_nextfail.metrics import METRICS_VERSION
+from hf_nextfail.models import build_model
+from hf_nextfail.paper_file import load_paper_file
+from hf_nextfail.report import SCHEMA_VERSION, format_accuracy, plot_accuracy, results_table, write_results
+from hf_nextfail.tasks import split_of
+from hf_nextfail.tokenization import COMPLETION_IDS, PROMPT_IDS, load_tokenizer, numeral_tokenizer, tokenize_dataset
+from hf_nextfail.trainer import NextFailTrainer
+from hf_nextfail.version import __version__
+
+logger = logging.getLogger(__name__)
+
+#: The training rows that `train_*` numbers are taken on: the first ones, the same for every run on the dataset.
+NUM_TRAIN_SAMPLE = 10_000
+
+LIBRARIES = ("accelerate", "datasets", "numpy", "torch", "transformers")
+
+
+def set_num_threads() -> None:
+    """Give torch the physical cores of this machine, divided by its processes, where `accelerate launch` gave it one.
+
+    The launcher sets `OMP_NUM_THREADS=1` unless told otherwise (accelerate 1.15), which leaves the other cores idle.
+    """
+    if "ACCELERATE_MIXED_PRECISION" in os.environ and os.environ.get("OMP_NUM_THREADS") == "1":
+        cores = min(psutil.cpu_count(logical=False) or 1, len(psutil.Process().cpu_affinity() or [0]))
+        torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
+def check_positions(model: torch.nn.Module, datasets: Sequence[Dataset]) -> None:
+    """Raise `UsageError` when a row is longer than the model has positions for."""
+    positions = getattr(model.config, "max_position_embeddings", None)  # families without a limit have no such field
+    for dataset in datasets:
+        row = dataset[0]
+        length = len(row[PROMPT_IDS]) + len(row[COMPLETION_IDS])
+        if positions is not None and length > positions:
+            raise UsageError(
+                f"a row has {length} tokens, but the model has {positions} positions; "
+                "raise max_position_embeddings in config_overrides (n_positions for gpt2), or take a smaller graph"
+            )
+
+
+def resume_point(run: Run) -> str | None:
+    """Return the checkpoint to go on from: the one named, or with `true` the last of the run's folder, if any.
+
+    Raises:
+        UsageError: if the one named does not exist, or the folder holds checkpoints and nobody said what to do.
+    """
+    asked = run.training.resume_from_checkpoint
+    last = get_last_checkpoint(str(run.folder)) if run.folder.is_dir() else None
+    if asked is None or str(asked).lower() == "false":
+        if last is not None:
+            raise UsageError(
+                f"{run.folder} holds checkpoints of an earlier run; go on from the last with "
+                "--resume_from_checkpoint true, or choose another --output_dir"
+            )
+        return None
+    if str(asked).lower() == "true":
+        return last
+    if not Path(asked).is_dir():
+        raise UsageError(f"--resume_from_checkpoint must be true or a checkpoint folder; there is no folder {asked}")
+    return asked
+
+
+def prepare(run: Run) -> tuple[NextFailTrainer, dict[str, Dataset]]:
+    """Build all that a run needs; whatever is wrong with its input shows here, before any training.
+
+    Returns:
+        The trainer, and the tokenized datasets to evaluate at the end by the prefix of their results.
+    """
+    task = run.data.config.task
+    options = run.data.builder_options()
+    with run.training.main_process_first():
+        splits = load_dataset(run.data.dataset_name, run.data.dataset_config, **options)
+    train = splits["train"]
+    if run.model.model_name_or_path is None:
+        tokenizer = numeral_tokenizer(task.num_nodes)
+    else:
+        tokenizer = load_tokenizer(run.model.model_name_or_path, run.model.trust_remote_code)
+    set_seed(run.training.seed)
+    model = build_model(
+        tokenizer,
+        run.model.model_name_or_path,
+        run.model.model_type,
+        run.model.overrides,
+        run.model.attn_implementation,
+        run.model.trust_remote_code,
+    )
+    evaluated = {"": splits["test"], "train_": train.select(range(min(NUM_TRAIN_SAMPLE, len(train))))}
+    if run.data.test_file is not None:
+        evaluated["test_file_"] = load_paper_file(run.data.test_file, reverse=task.reverse)
+    if run.data.streaming:
+        train = load_dataset(run.data.dataset_name, run.data.dataset_config, split="train", streaming=True, **options)
+    with run.training.main_process_first():
+        evaluated = {prefix: tokenize_dataset(dataset, tokenizer) for prefix, dataset in evaluated.items()}
+        train = tokenize_dataset(train, tokenizer)
+    check_positions(model, list(evaluated.values()))
+    trainer = NextFailTrainer(
+        model, run.training, train_dataset=train, eval_dataset=splits["validation"], processing_class=tokenizer
+    )
+    return trainer, evaluated
+
+
+def execute(run: Run) -> dict[str, Any]:
+    """Train, evaluate and save one run.
+
+    Args:
+        run (`Run`): from `parse_runs`.
+
+    Returns:
+        The record that stands in the run's `results.json`; see `hf_nextfail.report`.
+
+    Raises:
+        UsageError: if the input turns out to be bad, before any training.
+    """
+    try:
+        checkpoint = resume_point(run)
+        trainer, evaluated = prepare(run)
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{run.name}: {' '.join(str(error).split())}") from error
+    task, args = run.data.config.task, run.training
+    began = time.perf_counter()
+    trainer.train(resume_from_checkpoint=checkpoint)
+    trained = time.perf_counter()
+
+    results: dict[str, Result | None] = {}
+    for prefix, dataset in evaluated.items():
+        measured = evaluate(
+            trainer.model,
+            dataset,
+            trainer.objective,
+            trainer.processing_class,
+            task,
+            batch_size=args.eval_batch_size,
+            description=None if args.disable_tqdm else f"Evaluating {prefix.replace('_', ' ') or 'test '}rows",
+        )
+        results |= {prefix + name: result for name, result in measured.items()}
+
+    state = trainer.state
+    examples = state.global_step * args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "run": {
+            "name": run.name,
+            "objective": trainer.objective.name,
+            "dataset_name": run.data.dataset_name,
+            "dataset_config": task.config_name,
+            "model": run.model.model_name_or_path or run.model.model_type,
+            "num_parameters": trainer.model.num_parameters(),
+            "seed": args.seed,
+            "dataset_seed": run.data.dataset_seed,
+            "hard_node": task.hard_node,
+            "steps": state.global_step,
+            "epochs": state.epoch,
+            "examples": examples,
+            "stopped_at_accuracy": state.global_step < state.max_steps,
+            "precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
+            "device": str(args.device),
+            "num_threads": torch.get_num_threads(),
+        },
+        "results": results,
+        "chance": {"hard_token_accuracy": task.hard_token_chance},
+        "test_file": None,
+        "history": [
+            {"step": entry["step"], "accuracy": entry["eval_accuracy"], "loss": entry["eval_loss"]}
+            for entry in state.log_history
+            if "eval_accuracy" in entry
+        ],
+        "recipe": run.recipe,
+        "versions": {
+            "hf_nextfail": __version__,
+            task.name: task.version,
+            "metrics": METRICS_VERSION,
+            "python": platform.python_version(),
+            **{library: version(library) for library in LIBRARIES},
+        },
+        "timings": {
+            "train_seconds": round(trained - began, 1),
+            "examples_per_second": round(examples / (trained - began), 1),
+            "evaluation_seconds": round(time.perf_counter() - trained, 1),
+        },
+    }
+    if run.data.test_file is not None:
+        edges = evaluated["test_file_"].with_format("numpy")["edges"][:]
+        record["test_file"] = {
+            "path": Path(run.data.test_file).name,
+            "train_share": float((split_of(edges) == "train").mean()),
+        }
+    trainer.save_model()
+    if trainer.is_world_process_zero():
+        recipe = yaml.safe_dump(run.recipe, sort_keys=False)
+        (run.folder / "recipe.yaml").write_text(recipe, encoding="utf-8")
+        write_results(record, run.folder / "results.json")
+    return record
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the recipes of a command line, then print the table and draw the picture.
+
+    Args:
+        argv (sequence of `str`, *optional*): the command line; by default that of the process.
+
+    Raises:
+        SystemExit: with code 2 and one line on the standard error, for bad input.
+    """
+    console = Console()
+    package_logger = logging.getLogger("hf_nextfail")
+    package_logger.setLevel(logging.INFO)
+    package_logger.addHandler(RichHandler(console=console, show_path=False))
+    try:
+        runs = parse_runs(sys.argv[1:] if argv is None else argv)
+        set_num_threads()
+        records = []
+        for number, run in enumerate(runs, start=1):
+            if run.training.process_index == 0:
+                console.rule(f"{run.name} ({number} of {len(runs)})")
+            record = execute(run)
+            records.append(record)
+            if run.training.process_index == 0:
+                chance = record["chance"]["hard_token_accuracy"]
+                guess = "" if chance is None else f"; guessing the arm gives {chance:.3g}"
+                console.print(f"test accuracy {format_accuracy(record['results']['accuracy'])}{guess}")
+    except UsageError as error:
+        print(f"finetune.py: error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    if runs[0].training.process_index == 0:
+        console.rule("Exact match: whole paths right, greedy and free-running (± standard error)")
+        console.print(results_table(records))
+        picture = runs[0].folder.parents[len(Path(runs[0].name).parts) - 1] / "accuracy.png"
+        plot_accuracy(records, picture)
+        console.print(f"Accuracy over steps: {picture}", soft_wrap=True)
+        for run in runs:
+            console.print(f"Checkpoint, recipe and results.json: {run.folder}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Results to files, tables and pictures.
+
+A run's `results.json` has these keys:
+
+| key | what it holds |
+|---|---|
+| `schema_version` | 1; changes whenever a key here changes its meaning |
+| `run` | `name`, `objective`, `dataset_name`, `dataset_config`, `model`, `num_parameters`, `seed`, `dataset_seed`, `hard_node`, `steps`, `epochs`, `examples` (rows seen), `stopped_at_accuracy`, `precision`, `device`, `num_threads` |
+| `results` | name -> `{value, standard_error, n, num_graphs}`, or `null` where the number does not exist; see `hf_nextfail.evaluate`. Names without a prefix are on the test split; `train_...` on the first 10,000 training rows; `test_file_...` on the file of `--test_file` |
+| `chance` | `hard_token_accuracy`: the accuracy of guessing an arm, `null` when no guess is needed |
+| `test_file` | `path`, and `train_share`, the share of its graphs that hash to our train split; `null` without one |
+| `history` | a list of `{step, accuracy, loss}` on the validation split |
+| `recipe` | every option that differs from its default |
+| `versions` | of the package, the task, the metrics, Python and the libraries |
+| `timings` | `train_seconds` (validation included), `examples_per_second`, `evaluation_seconds`: the one part that differs between equal runs |
+"""  # noqa: E501
+
+import json
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+SCHEMA_VERSION = 1
+
+# Okabe and Ito's palette, told apart by people who see colours differently.
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+
+def write_results(record: dict[str, Any], path: str | PathLike) -> None:
+    """Write a `results.json`, whole or not at all."""
+    path = Path(path)
+    partial = path.with_suffix(".json.partial")
+    partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def format_accuracy(result: dict[str, Any]) -> str:
+    """Format a result as `0.504±0.004`."""
+    return f"{result['value']:.3f}±{result['standard_error']:.3f}"
+
+
+def other_tokens(record: dict[str, Any]) -> float:
+    """Average the accuracy of all nodes but the hard one, shown the true previous ones where the training does so."""
+    per_token = record["results"]["forced_token_accuracy"] or record["results"]["token_accuracy"]
+    hard_node = record["run"]["hard_node"]
+    others = [value for node, value in enumerate(per_token["value"]) if node != hard_node]
+    return sum(others) / len(others)
+
+
+def results_table(records: Sequence[dict[str, Any]]) -> Table:
+    """Lay out the results of several runs, one a row, to fit a terminal of 80 columns.
+
+    Args:
+        records (sequence of `dict`): what `write_results` wrote, in the order to show.
+
+    Returns:
+        `rich.table.Table`.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("run", overflow="fold")
+    for heading in (
+        "train\naccuracy",
+        "test\naccuracy",
+        "hard\ntoken",
+        "chance",
+        "other\ntokens",
+        "steps",
+        "sec-\nonds",
+        "examp-\nles/s",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for record in records:
+        results, timings = record["results"], record["timings"]
+        chance = record["chance"]["hard_token_accuracy"]
+        table.add_row(
+            short_name(record, records),
+            format_accuracy(results["train_accuracy"]),
+            format_accuracy(results["accuracy"]),
+            f"{results['hard_token_accuracy']['value']:.3f}",
+            "-" if chance is None else f"{chance:.3f}",
+            f"{other_tokens(record):.3f}",
+            str(record["run"]["steps"]),
+            f"{timings['train_seconds']:.0f}",
+            f"{timings['examples_per_second']:.0f}",
+        )
+        if record["test_file"] is not None:
+            table.add_row("  test file", "", format_accuracy(results["test_file_accuracy"]))
+    return table
+
+
+def plot_accuracy(records: Sequence[dict[str, Any]], path: str | PathLike) -> None:
+    """Draw validation accuracy over training steps, one line a run, with the line that guessing cannot pass.
+
+    Args:
+        records (sequence of `dict`): what `write_results` wrote.
+        path (path): where the PNG goes.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), dpi=160, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    longest = max(point["step"] for record in records for point in record["history"])
+    for chance in sorted({record["chance"]["hard_token_accuracy"] or 0 for record in records} - {0}):
+        axes.axhline(chance, color="0.45", linestyle=(0, (4, 3)), linewidth=1)
+        label = f"guessing the arm: {chance:.3g}"
+        axes.annotate(
+            label, (longest, chance), (0, -4), textcoords="offset points", ha="right", va="top", color="0.35"
+        )
+    for i, record in enumerate(records):
+        steps = [point["step"] for point in record["history"]]
+        accuracy = [point["accuracy"] for point in record["history"]]
+        label = f"{short_name(record, records)}: {record['results']['accuracy']['value']:.3f} on the test split"
+        colour = COLOURS[i % len(COLOURS)]
+        axes.plot(steps, accuracy, color=colour, linewidth=2, label=label)
+        axes.plot(steps[-1], accuracy[-1], "o", color=colour, markersize=6)
+    configs = sorted({record["run"]["dataset_config"].removesuffix("_rev") for record in records})
+    axes.set_title(f"Whole paths right on the validation split ({', '.join(configs)})", loc="left")
+    axes.set_xlabel("training steps")
+    axes.set_ylabel("accuracy")
+    axes.set_ylim(-0.02, 1.04)
+    axes.set_xlim(0, longest * 1.02)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="0.92")
+    axes.set_axisbelow(True)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(0.02, 0.72))
+    figure.savefig(path)
+
+
+def short_name(record: dict[str, Any], records: Sequence[dict[str, Any]]) -> str:
+    """Leave out of a run's name the parts that all runs share: `teacherless` of `star_graph/teacherless/smoke`."""
+    parts = [other["run"]["name"].split("/") for other in records]
+    own = record["run"]["name"].split("/")
+    if len(records) == 1 or len({len(p) for p in parts}) > 1:
+        return record["run"]["name"]
+    distinct = [part for i, part in enumerate(own) if len({p[i] for p in parts}) > 1]
+    return "/".join(distinct).replace("_", " ")
