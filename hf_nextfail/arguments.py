@@ -137,6 +137,8 @@ class RecipeParser(HfArgumentParser):
             formatter_class=ArgumentDefaultsHelpFormatter,
             allow_abbrev=False,
         )
+        # HfArgumentParser takes one value where a field is a string or a list of them.
+        next(action for action in self._actions if action.dest == "report_to").nargs = "+"
         self.add_argument(
             "--config", nargs="+", metavar="RECIPE", help="YAML files of options, run one after the other."
         )
@@ -254,6 +256,8 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
             run = Run(name, recipe, *parser.parse_dict(options))
         except (ValueError, TypeError, ImportError) as error:
             raise UsageError(f"{name}: {' '.join(str(error).split())}") from None
+        if run.model.overrides:
+            recipe["config_overrides"] = run.model.overrides
         if name in [other.name for other in runs]:
             raise UsageError(f"--config: two recipes are called {name}, and would share a folder; rename one")
         runs.append(run)

@@ -159,6 +159,11 @@ def execute(run: Run) -> dict[str, Any]:
 
     state = trainer.state
     examples = state.global_step * args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    history = {  # by step, since a resumed run evaluates its first step a second time
+        entry["step"]: {"step": entry["step"], "accuracy": entry["eval_accuracy"], "loss": entry["eval_loss"]}
+        for entry in state.log_history
+        if "eval_accuracy" in entry
+    }
     record = {
         "schema_version": SCHEMA_VERSION,
         "run": {
@@ -182,11 +187,7 @@ def execute(run: Run) -> dict[str, Any]:
         "results": results,
         "chance": {"hard_token_accuracy": task.hard_token_chance},
         "test_file": None,
-        "history": [
-            {"step": entry["step"], "accuracy": entry["eval_accuracy"], "loss": entry["eval_loss"]}
-            for entry in state.log_history
-            if "eval_accuracy" in entry
-        ],
+        "history": list(history.values()),
         "recipe": run.recipe,
         "versions": {
             "hf_nextfail": __version__,

@@ -59,8 +59,8 @@ def results_table(records: Sequence[dict[str, Any]]) -> Table:
     Returns:
         `rich.table.Table`.
     """
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("run", overflow="fold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("run", min_width=14, overflow="fold")
     for heading in (
         "train\naccuracy",
         "test\naccuracy",
@@ -87,7 +87,7 @@ def results_table(records: Sequence[dict[str, Any]]) -> Table:
             f"{timings['examples_per_second']:.0f}",
         )
         if record["test_file"] is not None:
-            table.add_row("  test file", "", format_accuracy(results["test_file_accuracy"]))
+            table.add_row("on test file", "", format_accuracy(results["test_file_accuracy"]))
     return table
 
 
@@ -114,7 +114,8 @@ def plot_accuracy(records: Sequence[dict[str, Any]], path: str | PathLike) -> No
     for i, record in enumerate(records):
         steps = [point["step"] for point in record["history"]]
         accuracy = [point["accuracy"] for point in record["history"]]
-        label = f"{short_name(record, records)}: {record['results']['accuracy']['value']:.3f} on the test split"
+        name, value = short_name(record, records).replace("_", " "), record["results"]["accuracy"]["value"]
+        label = f"{name}: {value:.3f} on the test split"
         colour = COLOURS[i % len(COLOURS)]
         axes.plot(steps, accuracy, color=colour, linewidth=2, label=label)
         axes.plot(steps[-1], accuracy[-1], "o", color=colour, markersize=6)
@@ -132,10 +133,9 @@ def plot_accuracy(records: Sequence[dict[str, Any]], path: str | PathLike) -> No
 
 
 def short_name(record: dict[str, Any], records: Sequence[dict[str, Any]]) -> str:
-    """Leave out of a run's name the parts that all runs share: `teacherless` of `star_graph/teacherless/smoke`."""
+    """Leave out of a run's name what all runs share: `teacherless` of `star_graph/teacherless/smoke`."""
     parts = [other["run"]["name"].split("/") for other in records]
     own = record["run"]["name"].split("/")
     if len(records) == 1 or len({len(p) for p in parts}) > 1:
-        return record["run"]["name"]
-    distinct = [part for i, part in enumerate(own) if len({p[i] for p in parts}) > 1]
-    return "/".join(distinct).replace("_", " ")
+        return "/".join(own[-2:])
+    return "/".join(part for i, part in enumerate(own) if len({p[i] for p in parts}) > 1)

@@ -74,8 +74,14 @@ def load_tokenizer(name_or_path: str, trust_remote_code: bool = False) -> PreTra
 
     Returns:
         `PreTrainedTokenizerBase` with `dummy_token_id` and `pad_token_id`.
+
+    Raises:
+        ValueError: if there is no tokenizer of that name.
     """
-    tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"no tokenizer can be loaded from {name_or_path}: {error}") from error
     if getattr(tokenizer, "dummy_token", None) is None:
         # `add_special_tokens` refuses names of its own, and an attribute set later is not saved.
         tokenizer = AutoTokenizer.from_pretrained(

@@ -1,5 +1,6 @@
 """Make a causal LM that fits a tokenizer."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ def check_model_source(name_or_path: str | None, model_type: str | None, config_
     if (name_or_path is None) == (model_type is None):
         raise ValueError("give either model_name_or_path, a checkpoint, or model_type, a family to train from scratch")
     if model_type is None:
+        if name_or_path.startswith(("/", "./", "../", "~")) and not Path(name_or_path).is_dir():
+            raise ValueError(f"model_name_or_path: there is no folder {name_or_path}")
         if config_overrides:
             raise ValueError("config_overrides go with model_type; a checkpoint keeps its own configuration")
         return

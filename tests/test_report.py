@@ -1,0 +1,91 @@
+import io
+import json
+
+import matplotlib.image
+import pytest
+from rich.console import Console
+
+from hf_nextfail.report import other_tokens, plot_accuracy, results_table, short_name, write_results
+
+
+def result(value, error=0.004):
+    return {"value": value, "standard_error": error, "n": 20_000, "num_graphs": 18_000}
+
+
+def record(name: str, accuracy: float, chance: float | None = 0.5, forced: list[float] | None = None) -> dict:
+    per_token = result([1.0, accuracy, 0.75])
+    return {
+        "run": {"name": name, "dataset_config": "d2_l3_n20", "steps": 1000, "hard_node": 1},
+        "results": {
+            "accuracy": result(accuracy),
+            "train_accuracy": result(0.512),
+            "hard_token_accuracy": result(accuracy),
+            "token_accuracy": per_token,
+            "forced_token_accuracy": None if forced is None else result(forced),
+        },
+        "chance": {"hard_token_accuracy": chance},
+        "test_file": None,
+        "history": [{"step": step, "accuracy": accuracy * step / 1000} for step in (0, 500, 1000)],
+        "timings": {"train_seconds": 61.5, "examples_per_second": 3123.0},
+    }
+
+
+@pytest.fixture
+def records():
+    return [
+        record("star_graph/teacher_forced/smoke", 0.504, forced=[1.0, 0.504, 0.998]),
+        record("star_graph/teacherless/smoke", 0.997),
+        record("star_graph/reversed/smoke", 0.999, chance=None),
+    ]
+
+
+def render(records, width=80):
+    text = io.StringIO()
+    Console(width=width, file=text).print(results_table(records))
+    return text.getvalue()
+
+
+def test_the_table_fits_80_columns_and_says_all(records):
+    lines = render(records).splitlines()
+    row = next(line for line in lines if line.startswith("teacher_forced"))
+    assert row.split()[1:] == ["0.512±0.004", "0.504±0.004", "0.504", "0.500", "0.999", "1000", "62", "3123"]
+    assert next(line for line in lines if line.startswith("reversed")).split()[4] == "-"
+    assert len(lines) == 2 + len(records)
+
+
+def test_a_test_file_gets_a_row_of_its_own(records):
+    records[1]["test_file"] = {"path": "file.txt", "train_share": 0.7}
+    records[1]["results"]["test_file_accuracy"] = result(0.25)
+    assert "0.250±0.004" in render(records)
+
+
+def test_other_tokens_leave_out_the_hard_one(records):
+    assert other_tokens(records[0]) == pytest.approx((1.0 + 0.998) / 2)  # forced, where the training forces
+    assert other_tokens(records[1]) == pytest.approx((1.0 + 0.75) / 2)
+
+
+def test_short_names_leave_out_what_all_runs_share(records):
+    assert [short_name(r, records) for r in records] == ["teacher_forced", "teacherless", "reversed"]
+    assert short_name(records[0], records[:1]) == "teacher_forced/smoke"
+    mixed = [*records, record("mine", 0.5)]
+    assert short_name(mixed[0], mixed) == "teacher_forced/smoke"
+
+
+def test_the_picture_is_drawn_and_depends_on_the_results(records, tmp_path):
+    plot_accuracy(records, tmp_path / "a.png")
+    plot_accuracy(records[:2], tmp_path / "b.png")
+    first, second = (matplotlib.image.imread(tmp_path / name) for name in ("a.png", "b.png"))
+    assert first.shape == second.shape
+    assert first.shape[0] >= 600
+    assert (first != second).any()
+
+
+def test_results_are_written_whole_or_not_at_all(records, tmp_path):
+    path = tmp_path / "results.json"
+    write_results(records[0], path)
+    assert json.loads(path.read_text()) == records[0]
+    before = path.read_text()
+    with pytest.raises(TypeError):
+        write_results({"run": object()}, path)
+    assert path.read_text() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
