@@ -74,4 +74,5 @@ def hard_token_accuracy(predictions: Sequence[Path], references: Sequence[Path],
 
     ```
     """
-    return token_accuracy(predictions, references)[:, position]
+    right = token_accuracy(predictions, references)
+    return right[:, position] if len(right) else np.zeros(0)

@@ -58,22 +58,26 @@ def format_labels(labels: np.ndarray, separators: str) -> TextColumn:
 
     ```
     """
-    num_labels = int(labels.max(initial=0)) + 1
-    digits = np.char.encode(np.arange(num_labels).astype(str), "ascii")
-    width = digits.dtype.itemsize
+    largest = int(labels.max(initial=0))
+    width = len(str(largest))
     cell = np.dtype("u4") if width < 4 else np.dtype("u8")  # one label and its separator, as one machine word
     if width >= cell.itemsize:
-        raise ValueError(f"labels must have at most 7 digits, got {num_labels - 1}")
-    table = np.zeros((num_labels, cell.itemsize), np.uint8)
-    table[:, :width] = digits.view(np.uint8).reshape(num_labels, width)
+        raise ValueError(f"labels must have at most 7 digits, got {largest}")
+    if largest < labels.size:
+        values = np.arange(largest + 1)
+    else:  # few of many labels occur
+        values, codes = np.unique(labels, return_inverse=True)
+        labels = codes.reshape(labels.shape)
+    table = np.zeros((len(values), cell.itemsize), np.uint8)
+    table[:, :width] = values.astype(f"S{width}").view(np.uint8).reshape(len(values), width)
     lengths = (table != 0).sum(1)
 
     cells = np.empty(labels.shape, cell)
     for separator in set(separators):
         columns = [j for j, s in enumerate(separators) if s == separator]
-        table[np.arange(num_labels), lengths] = ord(separator)
+        table[np.arange(len(values)), lengths] = ord(separator)
         cells[:, columns] = table.view(cell)[:, 0][labels[:, columns]]
-    characters = cells.view(np.uint8).reshape(len(labels), -1)
+    characters = cells.view(np.uint8).reshape(len(labels), labels.shape[1] * cell.itemsize)
     written = characters != 0  # cells are padded with zero bytes, which no text contains
     offsets = np.zeros(len(labels) + 1, np.int64)
     np.cumsum(written.sum(1), out=offsets[1:])
@@ -226,17 +230,20 @@ class Task(ABC):
             `Columns` with `num_rows` rows. Graphs may repeat within a split; none is in two.
 
         Raises:
-            ValueError: if no graph of this configuration falls into the split.
+            ValueError: if no graph of this configuration falls into the split, or `num_rows` is out of range.
         """
         self.check_split(split)
+        if not 1 <= num_rows <= SHARD_ROWS:
+            raise ValueError(f"num_rows must be from 1 to {SHARD_ROWS}, got {num_rows}")
         rng = np.random.default_rng([seed, list(SPLITS).index(split), shard])
         parts: list[Columns] = []
-        missing = SHARD_ROWS
-        while missing > 0:
-            # A little more than is expected to be needed; bounded so that the working set stays in the cache.
-            draws = min(2 * SHARD_ROWS, missing * NUM_BUCKETS // len(SPLITS[split]) * 21 // 20 + 100)
+        found = 0
+        while found < num_rows:
+            # A little more than a whole shard is expected to need, whatever num_rows is: a shorter one begins alike.
+            # Bounded so that the working set stays in the cache.
+            draws = min(2 * SHARD_ROWS, (SHARD_ROWS - found) * NUM_BUCKETS // len(SPLITS[split]) * 21 // 20 + 100)
             columns = self.sample(rng, draws)
-            kept = np.flatnonzero(split_of(columns["edges"]) == split)[:missing]
+            kept = np.flatnonzero(split_of(columns["edges"]) == split)[: num_rows - found]
             parts.append({name: values[kept] for name, values in columns.items()})
-            missing -= len(kept)
-        return {name: np.concatenate([part[name] for part in parts])[:num_rows] for name in parts[0]}
+            found += len(kept)
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -10,7 +10,7 @@ import numpy as np
 
 from hf_nextfail.tasks.base import Columns, Task, TextColumn, check_integer, format_labels
 
-CONFIG_NAME = re.compile(r"d(?P<degree>\d+)_l(?P<path_length>\d+)_n(?P<num_nodes>\d+)(?P<reverse>_rev)?")
+CONFIG_NAME = re.compile(r"d(?P<degree>\d+)_l(?P<path_length>\d+)_n(?P<num_nodes>\d+)(?P<reverse>_rev)?", re.ASCII)
 LABEL = r"(?:0|[1-9][0-9]*)"
 PROBLEM = re.compile(
     rf"(?P<edges>{LABEL},{LABEL}(?:\|{LABEL},{LABEL})*)/(?P<start>{LABEL}),(?P<goal>{LABEL})=(?P<path>{LABEL}(?:,{LABEL})+)"
@@ -26,6 +26,8 @@ def sample_without_replacement(rng: np.random.Generator, count: int, population:
     Returns:
         `np.ndarray` of `int32`, shape `(size, count)`.
     """
+    if population > 4 * size**2:  # then that is quicker, and a pool may not fit in memory
+        return sample_few_of_many(rng, count, population, size)
     pool = np.repeat(np.arange(population, dtype=np.int32)[:, None], count, axis=1)
     columns = np.arange(count)
     for i in range(size):
@@ -34,6 +36,17 @@ def sample_without_replacement(rng: np.random.Generator, count: int, population:
         pool[j, columns] = pool[i]
         pool[i] = picked
     return pool[:size]
+
+
+def sample_few_of_many(rng: np.random.Generator, count: int, population: int, size: int) -> np.ndarray:
+    """Do the same, number for number, without a pool in memory: look up what the swaps so far left at a place."""
+    places = np.stack([rng.integers(i, population, size=count, dtype=np.int64) for i in range(size)]).astype(np.int32)
+    picked, displaced = places.copy(), np.arange(size, dtype=np.int32)[:, None].repeat(count, axis=1)
+    for i in range(size):
+        for k in range(i):  # the later swap wins
+            picked[i] = np.where(places[k] == places[i], displaced[k], picked[i])
+            displaced[i] = np.where(places[k] == i, displaced[k], displaced[i])
+    return picked
 
 
 def parse_problem(text: str) -> tuple[np.ndarray, list[int], int, int]:
@@ -188,9 +201,9 @@ class StarGraph(Task):
             )
         named = {f.name: bool(match[f.name]) if f.name == "reverse" else int(match[f.name]) for f in fields(cls)}
         for field, value in overrides.items():
-            if named[field] != value and not (field == "reverse" and value is True):
+            if named.get(field) != value and not (field == "reverse" and value is True):
                 raise ValueError(
-                    f"config {config_name!r} says {field}={named[field]}, but {field}={value!r} was given"
+                    f"config {config_name!r} says {field}={named.get(field)}, but {field}={value!r} was given"
                 )
         return cls(**(named | overrides))
 
@@ -273,6 +286,8 @@ class StarGraph(Task):
             ValueError: with the reason, if it is no problem of this configuration with its right completion.
         """
         prompt, equals, completion = text.partition("=")
+        if self.reverse and prompt.endswith("," + completion.rpartition(",")[2]):
+            raise ValueError("the path runs from the start to the goal, but this configuration is reversed")
         forward = ",".join(completion.split(",")[::-1]) if self.reverse else completion
         edges, path, start, goal = parse_problem(prompt + equals + forward)
         degree = int((edges[:, 0] == start).sum())

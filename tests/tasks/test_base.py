@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+
+from hf_nextfail.tasks import SPLITS, StarGraph, split_of
+from hf_nextfail.tasks.base import (
+    ENUMERABLE_GRAPHS,
+    NUM_BUCKETS,
+    SHARD_ROWS,
+    check_integer,
+    format_labels,
+    hash_edges,
+    mix_bits,
+    occupied_splits,
+)
+
+
+@pytest.mark.parametrize("largest", [9, 10, 99, 100, 999, 1_000, 99_999, 100_000, 1_000_000])
+def test_format_labels_writes_what_str_writes(largest):
+    labels = np.random.default_rng(0).integers(0, largest + 1, size=(50, 4))
+    labels[0], labels[1] = 0, largest
+    expected = [f"{a},{b}|{c}={d}" for a, b, c, d in labels.tolist()]
+    assert format_labels(labels, ",|=\0").tolist() == expected
+
+
+def test_text_column_offsets_delimit_the_rows():
+    column = format_labels(np.array([[3, 12], [40, 5], [100, 7]]), ",\0")
+    assert column.data.tobytes() == b"3,1240,5100,7"
+    assert column.offsets.tolist() == [0, 4, 8, 13]
+
+
+def test_mix_bits_is_splitmix64():
+    # The outputs that are published for SplitMix64 seeded with 1234567.
+    states = np.uint64(1234567) + np.arange(5, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    assert mix_bits(states).tolist() == [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+        4593380528125082431,
+        16408922859458223821,
+    ]
+
+
+def test_hash_depends_on_direction_pairing_and_every_edge():
+    edges = np.array(
+        [
+            [[4, 1], [1, 7], [4, 2], [2, 9]],
+            [[1, 4], [1, 7], [4, 2], [2, 9]],  # one edge turned round
+            [[4, 1], [1, 9], [4, 2], [2, 7]],  # two targets exchanged
+            [[4, 1], [1, 7], [4, 2], [2, 8]],  # one label changed
+        ]
+    )
+    assert len(np.unique(hash_edges(edges))) == 4
+
+
+def test_hash_does_not_depend_on_the_integer_type():
+    edges = StarGraph().sample(np.random.default_rng(0), 100)["edges"]
+    hashes = hash_edges(edges)
+    for dtype in (np.uint8, np.int64, np.uint64):
+        np.testing.assert_array_equal(hash_edges(edges.astype(dtype)), hashes)
+
+
+def test_split_of_known_graphs_is_frozen():
+    # Any other membership would move graphs that somebody has trained on into the test split.
+    edges = np.array([[[0, 1 + i], [0, 11 + i]] for i in range(10)])
+    assert split_of(edges).tolist() == ["train"] * 7 + ["validation", "train", "test"]
+
+
+def test_buckets_are_dealt_out_once_as_twelve_two_two():
+    assert sorted(bucket for buckets in SPLITS.values() for bucket in buckets) == list(range(NUM_BUCKETS))
+    assert {name: len(buckets) for name, buckets in SPLITS.items()} == {"train": 12, "validation": 2, "test": 2}
+
+
+@pytest.mark.parametrize("value", [1, 5, 9])
+def test_check_integer_accepts_the_whole_range(value):
+    check_integer("degree", value, 1, 9)
+
+
+@pytest.mark.parametrize("value", [0, 10, True, 2.0, "2", None, np.int64(2)])
+def test_check_integer_names_field_value_and_range(value):
+    with pytest.raises(ValueError) as caught:
+        check_integer("degree", value, 1, 9, " for a test")
+    assert str(caught.value) == f"degree must be an integer from 1 to 9 for a test, got {value!r}"
+
+
+def test_check_integer_without_upper_bound_says_so():
+    check_integer("seed", 10**30, 0)
+    with pytest.raises(ValueError, match=r"^seed must be an integer >= 0, got -1$"):
+        check_integer("seed", -1, 0)
+
+
+def test_small_space_without_a_graph_in_a_split_is_refused_before_sampling():
+    task = StarGraph(degree=1, path_length=2, num_nodes=2)  # the graphs 0->1 and 1->0
+    empty = sorted(set(SPLITS) - occupied_splits(task))
+    assert empty, "this configuration no longer leaves a split empty: choose another"
+    for split in empty:
+        with pytest.raises(ValueError) as caught:
+            task.sample_shard(split, 0)
+        message = str(caught.value)
+        assert "d1_l2_n2 has only 2 graphs" in message
+        assert f"the {split} split" in message
+        assert f"num_{split}=0" in message
+    for split in occupied_splits(task):
+        assert len(task.sample_shard(split, 0)["edges"]) == SHARD_ROWS
+
+
+def test_large_space_is_not_enumerated():
+    task = StarGraph()
+    assert task.num_graphs >= ENUMERABLE_GRAPHS
+    misses = occupied_splits.cache_info().misses
+    task.check_split("test")
+    assert occupied_splits.cache_info().misses == misses
+
+
+def test_no_rows_are_no_text():
+    assert format_labels(np.zeros((0, 3), np.int32), ",,=").tolist() == []
+
+
+def test_large_labels_are_written_and_too_large_ones_refused():
+    labels = np.array([[0, 9_999_999], [1_000_000, 7]])
+    assert format_labels(labels, ",\0").tolist() == ["0,9999999", "1000000,7"]
+    with pytest.raises(ValueError, match="at most 7 digits, got 10000000"):
+        format_labels(np.array([[10_000_000]]), "\0")
+
+
+@pytest.mark.parametrize("num_rows", [0, -1, SHARD_ROWS + 1])
+def test_a_shard_has_1_to_10000_rows(num_rows):
+    with pytest.raises(ValueError, match=f"num_rows must be from 1 to 10000, got {num_rows}"):
+        StarGraph().sample_shard("train", 0, num_rows=num_rows)

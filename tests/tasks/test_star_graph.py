@@ -1,0 +1,449 @@
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from hf_nextfail.tasks import SPLITS, StarGraph
+from hf_nextfail.tasks.base import occupied_splits
+from hf_nextfail.tasks.star_graph import (
+    MAX_LABEL,
+    parse_problem,
+    sample_few_of_many,
+    sample_without_replacement,
+)
+
+# Rows of seed 0, shard 0 of d2_l5_n50. Whoever changes them changes every dataset: bump `StarGraph.version`.
+KNOWN_VERSION = "1.0.0"
+KNOWN_ROWS = {
+    ("train", 0): "15,38|40,12|27,45|38,27|4,32|12,4|25,15|25,40/25,45=25,15,38,27,45",
+    ("train", 1): "18,21|36,12|30,28|9,39|13,18|13,9|39,30|21,36/13,12=13,18,21,36,12",
+    ("train", 9_999): "40,38|38,47|15,2|12,31|12,32|42,15|32,40|31,42/12,2=12,31,42,15,2",
+    ("validation", 0): "3,27|6,31|28,44|27,28|3,6|15,39|31,15|44,4/3,39=3,6,31,15,39",
+    ("test", 0): "22,3|3,30|23,44|4,22|4,25|25,18|18,23|30,5/4,44=4,25,18,23,44",
+    ("test", 9_999): "43,47|16,43|47,14|41,3|38,41|14,0|16,33|33,38/16,3=16,33,38,41,3",
+}
+
+# Upper 0.1 % points of the chi-square distribution, by degrees of freedom. The seeds are fixed: no test is flaky.
+CHI_SQUARE_CRITICAL = {1: 10.83, 5: 20.52, 7: 24.32, 23: 49.73, 49: 85.35}
+
+
+def chi_square(counts: np.ndarray) -> float:
+    expected = counts.sum() / counts.size
+    return float(((counts - expected) ** 2 / expected).sum())
+
+
+def sample(count: int, **config) -> dict[str, np.ndarray]:
+    return StarGraph(**config).sample(np.random.default_rng(0), count)
+
+
+@pytest.mark.parametrize(("split", "row"), KNOWN_ROWS)
+def test_known_rows(split, row):
+    task = StarGraph(degree=2, path_length=5, num_nodes=50)
+    text = task.to_text(task.sample_shard(split, shard=0, seed=0))
+    assert text["prompt"].tolist()[row] + text["completion"].tolist()[row] == KNOWN_ROWS[split, row]
+    assert StarGraph.version == KNOWN_VERSION
+
+
+@pytest.mark.parametrize(
+    ("degree", "path_length", "num_nodes"), [(2, 5, 50), (1, 2, 2), (1, 7, 7), (5, 2, 6), (3, 4, 10), (20, 5, 100)]
+)
+def test_rows_are_star_graphs(degree, path_length, num_nodes):
+    columns = sample(300, degree=degree, path_length=path_length, num_nodes=num_nodes)
+    num_edges = degree * (path_length - 1)
+    assert columns["edges"].shape == (300, num_edges, 2)
+    assert columns["path"].shape == (300, path_length)
+    assert columns["start"].shape == columns["goal"].shape == (300,)
+    for values in columns.values():
+        assert values.dtype == np.int32
+        assert values.min() >= 0
+        assert values.max() < num_nodes
+    for edges, path, start, goal in zip(
+        *(columns[c].tolist() for c in ("edges", "path", "start", "goal")), strict=True
+    ):
+        assert len({node for edge in edges for node in edge}) == 1 + num_edges
+        assert sum(source == start for source, _ in edges) == degree
+        targets = [target for _, target in edges]
+        assert len(set(targets)) == num_edges
+        assert start not in targets
+        sources = [source for source, _ in edges if source != start]
+        assert len(set(sources)) == len(sources) == degree * (path_length - 2)
+        assert (path[0], path[-1]) == (start, goal)
+        assert set(itertools.pairwise(path)) <= {tuple(edge) for edge in edges}
+
+
+def test_sample_without_replacement_gives_permutations():
+    drawn = sample_without_replacement(np.random.default_rng(0), count=100, population=7, size=7)
+    assert drawn.shape == (7, 100)
+    np.testing.assert_array_equal(np.sort(drawn, axis=0), np.arange(7)[:, None].repeat(100, axis=1))
+
+
+def test_all_ordered_samples_are_equally_likely():
+    drawn = sample_without_replacement(np.random.default_rng(0), count=24_000, population=4, size=3)
+    _, counts = np.unique(drawn, axis=1, return_counts=True)
+    assert len(counts) == math.perm(4, 3)
+    assert chi_square(counts) < CHI_SQUARE_CRITICAL[23]
+
+
+def test_first_edge_of_the_goal_arm_stands_anywhere_among_the_edges():
+    columns = sample(20_000, degree=2, path_length=5)
+    first_edge = columns["path"][:, None, :2]
+    place = (columns["edges"] == first_edge).all(axis=2).argmax(axis=1)
+    assert chi_square(np.bincount(place, minlength=8)) < CHI_SQUARE_CRITICAL[7]
+
+
+def test_goal_arm_comes_first_among_the_arms_in_half_of_the_rows():
+    columns = sample(20_000, degree=2, path_length=5)
+    starting = columns["edges"][..., 0] == columns["start"][:, None]
+    first_step = columns["edges"][np.arange(20_000), starting.argmax(axis=1), 1]
+    ours = int((first_step == columns["path"][:, 1]).sum())
+    assert chi_square(np.array([ours, 20_000 - ours])) < CHI_SQUARE_CRITICAL[1]
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_every_label_is_equally_likely_at_every_place_of_the_path(place):
+    labels = sample(20_000)["path"][:, place]
+    assert chi_square(np.bincount(labels, minlength=50)) < CHI_SQUARE_CRITICAL[49]
+
+
+def test_goal_label_does_not_tell_the_next_node():
+    # Of three labels, each order of start, next node and goal is equally likely.
+    _, counts = np.unique(sample(12_000, degree=1, path_length=3, num_nodes=3)["path"], axis=0, return_counts=True)
+    assert len(counts) == 6
+    assert chi_square(counts) < CHI_SQUARE_CRITICAL[5]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"degree": 0}, "degree must be an integer >= 1, got 0"),
+        ({"degree": -2}, "degree must be an integer >= 1, got -2"),
+        ({"degree": True}, "degree must be an integer >= 1, got True"),
+        ({"degree": 2.0}, "degree must be an integer >= 1, got 2.0"),
+        ({"degree": "2"}, "degree must be an integer >= 1, got '2'"),
+        ({"degree": None}, "degree must be an integer >= 1, got None"),
+        ({"path_length": 1}, "path_length must be an integer >= 2, got 1"),
+        ({"path_length": True}, "path_length must be an integer >= 2, got True"),
+        ({"path_length": 5.5}, "path_length must be an integer >= 2, got 5.5"),
+        ({"path_length": "5"}, "path_length must be an integer >= 2, got '5'"),
+        ({"num_nodes": 8}, "num_nodes must be an integer from 9 to 10000000 for the 9 nodes of G(2,5), got 8"),
+        ({"num_nodes": 50.0}, "num_nodes must be an integer from 9 to 10000000 for the 9 nodes of G(2,5), got 50.0"),
+        ({"num_nodes": "50"}, "num_nodes must be an integer from 9 to 10000000 for the 9 nodes of G(2,5), got '50'"),
+        ({"num_nodes": True}, "num_nodes must be an integer from 9 to 10000000 for the 9 nodes of G(2,5), got True"),
+        ({"num_nodes": MAX_LABEL + 2}, "num_nodes must be an integer from 9 to 10000000 for"),
+        ({"reverse": 1}, "reverse must be true or false, got 1"),
+        ({"reverse": "yes"}, "reverse must be true or false, got 'yes'"),
+        ({"reverse": None}, "reverse must be true or false, got None"),
+    ],
+)
+def test_field_out_of_range_is_named_with_value_and_range(config, message):
+    with pytest.raises(ValueError) as caught:
+        StarGraph(**config)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"degree": 1, "path_length": 2, "num_nodes": 2},
+        {"degree": 2, "path_length": 5, "num_nodes": 9},
+        {"num_nodes": MAX_LABEL + 1},
+    ],
+)
+def test_limits_of_the_ranges_are_allowed(config):
+    task = StarGraph(**config)
+    assert {field: getattr(task, field) for field in config} == config
+
+
+def test_config_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        StarGraph().degree = 3
+
+
+@pytest.mark.parametrize(
+    "config_name",
+    [
+        "",
+        "d2",
+        "d2_l5",
+        "d2_l5_n",
+        "d2_l5_n50_",
+        "d2_l5_n50_reversed",
+        "d-2_l5_n50",
+        "l5_d2_n50",
+        "D2_L5_N50",
+        " d2_l5_n50",
+        "d2_l5_n50\n",
+        "d2.0_l5_n50",
+        "d2_l5_n50_rev_rev",
+        "default",
+    ],
+)
+def test_malformed_config_name_is_answered_with_the_form(config_name):
+    with pytest.raises(ValueError) as caught:
+        StarGraph.from_config_name(config_name)
+    message = str(caught.value)
+    assert message.startswith(f"unknown config {config_name!r}")
+    assert "d<degree>_l<path_length>_n<num_nodes>" in message
+    assert StarGraph.grid[0] in message
+
+
+@pytest.mark.parametrize(
+    ("config_name", "field"), [("d0_l5_n50", "degree"), ("d2_l1_n50", "path_length"), ("d2_l5_n8", "num_nodes")]
+)
+def test_config_name_out_of_range_names_the_field(config_name, field):
+    with pytest.raises(ValueError, match=f"^{field} must be"):
+        StarGraph.from_config_name(config_name)
+
+
+def test_config_name_is_read_into_every_field():
+    assert StarGraph.from_config_name("d12_l34_n567_rev") == StarGraph(12, 34, 567, True)
+    assert StarGraph.from_config_name("d12_l34_n567") == StarGraph(12, 34, 567, False)
+
+
+@pytest.mark.parametrize(
+    ("config_name", "overrides", "message"),
+    [
+        ("d2_l5_n50", {"degree": 3}, "config 'd2_l5_n50' says degree=2, but degree=3 was given"),
+        ("d2_l5_n50", {"path_length": 4}, "config 'd2_l5_n50' says path_length=5, but path_length=4 was given"),
+        ("d2_l5_n50", {"num_nodes": 60}, "config 'd2_l5_n50' says num_nodes=50, but num_nodes=60 was given"),
+        ("d2_l5_n50_rev", {"reverse": False}, "config 'd2_l5_n50_rev' says reverse=True, but reverse=False was given"),
+        (
+            "d2_l5_n50",
+            {"degree": 2, "num_nodes": 9},
+            "config 'd2_l5_n50' says num_nodes=50, but num_nodes=9 was given",
+        ),
+    ],
+)
+def test_override_that_contradicts_the_name_is_refused(config_name, overrides, message):
+    with pytest.raises(ValueError) as caught:
+        StarGraph.from_config_name(config_name, **overrides)
+    assert str(caught.value) == message
+
+
+def test_override_that_agrees_with_the_name_or_adds_reverse_is_taken():
+    assert StarGraph.from_config_name("d3_l4_n50", degree=3, path_length=4, num_nodes=50) == StarGraph(3, 4, 50)
+    assert StarGraph.from_config_name("d3_l4_n50", reverse=True).config_name == "d3_l4_n50_rev"
+    assert StarGraph.from_config_name("d3_l4_n50", reverse=False) == StarGraph(3, 4, 50)
+
+
+@pytest.mark.parametrize("override", [{"degree": 2.0}, {"num_nodes": 50.0}])
+def test_override_is_checked_even_where_it_equals_the_name(override):
+    with pytest.raises(ValueError, match="must be an integer"):
+        StarGraph.from_config_name("d2_l5_n50", **override)
+
+
+@pytest.mark.parametrize(
+    ("degree", "path_length", "num_nodes", "expected"),
+    [
+        (1, 2, 2, 2),  # a->b, b->a
+        (2, 2, 3, 3),  # the start is one of three
+        (2, 2, 50, 58_800),  # 50 * (49 choose 2)
+        (2, 3, 6, 360),  # 6! / 1! / 2!
+        (2, 3, 10, 15_120),  # 10! / 5! / 2!
+        (3, 2, 5, 20),  # 5 * (4 choose 3)
+    ],
+)
+def test_num_graphs(degree, path_length, num_nodes, expected):
+    assert StarGraph(degree, path_length, num_nodes).num_graphs == expected
+    size = 1 + degree * (path_length - 1)
+    formula = math.factorial(num_nodes) / math.factorial(num_nodes - size) / math.factorial(degree)
+    assert formula == pytest.approx(expected)
+
+
+def test_small_space_error_mentions_size_and_split():
+    task = StarGraph(degree=2, path_length=2, num_nodes=3)
+    empty = [split for split in SPLITS if split not in occupied_splits(task)]
+    assert empty, "these three graphs now occupy every split: choose another space"
+    for split in empty:
+        with pytest.raises(ValueError) as caught:
+            task.sample_shard(split, 0)
+        assert "d2_l2_n3 has only 3 graphs" in str(caught.value)
+        assert f"the {split} split" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("degree", "reverse", "chance"), [(1, False, 1.0), (2, False, 0.5), (5, False, 0.2), (2, True, None)]
+)
+def test_hard_token_chance(degree, reverse, chance):
+    assert StarGraph(degree, 3, reverse=reverse).hard_token_chance == chance
+
+
+@pytest.mark.parametrize(
+    ("path_length", "reverse", "place"), [(5, False, 1), (5, True, 3), (2, False, 1), (2, True, 0), (3, True, 1)]
+)
+def test_hard_node(path_length, reverse, place):
+    assert StarGraph(path_length=path_length, reverse=reverse).hard_node == place
+
+
+def test_text_is_that_of_the_paper_in_both_directions():
+    columns = {
+        "edges": np.array([[[3, 1], [3, 15], [1, 20], [15, 4]]]),
+        "path": np.array([[3, 1, 20]]),
+        "start": np.array([3]),
+        "goal": np.array([20]),
+    }
+    for reverse, completion in ((False, "3,1,20"), (True, "20,1,3")):
+        text = StarGraph(2, 3, reverse=reverse).to_text(columns)
+        assert text["prompt"].tolist() == ["3,1|3,15|1,20|15,4/3,20="]
+        assert text["completion"].tolist() == [completion]
+
+
+def test_reverse_changes_the_completion_alone():
+    forward, backward = StarGraph(), StarGraph(reverse=True)
+    columns, other = forward.sample_shard("test", 0, num_rows=50), backward.sample_shard("test", 0, num_rows=50)
+    for name in columns:
+        np.testing.assert_array_equal(columns[name], other[name])
+    text, other_text = forward.to_text(columns), backward.to_text(columns)
+    assert text["prompt"].tolist() == other_text["prompt"].tolist()
+    turned = [",".join(c.split(",")[::-1]) for c in other_text["completion"].tolist()]
+    assert text["completion"].tolist() == turned
+
+
+def test_parse_problem_reads_a_good_line():
+    edges, path, start, goal = parse_problem("7,2|3,15|3,7|15,4/3,2=3,7,2")
+    assert edges.tolist() == [[7, 2], [3, 15], [3, 7], [15, 4]]
+    assert (path, start, goal) == ([3, 7, 2], 3, 2)
+
+
+@pytest.mark.parametrize("text", ["1,0/1,0=1,0", f"{MAX_LABEL},0/{MAX_LABEL},0={MAX_LABEL},0", "2,1|2,3|2,0/2,3=2,3"])
+def test_parse_problem_reads_the_smallest_graphs_and_the_largest_label(text):
+    assert parse_problem(text)[3] == int(text.rpartition(",")[2])
+
+
+FORM = "not of the form 'a,b|c,d|.../start,goal=node,...,node'"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        # The form.
+        ("", FORM),
+        ("=", FORM),
+        ("3,1", FORM),
+        ("3,1|3,5|1,2|5,4", FORM),
+        ("3,1|3,5|1,2|5,4/3,2", FORM),
+        ("3,1|3,5|1,2|5,4/3,2=", FORM),
+        ("3,1|3,5|1,2|5,4/3,2=3", FORM),
+        ("/3,2=3,1,2", FORM),
+        ("3,1|3,5|1,2|5,4/3=3,1,2", FORM),
+        ("3,1|3,5|1,2|5,4/3,1,2=3,1,2", FORM),
+        ("3,1|3,5|1,2|5,4|/3,2=3,1,2", FORM),
+        ("|3,1|3,5|1,2|5,4/3,2=3,1,2", FORM),
+        ("3,1||3,5|1,2|5,4/3,2=3,1,2", FORM),
+        ("3,1,2|3,5,4/3,2=3,1,2", FORM),
+        ("3,1|3|1,2|5,4/3,2=3,1,2", FORM),
+        ("3,1|3,5|1,2|5,4/3,2=3,1,2,", FORM),
+        ("3,1|3,5|1,2|5,4/3,2=3,1,2=3,1,2", FORM),
+        ("3,1|3,5|1,2|5,4/3,2/3,2=3,1,2", FORM),
+        ("3,1|3,5|1,2|5,4/3,2=3,1,2\n", FORM),
+        (" 3,1|3,5|1,2|5,4/3,2=3,1,2", FORM),
+        ("3,1|3,5|1,2|5,4/3,2=3, 1, 2", FORM),
+        ("3,1|3,5|1,2|5,4/3,2=3 1 2", FORM),
+        ("a,b|a,c|b,d|c,e/a,d=a,b,d", FORM),
+        ("-3,1|-3,5|1,2|5,4/-3,2=-3,1,2", FORM),
+        ("+3,1|+3,5|1,2|5,4/+3,2=+3,1,2", FORM),
+        ("3.0,1|3.0,5|1,2|5,4/3.0,2=3.0,1,2", FORM),
+        ("3,1|3,5|1,2|5,4/3,2=3,1,0x2", FORM),
+        ("03,1|03,5|1,2|5,4/03,2=03,1,2", FORM),
+        ("3,1|3,5|1,2|5,4/3,2=3,01,2", FORM),
+        ("3,00|3,5|00,2|5,4/3,2=3,00,2", FORM),
+        ("\u0663,1|\u0663,5|1,2|5,4/\u0663,2=\u0663,1,2", FORM),  # ARABIC-INDIC DIGIT THREE
+        ("1\u0663,1|1\u0663,5|1,2|5,4/1\u0663,2=1\u0663,1,2", FORM),
+        ("\uff13,1|\uff13,5|1,2|5,4/\uff13,2=\uff13,1,2", FORM),  # FULLWIDTH DIGIT THREE
+        ("3\u00b2,1|3\u00b2,5|1,2|5,4/3\u00b2,2=3\u00b2,1,2", FORM),  # SUPERSCRIPT TWO
+        # Labels that no numeral may have.
+        (f"{10**7},0/{10**7},0={10**7},0", "the label 10000000 is larger than 9999999"),
+        (f"3,{10**39}/3,{10**39}=3,{10**39}", "the label 10000000000000000000 is larger than 9999999"),
+        pytest.param(
+            f"3,{'9' * 5_000}/3,1=3,1", "the label 99999999999999999999 is larger than 9999999", id="5000 digits"
+        ),
+        # The graph.
+        ("3,1|3,1|1,2/3,2=3,1,2", "a node is reached by two edges, or the start by one"),
+        ("3,1|3,5|1,2|1,2|5,4/3,2=3,1,2", "node 1 has two outgoing edges, and only the start 3 may have several"),
+        ("3,1|3,5|1,2|1,4/3,2=3,1,2", "node 1 has two outgoing edges, and only the start 3 may have several"),
+        ("3,1|3,5|1,2|5,4/9,2=9,1,2", "node 3 has two outgoing edges, and only the start 9 may have several"),
+        ("3,1|3,5|1,2|5,2/3,2=3,1,2", "a node is reached by two edges, or the start by one"),
+        ("3,1|1,3/3,1=3,1", "a node is reached by two edges, or the start by one"),
+        ("3,3/3,3=3,3", "a node is reached by two edges, or the start by one"),
+        ("3,1|3,5|1,2|2,1/3,5=3,5", "a node is reached by two edges, or the start by one"),  # an arm with a loop
+        ("3,1|1,2|7,8|8,7/3,2=3,1,2", "some edges do not hang together with the start 3"),  # a cycle apart
+        ("3,1|1,2|7,7/3,2=3,1,2", "some edges do not hang together with the start 3"),
+        ("3,1|1,2|7,8|8,9/3,2=3,1,2", "some edges do not hang together with the start 3"),
+        ("3,1|1,2/9,2=9,1,2", "some edges do not hang together with the start 9"),
+        ("3,1|3,5|1,2/3,2=3,1,2", "the arms have different lengths: [2, 3] nodes"),
+        ("3,1|3,5|1,2|5,4|4,6/3,2=3,1,2", "the arms have different lengths: [3, 4] nodes"),
+        # The query and the path.
+        ("3,1|3,5|1,2|5,4/3,1=3,1", "the goal 1 is not the end of an arm"),
+        ("3,1|3,5|1,2|5,4/3,3=3,1,2", "the goal 3 is not the end of an arm"),
+        ("3,1|3,5|1,2|5,4/3,9=3,1,9", "the goal 9 is not the end of an arm"),
+        ("3,1|3,5|1,2|5,4/3,2=2,1,3", "the path runs from the goal to the start: it is reversed"),
+        ("3,1|3,5|1,2|5,4/3,2=3,5,4", "the path 3,5,4 does not follow the edges; the path to the goal is 3,1,2"),
+        ("3,1|3,5|1,2|5,4/3,2=3,5,2", "the path 3,5,2 does not follow the edges; the path to the goal is 3,1,2"),
+        ("3,1|3,5|1,2|5,4/3,2=3,2", "the path 3,2 does not follow the edges; the path to the goal is 3,1,2"),
+        ("3,1|3,5|1,2|5,4/3,2=3,1,2,2", "the path 3,1,2,2 does not follow the edges; the path to the goal is 3,1,2"),
+        ("3,1|3,5|1,2|5,4/3,2=1,2", "the path 1,2 does not follow the edges; the path to the goal is 3,1,2"),
+    ],
+)
+def test_parse_problem_gives_the_reason(text, reason):
+    with pytest.raises(ValueError) as caught:
+        parse_problem(text)
+    assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("3,1|3,5|3,6|1,2|5,4|6,7/3,2=3,1,2", "this is G(3,3), not G(2,3)"),
+        ("3,1|3,5|1,2|5,4|2,8|4,9/3,8=3,1,2,8", "this is G(2,4), not G(2,3)"),
+        ("3,1|3,5|1,2|5,20/3,2=3,1,2", "the label 20 is not below num_nodes=20"),
+        ("3,1|3,5|1,2|5,4/3,2=3,5,2", "the path 3,5,2 does not follow the edges; the path to the goal is 3,1,2"),
+    ],
+)
+def test_parse_refuses_problems_of_another_configuration(text, reason):
+    with pytest.raises(ValueError) as caught:
+        StarGraph(2, 3, 20).parse(text)
+    assert str(caught.value) == reason
+
+
+def test_parse_takes_only_the_direction_of_the_configuration():
+    forward, backward = "3,1|3,5|1,2|5,4/3,2=3,1,2", "3,1|3,5|1,2|5,4/3,2=2,1,3"
+    for reverse, right, wrong in ((False, forward, backward), (True, backward, forward)):
+        task = StarGraph(2, 3, reverse=reverse)
+        row = task.parse(right)
+        assert row["prompt"] + row["completion"] == right
+        assert row["path"] == [3, 1, 2]
+        with pytest.raises(ValueError, match="the path"):
+            task.parse(wrong)
+
+
+def test_score_takes_only_the_direction_of_the_configuration():
+    row = StarGraph(2, 3).parse("3,1|3,5|1,2|5,4/3,2=3,1,2")
+    assert [StarGraph(2, 3).score(p, row) for p in ("3,1,2", "2,1,3")] == [1.0, 0.0]
+    assert [StarGraph(2, 3, reverse=True).score(p, row) for p in ("3,1,2", "2,1,3")] == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(("population", "size"), [(3, 3), (20, 5), (60, 9)])
+def test_sampling_without_a_pool_gives_the_same_numbers(population, size):
+    few, pooled = (
+        sample(np.random.default_rng(1), 500, population, size)
+        for sample in (sample_few_of_many, sample_without_replacement)
+    )
+    assert population <= 4 * size**2, "sample_without_replacement would call sample_few_of_many itself"
+    np.testing.assert_array_equal(few, pooled)
+
+
+def test_ten_million_labels_cost_no_more_memory_than_fifty():
+    columns = StarGraph(num_nodes=10**7).sample_shard("test", 0, num_rows=100)
+    assert columns["edges"].max() > 10**6
+
+
+def test_reversed_configuration_says_that_a_forward_path_is_not_reversed():
+    with pytest.raises(ValueError, match="runs from the start to the goal, but this configuration is reversed"):
+        StarGraph(path_length=3, num_nodes=20, reverse=True).parse("3,1|3,5|1,2|5,4/3,2=3,1,2")
+
+
+def test_unknown_override_is_refused():
+    with pytest.raises(ValueError, match="foo=1"):
+        StarGraph.from_config_name("d2_l5_n50", foo=1)

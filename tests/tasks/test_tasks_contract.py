@@ -1,0 +1,246 @@
+"""What every task of `TASKS` promises. A new task adds a line to the tables below, and no test."""
+
+import itertools
+from collections import deque
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hf_nextfail.tasks
+from hf_nextfail.tasks import SPLITS, TASKS, Task, split_of
+from hf_nextfail.tasks.base import SHARD_ROWS
+
+# Configurations with few enough graphs to look at each; the first leaves no split empty.
+SMALL = {
+    "star_graph": ["d2_l3_n6", "d1_l4_n7", "d2_l2_n8", "d2_l4_n7", "d3_l2_n7", "d1_l2_n4"],
+}
+# Configurations of all shapes, for what is checked row by row.
+VARIED = {
+    "star_graph": ["d2_l5_n50", "d2_l5_n50_rev", "d1_l2_n9", "d2_l2_n9", "d3_l3_n100_rev", "d9_l3_n20", "d2_l3_n2000"],
+}
+# Small configurations that have graphs in common.
+RELATED = {
+    "star_graph": ["d2_l3_n6", "d2_l3_n6_rev", "d2_l3_n7"],
+}
+# For each field, another value that the default configuration may take.
+OTHER_VALUES = {
+    "star_graph": {"degree": 3, "path_length": 4, "num_nodes": 60, "reverse": True},
+}
+
+
+def cases(table: dict[str, list[str]]) -> list:
+    return [
+        pytest.param(TASKS[name].from_config_name(config_name), id=f"{name}-{config_name}")
+        for name, config_names in table.items()
+        for config_name in config_names
+    ]
+
+
+def texts(task: Task, split: str = "train", shard: int = 0, seed: int = 0, num_rows: int = SHARD_ROWS) -> list[str]:
+    text = task.to_text(task.sample_shard(split, shard, seed, num_rows))
+    return [p + c for p, c in zip(text["prompt"].tolist(), text["completion"].tolist(), strict=True)]
+
+
+def rows(task: Task, num_rows: int, split: str = "train") -> list[dict]:
+    columns = task.sample_shard(split, 0, num_rows=num_rows)
+    lists = {name: values.tolist() for name, values in (task.to_text(columns) | columns).items()}
+    return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
+
+
+def graph_keys(edges: np.ndarray) -> list[frozenset]:
+    return [frozenset(map(tuple, graph)) for graph in edges.tolist()]
+
+
+def shortest_path(edges: list[list[int]], start: int, goal: int) -> list[int]:
+    before = {start: None}
+    queue = deque([start])
+    while queue:
+        node = queue.popleft()
+        for source, target in edges:
+            if source == node and target not in before:
+                before[target] = node
+                queue.append(target)
+    path = [goal]
+    while before[path[-1]] is not None:
+        path.append(before[path[-1]])
+    return path[::-1]
+
+
+@pytest.mark.parametrize("table", [SMALL, VARIED, RELATED, OTHER_VALUES])
+def test_every_task_is_in_the_tables_of_this_file(table):
+    assert set(table) == set(TASKS)
+
+
+def test_every_module_of_the_folder_is_registered():
+    folder = Path(hf_nextfail.tasks.__file__).parent
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "base"}
+    assert {task.__module__.rpartition(".")[2] for task in TASKS.values()} == modules
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_task_knows_the_name_it_is_registered_under(name):
+    assert TASKS[name].name == name
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_grid_names_resolve_and_round_trip(name):
+    task_class = TASKS[name]
+    assert len(set(task_class.grid)) == len(task_class.grid) > 0
+    for config_name in task_class.grid:
+        task = task_class.from_config_name(config_name)
+        assert task.config_name == config_name
+        assert task_class.from_config_name(task.config_name) == task
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_first_grid_name_is_the_default(name):
+    assert TASKS[name].from_config_name(TASKS[name].grid[0]) == TASKS[name]()
+
+
+@pytest.mark.parametrize("task", cases(VARIED))
+def test_config_name_round_trips(task):
+    assert type(task).from_config_name(task.config_name) == task
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_each_field_changes_name_and_rows(name):
+    task = TASKS[name]()
+    assert set(OTHER_VALUES[name]) == {field.name for field in fields(task)}
+    names, first_rows = {task.config_name}, {tuple(texts(task, num_rows=20))}
+    for field, value in OTHER_VALUES[name].items():
+        assert value != getattr(task, field)
+        other = replace(task, **{field: value})
+        names.add(other.config_name)
+        first_rows.add(tuple(texts(other, num_rows=20)))
+    assert len(names) == len(first_rows) == 1 + len(OTHER_VALUES[name])
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("split", SPLITS)
+def test_same_seed_split_and_shard_give_the_same_rows(name, split):
+    first = texts(TASKS[name](), split, shard=3, seed=5)
+    texts(TASKS[name](), split, shard=2, seed=5)  # whatever was drawn in between
+    assert texts(TASKS[name](), split, shard=3, seed=5) == first
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_another_seed_split_or_shard_gives_other_rows(name):
+    keys = [("train", 0, 0), ("train", 1, 0), ("train", 0, 1), ("train", 1, 1), ("validation", 0, 0), ("test", 0, 0)]
+    drawn = [set(texts(TASKS[name](), *key, num_rows=1_000)) for key in keys]
+    # The default space is so large that independent draws have nothing in common.
+    assert len(set.union(*drawn)) == sum(map(len, drawn)) == 1_000 * len(keys)
+
+
+@pytest.mark.parametrize("task", cases(VARIED))
+def test_fewer_rows_are_the_first_rows(task):
+    shard = texts(task)
+    assert len(shard) == SHARD_ROWS
+    for num_rows in (1, 1_000, SHARD_ROWS - 1):
+        assert texts(task, num_rows=num_rows) == shard[:num_rows]
+
+
+@pytest.mark.parametrize("task", cases(SMALL))
+def test_enumeration_has_each_graph_exactly_once(task):
+    keys = graph_keys(task.all_graphs())
+    assert len(keys) == len(set(keys)) == task.num_graphs
+    drawn = set(graph_keys(task.sample(np.random.default_rng(0), 20 * task.num_graphs)["edges"]))
+    assert drawn == set(keys)  # a graph is missed with probability e**-20
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_splits_are_disjoint_and_cover_the_space(name):
+    task = TASKS[name].from_config_name(SMALL[name][0])
+    edges = task.all_graphs()
+    keys, membership = np.array(graph_keys(edges)), split_of(edges)
+    drawn = {split: set(graph_keys(task.sample_shard(split, 0)["edges"])) for split in SPLITS}
+    for split in SPLITS:
+        assert drawn[split] == set(keys[membership == split])
+        assert drawn[split]
+    assert sum(map(len, drawn.values())) == task.num_graphs
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_no_query_seed_shard_or_configuration_moves_a_graph_to_another_split(name):
+    tasks = [TASKS[name].from_config_name(config_name) for config_name in RELATED[name]]
+    splits_of_graph: dict[frozenset, set[str]] = {}
+    queries_of_graph: dict[frozenset, set[int]] = {}
+    tasks_of_graph: dict[frozenset, set[str]] = {}
+    for task, split, (seed, shard) in itertools.product(tasks, SPLITS, [(0, 0), (1, 0), (0, 1)]):
+        columns = task.sample_shard(split, shard, seed, num_rows=2_000)
+        for key, goal in zip(graph_keys(columns["edges"]), columns["goal"].tolist(), strict=True):
+            splits_of_graph.setdefault(key, set()).add(split)
+            queries_of_graph.setdefault(key, set()).add(goal)
+            tasks_of_graph.setdefault(key, set()).add(task.config_name)
+    assert all(len(splits) == 1 for splits in splits_of_graph.values())
+    # The same graphs did come up under several queries and configurations.
+    assert max(map(len, queries_of_graph.values())) > 1
+    assert max(map(len, tasks_of_graph.values())) == len(tasks)
+
+
+@pytest.mark.parametrize("task", cases(VARIED))
+def test_split_does_not_depend_on_the_order_of_edges(task):
+    edges = task.sample(np.random.default_rng(0), 500)["edges"]
+    shuffled = np.random.default_rng(1).permuted(np.arange(edges.shape[1])[None].repeat(500, axis=0), axis=1)
+    reordered = np.take_along_axis(edges, shuffled[..., None], axis=1)
+    assert graph_keys(reordered) == graph_keys(edges)
+    np.testing.assert_array_equal(split_of(reordered), split_of(edges))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_splits_have_twelve_two_and_two_of_sixteen_graphs(name):
+    count = 100_000
+    membership = split_of(TASKS[name]().sample(np.random.default_rng(0), count)["edges"])
+    for split, share in (("train", 12 / 16), ("validation", 2 / 16), ("test", 2 / 16)):
+        deviation = (membership == split).sum() - share * count
+        assert abs(deviation) < 4 * (count * share * (1 - share)) ** 0.5  # four standard errors
+
+
+@pytest.mark.parametrize("task", cases(VARIED))
+def test_breadth_first_search_finds_the_path(task):
+    for row in rows(task, 200):
+        assert row["path"] == shortest_path(row["edges"], row["start"], row["goal"])
+        assert (row["path"][0], row["path"][-1]) == (row["start"], row["goal"])
+
+
+@pytest.mark.parametrize("task", cases(VARIED))
+@pytest.mark.parametrize("split", SPLITS)
+def test_parse_undoes_to_text(task, split):
+    for row in rows(task, 200, split):
+        assert task.parse(row["prompt"] + row["completion"]) == row
+
+
+@pytest.mark.parametrize("task", cases(VARIED))
+def test_hard_node_is_next_to_the_start(task):
+    for row in rows(task, 20):
+        assert int(row["completion"].split(",")[task.hard_node]) == row["path"][1]
+
+
+@pytest.mark.parametrize("task", cases(VARIED))
+def test_right_completion_scores_one(task):
+    for row in rows(task, 200):
+        assert task.score(row["completion"], row) == 1.0
+        assert task.score(" " + row["completion"].replace(",", " , ") + "\n", row) == 1.0
+
+
+@pytest.mark.parametrize("task", cases(VARIED))
+def test_anything_else_scores_zero(task):
+    for row in rows(task, 50):
+        nodes = row["completion"].split(",")
+        wrong = [
+            *(",".join([*nodes[:i], "99999", *nodes[i + 1 :]]) for i in range(len(nodes))),
+            ",".join(nodes[:-1]),
+            ",".join(nodes[1:]),
+            ",".join(nodes[::-1]),
+            ",".join([*nodes, nodes[-1]]),
+            ",".join(["0" + nodes[0], *nodes[1:]]),
+            " ".join(nodes),
+            row["completion"] + ",",
+            row["prompt"] + row["completion"],
+            "",
+            ",",
+            "no path",
+            None,
+        ]
+        assert [task.score(prediction, row) for prediction in wrong] == [0.0] * len(wrong)
