@@ -22,10 +22,12 @@ Result = dict[str, Any]
 
 
 def graph_hashes(dataset: Dataset) -> np.ndarray | None:
-    """Hash the graph of each row, or return `None` when the dataset has no `edges` of one number."""
-    if "edges" not in dataset.column_names or len(dataset) == 0:
+    """Hash the graph of each row, or return `None` when there are no `edges`, or not as many in every row."""
+    if "edges" not in dataset.column_names:
         return None
     edges = dataset.select_columns("edges").with_format("arrow")[:].column(0).combine_chunks()
+    if len(edges.value_lengths().unique()) != 1:
+        return None
     return hash_edges(edges.flatten().flatten().to_numpy().reshape(len(dataset), -1, 2))
 
 
@@ -91,7 +93,7 @@ def evaluate(
     num_graphs = len(dataset) if groups is None else len(np.unique(groups))
 
     def batches(indices: torch.Tensor, what: str):
-        pieces = indices.split(batch_size)
+        pieces = indices.split(batch_size) if len(indices) else ()
         return tqdm(pieces, desc=f"{description}: {what}", leave=False) if description else pieces
 
     def result(values: np.ndarray) -> Result:

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import torch
 from torch import nn
+from transformers import GenerationConfig
 
 from hf_nextfail.objectives.base import Objective
 
@@ -53,17 +54,22 @@ class TeacherForcedObjective(Objective):
     ) -> torch.Tensor:
         """Write token by token, greedily, with the model's own cache. See [`Objective.decode`]."""
         completions = prompt_ids.new_full((len(prompt_ids), completion_length), self.pad_token_id)
-        # Prompts of one length need no padding, so that models which ignore the mask are decoded exactly, too.
-        for length in prompt_lengths.unique().tolist():
-            rows = (prompt_lengths == length).nonzero().squeeze(1)
-            prompts = prompt_ids[rows, :length]
-            written = model.generate(
-                prompts,
-                attention_mask=torch.ones_like(prompts),
-                max_new_tokens=completion_length,
-                do_sample=False,
-                pad_token_id=self.pad_token_id,
-                eos_token_id=self.eos_token_id,
-            )[:, length:]
-            completions[rows, : written.shape[1]] = written
+        settings = model.generation_config
+        model.generation_config = GenerationConfig()  # a checkpoint's own may sample, penalise or suppress tokens
+        try:
+            # Prompts of one length need no padding, so that models which ignore the mask are decoded exactly, too.
+            for length in prompt_lengths.unique().tolist():
+                rows = (prompt_lengths == length).nonzero().squeeze(1)
+                prompts = prompt_ids[rows, :length]
+                written = model.generate(
+                    prompts,
+                    attention_mask=torch.ones_like(prompts),
+                    max_new_tokens=completion_length,
+                    do_sample=False,
+                    pad_token_id=self.pad_token_id,
+                    eos_token_id=self.eos_token_id,
+                )[:, length:]
+                completions[rows, : written.shape[1]] = written
+        finally:
+            model.generation_config = settings
         return completions
