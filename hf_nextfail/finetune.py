@@ -171,6 +171,7 @@ def execute(run: Run) -> dict[str, Any]:
             "objective": trainer.objective.name,
             "dataset_name": run.data.dataset_name,
             "dataset_config": task.config_name,
+            "title": task.title,
             "model": run.model.model_name_or_path or run.model.model_type,
             "num_parameters": trainer.model.num_parameters(),
             "seed": args.seed,

@@ -5,7 +5,7 @@ A run's `results.json` has these keys:
 | key | what it holds |
 |---|---|
 | `schema_version` | 1; changes whenever a key here changes its meaning |
-| `run` | `name`, `objective`, `dataset_name`, `dataset_config`, `model`, `num_parameters`, `seed`, `dataset_seed`, `hard_node`, `steps`, `epochs`, `examples` (rows seen), `stopped_at_accuracy`, `precision`, `device`, `num_threads` |
+| `run` | `name`, `objective`, `dataset_name`, `dataset_config`, `title`, `model`, `num_parameters`, `seed`, `dataset_seed`, `hard_node`, `steps`, `epochs`, `examples` (rows seen), `stopped_at_accuracy`, `precision`, `device`, `num_threads` |
 | `results` | name -> `{value, standard_error, n, num_graphs}`, or `null` where the number does not exist; see `hf_nextfail.evaluate`. Names without a prefix are on the test split; `train_...` on the first 10,000 training rows; `test_file_...` on the file of `--test_file` |
 | `chance` | `hard_token_accuracy`: the accuracy of guessing an arm, `null` when no guess is needed |
 | `test_file` | `path`, and `train_share`, the share of its graphs that hash to our train split; `null` without one |
@@ -119,8 +119,8 @@ def plot_accuracy(records: Sequence[dict[str, Any]], path: str | PathLike) -> No
         colour = COLOURS[i % len(COLOURS)]
         axes.plot(steps, accuracy, color=colour, linewidth=2, label=label)
         axes.plot(steps[-1], accuracy[-1], "o", color=colour, markersize=6)
-    configs = sorted({record["run"]["dataset_config"].removesuffix("_rev") for record in records})
-    axes.set_title(f"Whole paths right on the validation split ({', '.join(configs)})", loc="left")
+    titles = sorted({record["run"]["title"] for record in records})
+    axes.set_title(f"{' and '.join(titles)}: whole paths right on the validation split", loc="left")
     axes.set_xlabel("training steps")
     axes.set_ylabel("accuracy")
     axes.set_ylim(-0.02, 1.04)

@@ -15,7 +15,7 @@ def result(value, error=0.004):
 def record(name: str, accuracy: float, chance: float | None = 0.5, forced: list[float] | None = None) -> dict:
     per_token = result([1.0, accuracy, 0.75])
     return {
-        "run": {"name": name, "dataset_config": "d2_l3_n20", "steps": 1000, "hard_node": 1},
+        "run": {"name": name, "title": "G(2,3), 20 labels", "steps": 1000, "hard_node": 1},
         "results": {
             "accuracy": result(accuracy),
             "train_accuracy": result(0.512),

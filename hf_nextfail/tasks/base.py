@@ -176,6 +176,11 @@ class Task(ABC):
 
     @property
     @abstractmethod
+    def title(self) -> str:
+        """What the configuration is called in prose, the direction of its completions left out."""
+
+    @property
+    @abstractmethod
     def hard_node(self) -> int:
         """The index, among the nodes of a completion, of the node that needs planning."""
 

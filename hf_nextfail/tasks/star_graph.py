@@ -208,6 +208,11 @@ class StarGraph(Task):
         return cls(**(named | overrides))
 
     @property
+    def title(self) -> str:
+        """`G(2,3), 20 labels`."""
+        return f"G({self.degree},{self.path_length}), {self.num_nodes} labels"
+
+    @property
     def hard_node(self) -> int:
         """The place of the node next to the start, the one that needs planning."""
         return self.path_length - 2 if self.reverse else 1

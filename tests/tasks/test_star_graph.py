@@ -447,3 +447,7 @@ def test_reversed_configuration_says_that_a_forward_path_is_not_reversed():
 def test_unknown_override_is_refused():
     with pytest.raises(ValueError, match="foo=1"):
         StarGraph.from_config_name("d2_l5_n50", foo=1)
+
+
+def test_title_is_prose():
+    assert StarGraph(2, 3, 20, reverse=True).title == "G(2,3), 20 labels"
