@@ -1,0 +1,167 @@
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, GPT2LMHeadModel, LlamaForCausalLM
+
+from hf_nextfail.models import build_model
+from hf_nextfail.tokenization import numeral_tokenizer
+
+TOKENIZER = numeral_tokenizer(num_nodes=15)  # 20 tokens
+SMALL_GPT2 = {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 24}
+SMALL_LLAMA = {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
+
+
+def save_checkpoint(folder, seed=0, tokenizer=TOKENIZER, **overrides):
+    torch.manual_seed(seed)
+    model = build_model(tokenizer, model_type="gpt2", config_overrides=SMALL_GPT2 | overrides)
+    model.save_pretrained(folder)
+    return model
+
+
+def bigger_tokenizer(num_tokens):
+    tokenizer = numeral_tokenizer(num_nodes=15)
+    tokenizer.add_tokens([f"<|extra_{i}|>" for i in range(num_tokens)], special_tokens=True)
+    return tokenizer
+
+
+# From scratch
+
+
+def test_untrained_model_fits_the_tokenizer():
+    model = build_model(TOKENIZER, model_type="gpt2", config_overrides=SMALL_GPT2)
+    assert isinstance(model, GPT2LMHeadModel)
+    assert model.get_input_embeddings().num_embeddings == model.config.vocab_size == 20
+    assert (model.config.bos_token_id, model.config.eos_token_id) == (None, None)
+    assert model.config.pad_token_id == TOKENIZER.pad_token_id == 19
+    assert model.training
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_end_token_of_an_untrained_model_is_that_of_the_tokenizer():
+    tokenizer = numeral_tokenizer(num_nodes=15)
+    tokenizer.eos_token = "9"
+    assert build_model(tokenizer, model_type="gpt2", config_overrides=SMALL_GPT2).config.eos_token_id == 9
+
+
+def test_overrides_reach_the_configuration_and_the_weights():
+    model = build_model(TOKENIZER, model_type="gpt2", config_overrides=SMALL_GPT2 | {"attn_pdrop": 0.25})
+    assert (model.config.n_layer, model.config.n_embd, model.config.attn_pdrop) == (2, 16, 0.25)
+    assert len(model.transformer.h) == 2
+    assert model.transformer.wpe.weight.shape == (24, 16)
+
+
+def test_overrides_by_the_common_names_of_fields():
+    overrides = {"num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 2, "max_position_embeddings": 24}
+    model = build_model(TOKENIZER, model_type="gpt2", config_overrides=overrides)
+    assert (model.config.n_layer, model.config.n_embd, model.config.n_positions) == (1, 16, 24)
+
+
+def test_other_families():
+    model = build_model(TOKENIZER, model_type="llama", config_overrides=SMALL_LLAMA)
+    assert isinstance(model, LlamaForCausalLM)
+    assert model.config.eos_token_id is None  # Llama's own is 2, a label here
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_attention_implementation_is_the_one_asked_for(attention, tmp_path):
+    options = {"attn_implementation": attention}
+    model = build_model(TOKENIZER, model_type="gpt2", config_overrides=SMALL_GPT2, **options)
+    assert model.config._attn_implementation == attention
+    model.save_pretrained(tmp_path)
+    assert build_model(TOKENIZER, str(tmp_path), **options).config._attn_implementation == attention
+
+
+def test_weights_repeat_with_the_seed():
+    def weights(seed):
+        torch.manual_seed(seed)
+        return build_model(TOKENIZER, model_type="gpt2", config_overrides=SMALL_GPT2).state_dict()
+
+    first, again, other = weights(0), weights(0), weights(1)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not torch.equal(first["transformer.wte.weight"], other["transformer.wte.weight"])
+
+
+# Refused
+
+
+@pytest.mark.parametrize("sources", [{}, {"name_or_path": "gpt2", "model_type": "gpt2"}], ids=["none", "both"])
+def test_exactly_one_source_is_needed(sources):
+    with pytest.raises(ValueError, match="either model_name_or_path, a checkpoint, or model_type"):
+        build_model(TOKENIZER, **sources)
+
+
+def test_unknown_model_type_is_named_beside_the_near_one():
+    with pytest.raises(ValueError, match=r"model_type 'gtp2' is no causal LM .*did you mean 'gpt2'"):
+        build_model(TOKENIZER, model_type="gtp2")
+
+
+def test_model_type_that_is_no_causal_lm_is_refused():
+    with pytest.raises(ValueError, match="model_type 't5' is no causal LM"):
+        build_model(TOKENIZER, model_type="t5")
+
+
+def test_unknown_field_is_named_beside_the_near_one():
+    with pytest.raises(ValueError, match=r"gpt2 has no 'n_layers' \(did you mean 'n_layer'\?\)"):
+        build_model(TOKENIZER, model_type="gpt2", config_overrides={"n_layers": 2})
+
+
+def test_vocab_size_is_refused():
+    with pytest.raises(ValueError, match="vocab_size is the tokenizer's to decide"):
+        build_model(TOKENIZER, model_type="gpt2", config_overrides={"vocab_size": 20})
+
+
+def test_overrides_of_a_checkpoint_are_refused(tmp_path):
+    save_checkpoint(tmp_path)
+    with pytest.raises(ValueError, match="a checkpoint keeps its own configuration"):
+        build_model(TOKENIZER, str(tmp_path), config_overrides={"n_layer": 1})
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(ValueError, match=f"there is no folder {tmp_path / 'missing'}"):
+        build_model(TOKENIZER, str(tmp_path / "missing"))
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    model = save_checkpoint(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    build_model(TOKENIZER, str(tmp_path))
+    (tmp_path / "model.safetensors").unlink()
+    assert AutoModelForCausalLM.from_pretrained(tmp_path)  # which transformers itself would load
+    with pytest.raises(OSError, match="safetensors"):
+        build_model(TOKENIZER, str(tmp_path))
+
+
+# From a checkpoint
+
+
+def test_checkpoint_comes_back_in_float32_and_training_mode(tmp_path):
+    model = save_checkpoint(tmp_path / "float32")
+    loaded = build_model(TOKENIZER, str(tmp_path / "float32"))
+    assert loaded.training
+    assert all(torch.equal(loaded.state_dict()[key], value) for key, value in model.state_dict().items())
+    model.to(torch.bfloat16).save_pretrained(tmp_path / "bfloat16")
+    loaded = build_model(TOKENIZER, str(tmp_path / "bfloat16"))
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("num_new", [1, 3])
+def test_embeddings_grow_by_rows_near_the_mean(tmp_path, tied, num_new):
+    original = save_checkpoint(tmp_path, initializer_range=1.0, tie_word_embeddings=tied)
+    loaded = build_model(bigger_tokenizer(num_new), str(tmp_path))
+    assert loaded.config.vocab_size == 20 + num_new
+    assert (loaded.lm_head.weight is loaded.transformer.wte.weight) == tied
+    for old, new in [
+        (original.transformer.wte.weight, loaded.transformer.wte.weight),
+        (original.lm_head.weight, loaded.lm_head.weight),
+    ]:
+        assert new.shape == (20 + num_new, 16)
+        assert torch.equal(new[:20], old)
+        # transformers draws them around the mean, with a billionth of the covariance of the old rows
+        torch.testing.assert_close(new[20:], old.mean(dim=0).expand(num_new, -1), rtol=0.0, atol=1e-3)
+    assert original.transformer.wte.weight.mean(dim=0).abs().max() > 0.1  # which is not nearly 0
+
+
+def test_embeddings_that_are_large_enough_stay(tmp_path):
+    original = save_checkpoint(tmp_path, tokenizer=bigger_tokenizer(5))
+    loaded = build_model(TOKENIZER, str(tmp_path))
+    assert torch.equal(loaded.transformer.wte.weight, original.transformer.wte.weight)
