@@ -26,7 +26,7 @@ from hf_nextfail.models import build_model
 from hf_nextfail.paper_file import load_paper_file
 from hf_nextfail.report import SCHEMA_VERSION, format_accuracy, plot_accuracy, results_table, write_results
 from hf_nextfail.tasks import split_of
-from hf_nextfail.tokenization import COMPLETION_IDS, PROMPT_IDS, load_tokenizer, numeral_tokenizer, tokenize_dataset
+from hf_nextfail.tokenization import load_tokenizer, longest_row, numeral_tokenizer, tokenize_dataset
 from hf_nextfail.trainer import NextFailTrainer
 from hf_nextfail.version import __version__
 
@@ -44,7 +44,8 @@ def set_num_threads() -> None:
     The launcher sets `OMP_NUM_THREADS=1` unless told otherwise (accelerate 1.15), which leaves the other cores idle.
     """
     if "ACCELERATE_MIXED_PRECISION" in os.environ and os.environ.get("OMP_NUM_THREADS") == "1":
-        cores = min(psutil.cpu_count(logical=False) or 1, len(psutil.Process().cpu_affinity() or [0]))
+        usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+        cores = min(psutil.cpu_count(logical=False) or 1, usable)
         torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
@@ -52,8 +53,7 @@ def check_positions(model: torch.nn.Module, datasets: Sequence[Dataset]) -> None
     """Raise `UsageError` when a row is longer than the model has positions for."""
     positions = getattr(model.config, "max_position_embeddings", None)  # families without a limit have no such field
     for dataset in datasets:
-        row = dataset[0]
-        length = len(row[PROMPT_IDS]) + len(row[COMPLETION_IDS])
+        length = longest_row(dataset)
         if positions is not None and length > positions:
             raise UsageError(
                 f"a row has {length} tokens, but the model has {positions} positions; "
@@ -91,6 +91,8 @@ def prepare(run: Run) -> tuple[NextFailTrainer, dict[str, Dataset]]:
     """
     task = run.data.config.task
     options = run.data.builder_options()
+    if run.data.streaming:  # of the training rows, only the first are needed all at once
+        options["num_train"] = min(NUM_TRAIN_SAMPLE, run.data.num_train)
     with run.training.main_process_first():
         splits = load_dataset(run.data.dataset_name, run.data.dataset_config, **options)
     train = splits["train"]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
+import pyarrow.compute as pc
 from datasets import Dataset, Features, IterableDataset, List, Value
 from datasets.fingerprint import Hasher
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -164,6 +165,12 @@ def padded_ids(dataset: Dataset, column: str, pad_token_id: int) -> tuple[np.nda
     ids = np.full((len(lengths), lengths.max(initial=0)), pad_token_id, np.int64)
     ids[np.arange(ids.shape[1]) < lengths[:, None]] = lists.flatten().to_numpy()
     return ids, lengths
+
+
+def longest_row(dataset: Dataset) -> int:
+    """Return the tokens of the longest row, prompt and completion together."""
+    table = dataset.select_columns([PROMPT_IDS, COMPLETION_IDS]).with_format("arrow")[:]
+    return pc.max(pc.add(*(pc.list_value_length(column) for column in table.columns))).as_py()
 
 
 def node_of_each_token(tokenizer: PreTrainedTokenizerBase, completions: Sequence[str], width: int) -> np.ndarray:

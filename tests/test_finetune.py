@@ -140,6 +140,13 @@ def test_streaming_trains_on_the_same_rows(tmp_path):
     assert record["results"]["train_accuracy"]["n"] == 2000
 
 
+def test_streaming_never_makes_all_rows(tmp_path):
+    options = ("--config", "star_graph/teacherless/smoke.yaml", "--streaming", "true", "--num_train", str(10**9))
+    (record,) = run(tmp_path, *options).values()
+    assert record["run"]["steps"] == 6
+    assert record["results"]["train_accuracy"]["n"] == 10_000
+
+
 def test_an_interrupted_run_goes_on_from_its_last_checkpoint(tmp_path):
     options = ("--config", "star_graph/teacher_forced/smoke.yaml", "--save_strategy", "steps", "--save_steps", "3")
     (whole,) = run(tmp_path / "whole", *options).values()

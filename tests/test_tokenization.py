@@ -7,6 +7,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from hf_nextfail.tokenization import (
     encode_texts,
     load_tokenizer,
+    longest_row,
     node_of_each_token,
     numeral_tokenizer,
     padded_ids,
@@ -241,3 +242,9 @@ def test_all_digits_of_a_label_belong_to_its_node():
     assert tokenizer.tokenize("3,12,7") == ["3", ",", "1", "2", ",", "7"]
     nodes = node_of_each_token(tokenizer, ["3,12,7", "12,3,4", "1,2,3"], width=6)
     np.testing.assert_array_equal(nodes, [[0, -1, 1, 1, -1, 2], [0, 0, -1, 1, -1, 2], [0, -1, 1, -1, 2, -1]])
+
+
+def test_longest_row_is_that_of_prompt_and_completion_together():
+    rows = Dataset.from_dict({"prompt_ids": [[1, 2, 3], [1, 2]], "completion_ids": [[4], [5, 6, 7]]})
+    assert longest_row(rows) == 5
+    assert longest_row(rows.select([0])) == 4

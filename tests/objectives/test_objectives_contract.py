@@ -155,6 +155,16 @@ def test_completion_logits_are_those_of_the_whole_model(name):
 
 @every_objective
 @torch.no_grad()
+def test_head_is_applied_to_completion_positions_only(name):
+    objective, model = OBJECTIVES[name](TOKENIZER), small_gpt2().eval()
+    positions = []
+    model.lm_head.register_forward_hook(lambda head, inputs, logits: positions.append(logits.shape[1]))
+    _, labels, _ = completion_logits(model, objective.encode(*ragged_rows()))
+    assert positions == [labels.shape[1]] == [7]  # from the shortest prompt to the end of the longest row
+
+
+@every_objective
+@torch.no_grad()
 def test_completion_tokens_are_the_most_likely_ones(name):
     objective, model = OBJECTIVES[name](TOKENIZER), small_gpt2().eval()
     prompts, completions, lengths = ragged_rows()
@@ -205,6 +215,7 @@ def test_every_parameter_moves_in_one_step(name, tmp_path):
         learning_rate=1e-2,
         save_strategy="no",
         disable_tqdm=True,
+        use_cpu=True,
     )
     NextFailTrainer(model, args, train_dataset=Dataset.from_list(rows), processing_class=TOKENIZER).train()
     unmoved = [key for key, parameter in model.named_parameters() if torch.equal(parameter, before[key])]
