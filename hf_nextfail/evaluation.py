@@ -57,7 +57,8 @@ def evaluate(
     learn where.
 
     Args:
-        model (`nn.Module`): a causal LM, evaluated in the precision of its weights.
+        model (`nn.Module`): a causal LM, evaluated in the precision of its forward (a model that accelerate prepared
+            for bf16 runs under autocast, the same model saved and loaded in that of its weights).
         dataset (`Dataset`): has `prompt` and `completion`; with `edges`, standard errors are taken over graphs.
         objective (`Objective`): how the model was trained, and therefore how it decodes.
         tokenizer (`PreTrainedTokenizerBase`): the model's.
@@ -77,8 +78,13 @@ def evaluate(
           for an objective without teacher forcing. (`accuracy` under forcing is `accuracy`, as said above.)
 
     Raises:
-        ValueError: if the dataset is empty.
+        ValueError: if the dataset is empty, a stream, or has an empty row, or its paths differ in length and numbers
+            per node are wanted.
     """
+    if not isinstance(dataset, Dataset):
+        raise ValueError(
+            "evaluation needs a map-style dataset: of a stream, Dataset.from_list(list(stream.take(1000)))"
+        )
     if len(dataset) == 0:
         raise ValueError("cannot evaluate on an empty dataset")
     if PROMPT_IDS not in dataset.column_names:
@@ -88,6 +94,8 @@ def evaluate(
         torch.from_numpy, padded_ids(dataset, COMPLETION_IDS, objective.pad_token_id)
     )
     lengths = torch.stack([prompt_lengths, completion_lengths], dim=1)
+    if not lengths.all():
+        raise ValueError("a row has an empty prompt or completion: there is nothing to predict, or to predict from")
     device = next(model.parameters()).device
     groups = graph_hashes(dataset)
     num_graphs = len(dataset) if groups is None else len(np.unique(groups))
@@ -126,6 +134,8 @@ def evaluate(
     }
     if per_node:
         references = [text.split(",") for text in dataset["completion"]]
+        if len(set(map(len, references))) > 1:
+            raise ValueError("numbers per node need completions of one number of nodes; pass per_node=False")
         written = list(references)
         for rows in batches((~exact).nonzero().squeeze(1), "decoding"):
             tokens = objective.decode(

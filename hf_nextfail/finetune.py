@@ -145,11 +145,13 @@ def execute(run: Run) -> dict[str, Any]:
     began = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint)
     trained = time.perf_counter()
+    # For bf16, accelerate has wrapped the model's forward into autocast; what is reported is the saved weights' own.
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
 
     results: dict[str, Result | None] = {}
     for prefix, dataset in evaluated.items():
         measured = evaluate(
-            trainer.model,
+            model,
             dataset,
             trainer.objective,
             trainer.processing_class,
@@ -175,7 +177,7 @@ def execute(run: Run) -> dict[str, Any]:
             "dataset_config": task.config_name,
             "title": task.title,
             "model": run.model.model_name_or_path or run.model.model_type,
-            "num_parameters": trainer.model.num_parameters(),
+            "num_parameters": model.num_parameters(),
             "seed": args.seed,
             "dataset_seed": run.data.dataset_seed,
             "hard_node": task.hard_node,

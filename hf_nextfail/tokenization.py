@@ -133,7 +133,7 @@ def tokenize_dataset(dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase) ->
     columns = dataset.column_names or list(next(iter(dataset)))
     if missing := [name for name in ("prompt", "completion") if name not in columns]:
         raise ValueError(f"the dataset has no column {' and '.join(missing)}, only {', '.join(columns)}")
-    bos = [tokenizer.bos_token_id] if tokenizer("1")["input_ids"][:1] == [tokenizer.bos_token_id] else []
+    bos = [tokenizer.bos_token_id] if tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id] else []
     eos = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
 
     def encode(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
@@ -176,7 +176,7 @@ def longest_row(dataset: Dataset) -> int:
 def node_of_each_token(tokenizer: PreTrainedTokenizerBase, completions: Sequence[str], width: int) -> np.ndarray:
     """Say which node of its completion each token belongs to, so that numbers per node compare between tokenizers.
 
-    A token belongs to the node whose digit it ends with.
+    A token belongs to the node of the last digit in it.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): a fast one, which knows where in the text its tokens come from.
@@ -190,6 +190,7 @@ def node_of_each_token(tokenizer: PreTrainedTokenizerBase, completions: Sequence
     spans = tokenizer(list(completions), add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     for row, (text, row_spans) in enumerate(zip(completions, spans, strict=True)):
         for position, (start, end) in enumerate(row_spans):
-            if end > start and text[end - 1].isdigit():
-                nodes[row, position] = text.count(",", 0, end)
+            digits = [i for i in range(start, end) if text[i].isdigit()]
+            if digits:
+                nodes[row, position] = text.count(",", 0, digits[-1])
     return nodes

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from datasets import Dataset, IterableDataset
 from torch import nn
+from torch.utils.data import DataLoader
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -46,6 +47,13 @@ class StopAtAccuracy(TrainerCallback):
             control.should_training_stop = True
 
 
+def tokenized(dataset: AnyDataset | None, tokenizer: PreTrainedTokenizerBase) -> AnyDataset | None:
+    """Tokenize a dataset unless there is none or it has been done."""
+    if dataset is None or PROMPT_IDS in (dataset.column_names or ()):
+        return dataset
+    return tokenize_dataset(dataset, tokenizer)
+
+
 class NextFailTrainer(Trainer):
     """Train a causal LM on prompts and completions with any objective.
 
@@ -63,7 +71,7 @@ class NextFailTrainer(Trainer):
         kwargs: everything else that `transformers.Trainer` takes.
 
     Raises:
-        ValueError: if no objective is given and `args` name none.
+        ValueError: if no objective is given and `args` name none, or several datasets shall stop the training.
 
     Example:
 
@@ -109,20 +117,15 @@ class NextFailTrainer(Trainer):
             objective = OBJECTIVES[args.objective](processing_class)
         self.objective = objective
 
-        def tokenized(dataset: AnyDataset | None) -> AnyDataset | None:
-            if dataset is None or PROMPT_IDS in (dataset.column_names or ()):
-                return dataset
-            return tokenize_dataset(dataset, processing_class)
-
         if isinstance(eval_dataset, dict):
-            eval_dataset = {name: tokenized(dataset) for name, dataset in eval_dataset.items()}
+            eval_dataset = {name: tokenized(dataset, processing_class) for name, dataset in eval_dataset.items()}
         else:
-            eval_dataset = tokenized(eval_dataset)
+            eval_dataset = tokenized(eval_dataset, processing_class)
         kwargs.setdefault("data_collator", CompletionCollator(objective))
         super().__init__(
             model,
             args,
-            train_dataset=tokenized(train_dataset),
+            train_dataset=tokenized(train_dataset, processing_class),
             eval_dataset=eval_dataset,
             processing_class=processing_class,
             **kwargs,
@@ -130,11 +133,17 @@ class NextFailTrainer(Trainer):
         # Our loss takes the number of labels whatever the forward of the model accepts.
         self.model_accepts_loss_kwargs = True
         if isinstance(args, NextFailTrainingArguments) and args.stop_at_accuracy is not None:
+            if isinstance(eval_dataset, dict):
+                raise ValueError("stop_at_accuracy watches one eval_dataset, not several")
             self.add_callback(StopAtAccuracy(args.stop_at_accuracy))
 
     def _set_signature_columns_if_needed(self) -> None:
         # The stock method keeps the columns that the model takes; ours are the collator's.
         self._signature_columns = [PROMPT_IDS, COMPLETION_IDS]
+
+    def get_test_dataloader(self, test_dataset: Dataset) -> DataLoader:
+        """Return the batches of `predict`, of texts or ids."""
+        return super().get_test_dataloader(tokenized(test_dataset, self.processing_class))
 
     def compute_loss(
         self,
@@ -165,6 +174,8 @@ class NextFailTrainer(Trainer):
         See [`hf_nextfail.evaluate`] for the numbers per node.
         """
         eval_dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        if eval_dataset is None:
+            raise ValueError("evaluation needs an eval_dataset, given here or to the trainer")
         if isinstance(eval_dataset, dict):
             metrics = {}
             for name, dataset in eval_dataset.items():

@@ -368,3 +368,21 @@ def test_node_is_right_when_all_its_tokens_are():
     # two tokens, a separator, one token, an end token; then one token, a separator, two tokens, an end token
     node_of_token = np.array([[0, 0, -1, 1, -1], [0, -1, 1, 1, -1]])
     np.testing.assert_array_equal(correct_nodes(correct_tokens, node_of_token), [[0, 1], [1, 0]])
+
+
+REFUSED = {
+    "stream": (star_graphs("d2_l2_n8", 4).to_iterable_dataset(), "needs a map-style dataset"),
+    "empty completion": (Dataset.from_list([{"prompt": "1=", "completion": ""}]), "empty prompt or completion"),
+    "paths of two lengths": (
+        Dataset.from_list([{"prompt": "1=", "completion": "1,2"}, {"prompt": "1=", "completion": "1,2,3"}]),
+        "completions of one number of nodes",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_measured_is_refused(case):
+    dataset, message = REFUSED[case]
+    tokenizer = numeral_tokenizer(num_nodes=8)
+    with pytest.raises(ValueError, match=message):
+        evaluate(small_gpt2(tokenizer), dataset, OBJECTIVES["teacherless"](tokenizer), tokenizer)

@@ -101,6 +101,19 @@ def test_a_reloaded_checkpoint_gives_the_numbers_of_its_run(finished, training):
             assert result["standard_error"] == pytest.approx(expected["standard_error"], rel=1e-4)
 
 
+def test_results_of_a_bf16_training_are_those_of_the_saved_weights(tmp_path):
+    options = ("--config", "star_graph/reversed/smoke.yaml", "--precision", "bf16")
+    (record,) = run(tmp_path, *options).values()
+    assert record["run"]["precision"] == "bf16"
+    checkpoint = tmp_path / "star_graph/reversed/smoke"
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    rows = load_dataset("nextfail/star_graph", "d2_l3_n20_rev", split="test", **SIZES)
+    model = AutoModelForCausalLM.from_pretrained(checkpoint)
+    again = evaluate(model, rows, OBJECTIVES["teacher_forced"](tokenizer), tokenizer)
+    # Under bf16 autocast, the loss would differ in the fourth digit.
+    assert again["loss"]["value"] == pytest.approx(record["results"]["loss"]["value"], rel=1e-6)
+
+
 def test_a_second_run_repeats_the_first_and_the_recipe_as_run_too(finished, tmp_path):
     folder, records = finished
     first = records["star_graph/teacherless/smoke"]

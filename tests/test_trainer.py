@@ -255,10 +255,11 @@ def test_best_checkpoint_is_the_most_accurate_one(tmp_path):
 
 @every_objective
 def test_prediction_gives_the_logits_of_whole_rows(tmp_path, objective):
-    rows = tokenize_dataset(star_graphs("d2_l3_n10"), TOKENIZER)
+    texts = star_graphs("d2_l3_n10")
+    rows = tokenize_dataset(texts, TOKENIZER)
     trainer = trainer_of(tmp_path, rows, objective=objective)
     trainer.train()
-    output = trainer.predict(rows)
+    output = trainer.predict(texts)
     batch = trainer.data_collator([rows[i] for i in range(40)])
     with torch.no_grad():
         logits, labels, first = completion_logits(trainer.model, batch)
@@ -268,6 +269,17 @@ def test_prediction_gives_the_logits_of_whole_rows(tmp_path, objective):
     torch.testing.assert_close(predicted, logits, rtol=0.0, atol=1e-5)
     assert output.metrics["test_loss"] == pytest.approx(loss.item(), rel=1e-4)
     assert labels.shape == (40, 3)
+
+
+def test_evaluation_without_a_dataset_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="needs an eval_dataset"):
+        trainer_of(tmp_path).evaluate()
+
+
+def test_several_datasets_cannot_stop_a_training(tmp_path):
+    several = {"one": one_completion("1,2", 6), "other": one_completion("3,4", 6)}
+    with pytest.raises(ValueError, match="stop_at_accuracy watches one eval_dataset"):
+        trainer_of(tmp_path, eval_dataset=several, stop_at_accuracy=0.9)
 
 
 # Saving
