@@ -109,7 +109,7 @@ def plot_accuracy(records: Sequence[dict[str, Any]], path: str | PathLike) -> No
         axes.axhline(chance, color="0.45", linestyle=(0, (4, 3)), linewidth=1)
         label = f"guessing the arm: {chance:.3g}"
         axes.annotate(
-            label, (longest, chance), (0, -4), textcoords="offset points", ha="right", va="top", color="0.35"
+            label, (longest, chance), (0, -12), textcoords="offset points", ha="right", va="top", color="0.35"
         )
     for i, record in enumerate(records):
         steps = [point["step"] for point in record["history"]]
