@@ -107,7 +107,8 @@ class Run:
 
     Args:
         name (`str`): the recipe's, such as `star_graph/teacherless/smoke`; the run's folder inside `output_dir`.
-        recipe (`dict`): every option that differs from its default, as it can be written to YAML and run again.
+        recipe (`dict`): every option that differs from its default, as it can be written to YAML and run again;
+            without the Hub token.
         data (`DataArguments`), model (`ModelArguments`), training (`NextFailTrainingArguments`): the options.
     """
 
@@ -149,7 +150,7 @@ class RecipeParser(HfArgumentParser):
 
     def check_key(self, key: str, shown: str) -> None:
         """Raise `UsageError` unless `key` is an option, naming the near one."""
-        known = [action.dest for action in self._actions]
+        known = {action.dest for action in self._actions} - {"config", "help"}
         if key not in known:
             raise UsageError(f"there is no option {shown}{did_you_mean(key, known) or '; see --help for all'}")
 
@@ -247,7 +248,10 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
         if asked["model_name_or_path"] is not None or asked["model_type"] is not None:
             # Another model: none of what the recipe says of its own applies.
             options |= {name: asked[name] for name in ("model_name_or_path", "model_type", "config_overrides")}
-        recipe = {key: value for key, value in options.items() if value != parser.get_default(key)}
+        # The recipe is written to files and cards, where a token must never stand.
+        recipe = {
+            key: value for key, value in options.items() if value != parser.get_default(key) and key != "hub_token"
+        }
         name = recipe_name(path)
         options["output_dir"] = str(Path(options["output_dir"]) / name)
         if options["run_name"] is None:

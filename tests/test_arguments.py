@@ -87,6 +87,12 @@ def test_the_recipe_as_run_gives_the_same_run_again(tmp_path):
     assert (again.data, again.model) == (run.data, run.model)
 
 
+def test_the_recipe_as_run_holds_no_token():
+    (run,) = parse_runs(["--config", SMOKE, "--hub_token", "hf_secret"])
+    assert run.training.hub_token == "hf_secret"
+    assert "hf_secret" not in str(run.recipe)
+
+
 def test_another_model_on_the_command_line_replaces_all_that_the_recipe_says_of_its_own(tmp_path):
     (run,) = parse_runs(["--config", SMOKE, "--model_name_or_path", str(tmp_path)])
     assert (run.model.model_name_or_path, run.model.model_type, run.model.overrides) == (str(tmp_path), None, {})
@@ -152,6 +158,7 @@ def test_bad_command_lines_end_in_one_line(case):
 
 BAD_RECIPES = {
     "unknown key": ("learning_rat: 1", "recipe.yaml: there is no option learning_rat .*'learning_rate'"),
+    "recipe in a recipe": ("config: other.yaml", "recipe.yaml: there is no option config"),
     "bad value": ("num_test: 2.5", "recipe.yaml: --num_test.*invalid int value: '2.5'"),
     "list": ("- num_test", "recipe.yaml: a recipe is a mapping"),
     "empty": ("", "recipe.yaml: a recipe is a mapping"),
