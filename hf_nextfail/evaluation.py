@@ -87,8 +87,7 @@ def evaluate(
         )
     if len(dataset) == 0:
         raise ValueError("cannot evaluate on an empty dataset")
-    if PROMPT_IDS not in dataset.column_names:
-        dataset = tokenize_dataset(dataset, tokenizer)
+    dataset = tokenize_dataset(dataset, tokenizer)
     prompt_ids, prompt_lengths = map(torch.from_numpy, padded_ids(dataset, PROMPT_IDS, objective.pad_token_id))
     completion_ids, completion_lengths = map(
         torch.from_numpy, padded_ids(dataset, COMPLETION_IDS, objective.pad_token_id)

@@ -125,12 +125,14 @@ def tokenize_dataset(dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase) ->
         tokenizer (`PreTrainedTokenizerBase`): any.
 
     Returns:
-        The dataset with two more columns of `int32` lists; a map-style one is cached.
+        The dataset with two more columns of `int32` lists, a map-style one cached; as it is if it has them already.
 
     Raises:
         ValueError: if a column is missing, or a text cannot be expressed.
     """
     columns = dataset.column_names or list(next(iter(dataset)))
+    if PROMPT_IDS in columns and COMPLETION_IDS in columns:
+        return dataset
     if missing := [name for name in ("prompt", "completion") if name not in columns]:
         raise ValueError(f"the dataset has no column {' and '.join(missing)}, only {', '.join(columns)}")
     bos = [tokenizer.bos_token_id] if tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id] else []

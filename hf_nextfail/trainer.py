@@ -20,7 +20,7 @@ from transformers import (
 from hf_nextfail.data_collator import CompletionCollator
 from hf_nextfail.evaluation import evaluate
 from hf_nextfail.objectives import OBJECTIVES, Objective
-from hf_nextfail.tokenization import COMPLETION_IDS, PROMPT_IDS, AnyDataset, tokenize_dataset
+from hf_nextfail.tokenization import COMPLETION_IDS, PROMPT_IDS, tokenize_dataset
 from hf_nextfail.training_args import NextFailTrainingArguments
 
 
@@ -45,13 +45,6 @@ class StopAtAccuracy(TrainerCallback):
         """Look at the metrics of an evaluation."""
         if metrics.get("eval_accuracy", 0.0) >= self.threshold:
             control.should_training_stop = True
-
-
-def tokenized(dataset: AnyDataset | None, tokenizer: PreTrainedTokenizerBase) -> AnyDataset | None:
-    """Tokenize a dataset unless there is none or it has been done."""
-    if dataset is None or PROMPT_IDS in (dataset.column_names or ()):
-        return dataset
-    return tokenize_dataset(dataset, tokenizer)
 
 
 class NextFailTrainer(Trainer):
@@ -117,15 +110,17 @@ class NextFailTrainer(Trainer):
             objective = OBJECTIVES[args.objective](processing_class)
         self.objective = objective
 
+        if train_dataset is not None:
+            train_dataset = tokenize_dataset(train_dataset, processing_class)
         if isinstance(eval_dataset, dict):
-            eval_dataset = {name: tokenized(dataset, processing_class) for name, dataset in eval_dataset.items()}
-        else:
-            eval_dataset = tokenized(eval_dataset, processing_class)
+            eval_dataset = {name: tokenize_dataset(rows, processing_class) for name, rows in eval_dataset.items()}
+        elif eval_dataset is not None:
+            eval_dataset = tokenize_dataset(eval_dataset, processing_class)
         kwargs.setdefault("data_collator", CompletionCollator(objective))
         super().__init__(
             model,
             args,
-            train_dataset=tokenized(train_dataset, processing_class),
+            train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,
             **kwargs,
@@ -143,7 +138,7 @@ class NextFailTrainer(Trainer):
 
     def get_test_dataloader(self, test_dataset: Dataset) -> DataLoader:
         """Return the batches of `predict`, of texts or ids."""
-        return super().get_test_dataloader(tokenized(test_dataset, self.processing_class))
+        return super().get_test_dataloader(tokenize_dataset(test_dataset, self.processing_class))
 
     def compute_loss(
         self,

@@ -244,6 +244,11 @@ def test_all_digits_of_a_label_belong_to_its_node():
     np.testing.assert_array_equal(nodes, [[0, -1, 1, 1, -1, 2], [0, 0, -1, 1, -1, 2], [0, -1, 1, -1, 2, -1]])
 
 
+def test_a_dataset_that_has_ids_is_taken_as_it_is():
+    rows = Dataset.from_dict({"prompt_ids": [[1]], "completion_ids": [[2]]})
+    assert tokenize_dataset(rows, numeral_tokenizer(num_nodes=3)) is rows
+
+
 def test_longest_row_is_that_of_prompt_and_completion_together():
     rows = Dataset.from_dict({"prompt_ids": [[1, 2, 3], [1, 2]], "completion_ids": [[4], [5, 6, 7]]})
     assert longest_row(rows) == 5
