@@ -23,8 +23,12 @@ _LAZY = {
     "TeacherlessObjective": "objectives",
     "build_model": "models",
     "evaluate": "evaluation",
+    "generate_teacherless": "custom_generate.generate",
     "load_tokenizer": "tokenization",
     "numeral_tokenizer": "tokenization",
+    "push_dataset": "publish",
+    "push_metric": "publish",
+    "push_model": "publish",
     "tokenize_dataset": "tokenization",
 }
 

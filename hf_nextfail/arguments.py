@@ -11,8 +11,10 @@ import yaml
 from transformers import HfArgumentParser
 
 from hf_nextfail.dataset_builder import TaskConfig
+from hf_nextfail.errors import UsageError
 from hf_nextfail.models.build import check_model_source
 from hf_nextfail.registration import NAMESPACE
+from hf_nextfail.shipped import shipped_folder
 from hf_nextfail.suggestion import did_you_mean
 from hf_nextfail.tasks import TASKS
 from hf_nextfail.training_args import NextFailTrainingArguments
@@ -23,10 +25,6 @@ DEFAULT_RECIPES = (
     "star_graph/teacherless/smoke.yaml",
     "star_graph/reversed/smoke.yaml",
 )
-
-
-class UsageError(Exception):
-    """Bad input: one line that says what, where, what is allowed and what to do; commands exit with code 2."""
 
 
 @dataclass
@@ -165,12 +163,6 @@ class RecipeParser(HfArgumentParser):
         return vars(options)
 
 
-def recipes_folder() -> Path:
-    """Return the folder of our recipes: inside the package when installed, beside it in a checkout."""
-    installed = Path(__file__).parent / "recipes"
-    return installed if installed.is_dir() else Path(__file__).parent.parent / "recipes"
-
-
 def find_recipe(name: str) -> Path:
     """Find a recipe: a file, or the name of one of ours as from the checkout (`recipes/` may be left out).
 
@@ -179,7 +171,7 @@ def find_recipe(name: str) -> Path:
     """
     if Path(name).is_file():
         return Path(name)
-    folder = recipes_folder()
+    folder = shipped_folder("recipes")
     ours = [path.relative_to(folder).as_posix() for path in folder.glob("*/*/*.yaml")]
     wanted = name.removeprefix("recipes/").removesuffix(".yaml") + ".yaml"
     if wanted in ours:
@@ -190,8 +182,8 @@ def find_recipe(name: str) -> Path:
 
 def recipe_name(path: Path) -> str:
     """Return `star_graph/teacherless/smoke` for a recipe of ours, the file's stem for any other."""
-    if path.resolve().is_relative_to(recipes_folder().resolve()):
-        path = path.resolve().relative_to(recipes_folder().resolve())
+    if path.resolve().is_relative_to(shipped_folder("recipes").resolve()):
+        path = path.resolve().relative_to(shipped_folder("recipes").resolve())
         return path.with_suffix("").as_posix()
     return path.stem
 
@@ -236,6 +228,11 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
     parser = RecipeParser()
     asked = parser.read(argv)
     names = asked["config"] or DEFAULT_RECIPES
+    if asked["hub_model_id"] is not None and len(names) > 1:
+        raise UsageError(
+            f"--hub_model_id names one repository, and {len(names)} recipes would share it: leave it out, and each "
+            "gets one of its own name, or push one recipe with --config"
+        )
     runs: list[Run] = []
     for path in map(find_recipe, names):
         tokens = recipe_tokens(path, parser)
@@ -254,8 +251,9 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
         }
         name = recipe_name(path)
         options["output_dir"] = str(Path(options["output_dir"]) / name)
-        if options["run_name"] is None:
-            options["run_name"] = name
+        for option, default in (("run_name", name), ("hub_model_id", name.replace("/", "-"))):
+            if options[option] is None:
+                options[option] = default
         try:
             run = Run(name, recipe, *parser.parse_dict(options))
         except (ValueError, TypeError, ImportError) as error:

@@ -2,11 +2,9 @@
 
 import logging
 import os
-import platform
 import sys
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +17,23 @@ from rich.logging import RichHandler
 from transformers import set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from hf_nextfail.arguments import Run, UsageError, parse_runs
-from hf_nextfail.evaluation import Result, evaluate
-from hf_nextfail.metrics import METRICS_VERSION
+from hf_nextfail.arguments import Run, parse_runs
+from hf_nextfail.errors import HubError, UsageError
+from hf_nextfail.measure import NUM_TRAIN_SAMPLE, check_positions, describe_test_file, measure
 from hf_nextfail.models import build_model
 from hf_nextfail.paper_file import load_paper_file
-from hf_nextfail.report import SCHEMA_VERSION, format_accuracy, plot_accuracy, results_table, write_results
-from hf_nextfail.tasks import split_of
-from hf_nextfail.tokenization import load_tokenizer, longest_row, numeral_tokenizer, tokenize_dataset
+from hf_nextfail.report import (
+    SCHEMA_VERSION,
+    format_accuracy,
+    plot_accuracy,
+    results_table,
+    versions,
+    write_results,
+)
+from hf_nextfail.tokenization import load_tokenizer, numeral_tokenizer, tokenize_dataset
 from hf_nextfail.trainer import NextFailTrainer
-from hf_nextfail.version import __version__
 
 logger = logging.getLogger(__name__)
-
-#: The training rows that `train_*` numbers are taken on: the first ones, the same for every run on the dataset.
-NUM_TRAIN_SAMPLE = 10_000
-
-LIBRARIES = ("accelerate", "datasets", "numpy", "torch", "transformers")
 
 
 def set_num_threads() -> None:
@@ -47,18 +45,6 @@ def set_num_threads() -> None:
         usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
         cores = min(psutil.cpu_count(logical=False) or 1, usable)
         torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-
-
-def check_positions(model: torch.nn.Module, datasets: Sequence[Dataset]) -> None:
-    """Raise `UsageError` when a row is longer than the model has positions for."""
-    positions = getattr(model.config, "max_position_embeddings", None)  # families without a limit have no such field
-    for dataset in datasets:
-        length = longest_row(dataset)
-        if positions is not None and length > positions:
-            raise UsageError(
-                f"a row has {length} tokens, but the model has {positions} positions; "
-                "raise max_position_embeddings in config_overrides (n_positions for gpt2), or take a smaller graph"
-            )
 
 
 def resume_point(run: Run) -> str | None:
@@ -117,24 +103,26 @@ def prepare(run: Run) -> tuple[NextFailTrainer, dict[str, Dataset]]:
     with run.training.main_process_first():
         evaluated = {prefix: tokenize_dataset(dataset, tokenizer) for prefix, dataset in evaluated.items()}
         train = tokenize_dataset(train, tokenizer)
-    check_positions(model, list(evaluated.values()))
+    check_positions(model, evaluated)
     trainer = NextFailTrainer(
         model, run.training, train_dataset=train, eval_dataset=splits["validation"], processing_class=tokenizer
     )
     return trainer, evaluated
 
 
-def execute(run: Run) -> dict[str, Any]:
-    """Train, evaluate and save one run.
+def execute(run: Run) -> tuple[dict[str, Any], list[str]]:
+    """Train, evaluate, save and, if asked to, push one run.
 
     Args:
         run (`Run`): from `parse_runs`.
 
     Returns:
-        The record that stands in the run's `results.json`; see `hf_nextfail.report`.
+        The record that stands in the run's `results.json` (see `hf_nextfail.report`), and a line for each push that
+        failed.
 
     Raises:
         UsageError: if the input turns out to be bad, before any training.
+        HubError: if it shall be pushed and may not, before any training.
     """
     try:
         checkpoint = resume_point(run)
@@ -147,78 +135,46 @@ def execute(run: Run) -> dict[str, Any]:
     trained = time.perf_counter()
     # For bf16, accelerate has wrapped the model's forward into autocast; what is reported is the saved weights' own.
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-
-    results: dict[str, Result | None] = {}
-    for prefix, dataset in evaluated.items():
-        measured = evaluate(
-            model,
-            dataset,
-            trainer.objective,
-            trainer.processing_class,
-            task,
-            batch_size=args.eval_batch_size,
-            description=None if args.disable_tqdm else f"Evaluating {prefix.replace('_', ' ') or 'test '}rows",
-        )
-        results |= {prefix + name: result for name, result in measured.items()}
-
-    state = trainer.state
-    examples = state.global_step * args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-    history = {  # by step, since a resumed run evaluates its first step a second time
-        entry["step"]: {"step": entry["step"], "accuracy": entry["eval_accuracy"], "loss": entry["eval_loss"]}
-        for entry in state.log_history
-        if "eval_accuracy" in entry
-    }
+    tokenizer, progress = trainer.processing_class, not args.disable_tqdm
+    results = measure(model, tokenizer, trainer.objective, task, evaluated, args.eval_batch_size, progress)
+    training = trainer.describe()
     record = {
         "schema_version": SCHEMA_VERSION,
         "run": {
             "name": run.name,
-            "objective": trainer.objective.name,
             "dataset_name": run.data.dataset_name,
             "dataset_config": task.config_name,
+            "split": "test",
             "title": task.title,
             "model": run.model.model_name_or_path or run.model.model_type,
-            "num_parameters": model.num_parameters(),
-            "seed": args.seed,
             "dataset_seed": run.data.dataset_seed,
             "hard_node": task.hard_node,
-            "steps": state.global_step,
-            "epochs": state.epoch,
-            "examples": examples,
-            "stopped_at_accuracy": state.global_step < state.max_steps,
-            "precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
-            "device": str(args.device),
-            "num_threads": torch.get_num_threads(),
+            **training,
         },
         "results": results,
         "chance": {"hard_token_accuracy": task.hard_token_chance},
-        "test_file": None,
-        "history": list(history.values()),
+        "test_file": describe_test_file(run.data.test_file, evaluated.get("test_file_")),
+        "history": trainer.history(),
         "recipe": run.recipe,
-        "versions": {
-            "hf_nextfail": __version__,
-            task.name: task.version,
-            "metrics": METRICS_VERSION,
-            "python": platform.python_version(),
-            **{library: version(library) for library in LIBRARIES},
-        },
+        "versions": versions(task),
         "timings": {
             "train_seconds": round(trained - began, 1),
-            "examples_per_second": round(examples / (trained - began), 1),
+            "examples_per_second": round(training["examples"] / (trained - began), 1),
             "evaluation_seconds": round(time.perf_counter() - trained, 1),
         },
     }
-    if run.data.test_file is not None:
-        edges = evaluated["test_file_"].with_format("numpy")["edges"][:]
-        record["test_file"] = {
-            "path": Path(run.data.test_file).name,
-            "train_share": float((split_of(edges) == "train").mean()),
-        }
-    trainer.save_model()
+    trainer.save_model(_internal_call=True)  # without the push that follows a user's own call
     if trainer.is_world_process_zero():
         recipe = yaml.safe_dump(run.recipe, sort_keys=False)
         (run.folder / "recipe.yaml").write_text(recipe, encoding="utf-8")
         write_results(record, run.folder / "results.json")
-    return record
+    if args.push_to_hub:
+        try:
+            trainer.push_to_hub()
+        except HubError as error:
+            again = f"nextfail push-model {run.folder} --repo {trainer.hub_model_id}"
+            trainer.failed_pushes.append(f"{error} (here: {again})")
+    return record, trainer.failed_pushes
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -228,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv (sequence of `str`, *optional*): the command line; by default that of the process.
 
     Raises:
-        SystemExit: with code 2 and one line on the standard error, for bad input.
+        SystemExit: with a line on the standard error and code 2 for bad input, 1 when a push failed.
     """
     console = Console()
     package_logger = logging.getLogger("hf_nextfail")
@@ -237,19 +193,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         runs = parse_runs(sys.argv[1:] if argv is None else argv)
         set_num_threads()
-        records = []
+        records, failed_pushes = [], []
         for number, run in enumerate(runs, start=1):
             if run.training.process_index == 0:
                 console.rule(f"{run.name} ({number} of {len(runs)})")
-            record = execute(run)
+            record, failures = execute(run)
             records.append(record)
+            failed_pushes += [f"{run.name}: {failure}" for failure in failures]
             if run.training.process_index == 0:
                 chance = record["chance"]["hard_token_accuracy"]
                 guess = "" if chance is None else f"; guessing the arm gives {chance:.3g}"
                 console.print(f"test accuracy {format_accuracy(record['results']['accuracy'])}{guess}")
-    except UsageError as error:
+    except (UsageError, HubError) as error:
         print(f"finetune.py: error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(error.exit_code) from None
     if runs[0].training.process_index == 0:
         console.rule("Exact match: whole paths right, greedy and free-running (± standard error)")
         console.print(results_table(records))
@@ -258,6 +215,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         console.print(f"Accuracy over steps: {picture}", soft_wrap=True)
         for run in runs:
             console.print(f"Checkpoint, recipe and results.json: {run.folder}", soft_wrap=True)
+    if failed_pushes:
+        for failure in failed_pushes:
+            print(f"finetune.py: error: {failure}", file=sys.stderr)
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ A run's `results.json` has these keys:
 | key | what it holds |
 |---|---|
 | `schema_version` | 1; changes whenever a key here changes its meaning |
-| `run` | `name`, `objective`, `dataset_name`, `dataset_config`, `title`, `model`, `num_parameters`, `seed`, `dataset_seed`, `hard_node`, `steps`, `epochs`, `examples` (rows seen), `stopped_at_accuracy`, `precision`, `device`, `num_threads` |
-| `results` | name -> `{value, standard_error, n, num_graphs}`, or `null` where the number does not exist; see `hf_nextfail.evaluate`. Names without a prefix are on the test split; `train_...` on the first 10,000 training rows; `test_file_...` on the file of `--test_file` |
+| `run` | `name`, `objective`, `dataset_name`, `dataset_config`, `split`, `title`, `model`, `num_parameters`, `seed`, `dataset_seed`, `hard_node`, `steps`, `epochs`, `examples` (rows seen), `stopped_at_accuracy`, `precision`, `device`, `num_threads`; what belongs to training is `null` in the record of `nextfail evaluate` |
+| `results` | name -> `{value, standard_error, n, num_graphs}`, or `null` where the number does not exist; see `hf_nextfail.evaluate`. Names without a prefix are on `split`, the test split after training; `train_...` on the first 10,000 training rows; `test_file_...` on the file of `--test_file` |
 | `chance` | `hard_token_accuracy`: the accuracy of guessing an arm, `null` when no guess is needed |
 | `test_file` | `path`, and `train_share`, the share of its graphs that hash to our train split; `null` without one |
 | `history` | a list of `{step, accuracy, loss}` on the validation split |
@@ -16,17 +16,36 @@ A run's `results.json` has these keys:
 """  # noqa: E501
 
 import json
+import math
+import platform
 from collections.abc import Sequence
+from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from hf_nextfail.metrics import METRICS_VERSION
+from hf_nextfail.tasks import Task
+from hf_nextfail.version import __version__
+
 SCHEMA_VERSION = 1
 
 # Okabe and Ito's palette, told apart by people who see colours differently.
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+
+def versions(task: Task | None = None) -> dict[str, str]:
+    """Name the versions that numbers depend on: ours, the task's, Python's and the libraries'."""
+    libraries = ("accelerate", "datasets", "numpy", "torch", "transformers")
+    return {
+        "hf_nextfail": __version__,
+        **({} if task is None else {task.name: task.version}),
+        "metrics": METRICS_VERSION,
+        "python": platform.python_version(),
+        **{library: version(library) for library in libraries},
+    }
 
 
 def write_results(record: dict[str, Any], path: str | PathLike) -> None:
@@ -37,9 +56,16 @@ def write_results(record: dict[str, Any], path: str | PathLike) -> None:
     partial.replace(path)
 
 
-def format_accuracy(result: dict[str, Any]) -> str:
-    """Format a result as `0.504±0.004`."""
-    return f"{result['value']:.3f}±{result['standard_error']:.3f}"
+def format_accuracy(result: dict[str, Any] | None) -> str:
+    """Format a result as `0.504±0.004`, `-` if there is none."""
+    return "-" if result is None else f"{result['value']:.3f}±{result['standard_error']:.3f}"
+
+
+def format_number(value: float | list[float]) -> str:
+    """Format a count as `20,000`, any other number as `0.5038`, and a list as these."""
+    if isinstance(value, list):
+        return ", ".join(map(format_number, value))
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
 def other_tokens(record: dict[str, Any]) -> float:
@@ -63,7 +89,7 @@ def results_table(records: Sequence[dict[str, Any]]) -> Table:
     table.add_column("run", min_width=14, overflow="fold")
     for heading in (
         "train\naccuracy",
-        "test\naccuracy",
+        "{}\naccuracy".format(" or ".join(dict.fromkeys(record["run"].get("split", "test") for record in records))),
         "hard\ntoken",
         "chance",
         "other\ntokens",
@@ -77,14 +103,15 @@ def results_table(records: Sequence[dict[str, Any]]) -> Table:
         chance = record["chance"]["hard_token_accuracy"]
         table.add_row(
             short_name(record, records),
-            format_accuracy(results["train_accuracy"]),
+            format_accuracy(results.get("train_accuracy")),
             format_accuracy(results["accuracy"]),
             f"{results['hard_token_accuracy']['value']:.3f}",
             "-" if chance is None else f"{chance:.3f}",
             f"{other_tokens(record):.3f}",
-            str(record["run"]["steps"]),
-            f"{timings['train_seconds']:.0f}",
-            f"{timings['examples_per_second']:.0f}",
+            *(
+                "-" if number is None else f"{number:.0f}"
+                for number in (record["run"]["steps"], timings["train_seconds"], timings["examples_per_second"])
+            ),
         )
         if record["test_file"] is not None:
             table.add_row("on test file", "", format_accuracy(results["test_file_accuracy"]))
@@ -129,7 +156,53 @@ def plot_accuracy(records: Sequence[dict[str, Any]], path: str | PathLike) -> No
     axes.grid(axis="y", color="0.92")
     axes.set_axisbelow(True)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(0.02, 0.72))
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Software": None})
+
+
+def plot_graph(row: dict[str, Any], path: str | PathLike) -> None:
+    """Draw a star graph with the path to its goal.
+
+    Args:
+        row (`dict`): `edges`, `path`, `start` and `goal`, as in the dataset.
+        path (path): where the PNG goes; equal rows give equal files.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    after = {source: target for source, target in row["edges"] if source != row["start"]}
+    first_nodes = [target for source, target in row["edges"] if source == row["start"]]
+    arms = []
+    for node in first_nodes:
+        arms.append([node])
+        while arms[-1][-1] in after:
+            arms[-1].append(after[arms[-1][-1]])
+    size = 2.4 + 0.45 * len(arms[0]) if len(arms) > 2 else 0.9
+    figure = Figure(figsize=(2.4 + 0.9 * len(arms[0]), size), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(aspect="equal")
+    place = {row["start"]: (0.0, 0.0)}
+    inner = max(0, len(arms) - 8) / 8  # many arms need room around the start
+    for number, arm in enumerate(arms):
+        angle = 2 * math.pi * number / len(arms)
+        for distance, node in enumerate(arm, start=1):
+            radius = distance + inner
+            place[node] = (radius * math.cos(angle), radius * math.sin(angle))
+    font_size = 9 if len(arms) <= 10 else 6
+    for source, target in row["edges"]:
+        colour = COLOURS[1] if target in row["path"] else "0.7"
+        (x, y), (to_x, to_y) = place[source], place[target]
+        style = {"arrowstyle": "-|>", "color": colour, "shrinkA": font_size, "shrinkB": font_size, "linewidth": 1.4}
+        axes.annotate("", (to_x, to_y), (x, y), arrowprops=style)
+    for node, (x, y) in place.items():
+        colour = COLOURS[0] if node == row["goal"] else COLOURS[1] if node in row["path"] else "0.45"
+        fill, ink = (colour, "white") if node in (row["start"], row["goal"]) else ("white", colour)
+        circle = {"boxstyle": "circle,pad=0.25", "facecolor": fill, "edgecolor": colour}
+        axes.text(x, y, str(node), ha="center", va="center", fontsize=font_size, color=ink, bbox=circle)
+    reach = len(arms[0]) + inner + 0.5
+    axes.set_xlim(-reach, reach)
+    axes.set_ylim(*((-0.5, 0.5) if len(arms) <= 2 else (-reach, reach)))
+    axes.axis("off")
+    figure.savefig(path, metadata={"Software": None})
 
 
 def short_name(record: dict[str, Any], records: Sequence[dict[str, Any]]) -> str:

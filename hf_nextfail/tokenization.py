@@ -59,6 +59,7 @@ def numeral_tokenizer(num_nodes: int) -> PreTrainedTokenizerFast:
         tokenizer_object=tokenizer,
         pad_token="<pad>",
         extra_special_tokens={"dummy_token": "$"},
+        model_input_names=["input_ids", "attention_mask"],  # GPT-2 would add token types to its embeddings
         clean_up_tokenization_spaces=False,
     )
 
@@ -90,6 +91,8 @@ def load_tokenizer(name_or_path: str, trust_remote_code: bool = False) -> PreTra
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.dummy_token  # masked wherever it stands
+    for trace in ("is_local", "local_files_only"):  # transformers would save where this tokenizer came from
+        tokenizer.init_kwargs.pop(trace, None)
     return tokenizer
 
 
@@ -173,6 +176,12 @@ def longest_row(dataset: Dataset) -> int:
     """Return the tokens of the longest row, prompt and completion together."""
     table = dataset.select_columns([PROMPT_IDS, COMPLETION_IDS]).with_format("arrow")[:]
     return pc.max(pc.add(*(pc.list_value_length(column) for column in table.columns))).as_py()
+
+
+def longest_completion(dataset: Dataset) -> int:
+    """Return the tokens of the longest completion, the end token included where there is one."""
+    column = dataset.select_columns(COMPLETION_IDS).with_format("arrow")[:].column(0)
+    return pc.max(pc.list_value_length(column)).as_py()
 
 
 def node_of_each_token(tokenizer: PreTrainedTokenizerBase, completions: Sequence[str], width: int) -> np.ndarray:

@@ -1,6 +1,9 @@
 """One Trainer for all objectives."""
 
+import json
+import shutil
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +13,6 @@ from torch.utils.data import DataLoader
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    Trainer,
     TrainerCallback,
     TrainerControl,
     TrainerState,
@@ -19,8 +21,10 @@ from transformers import (
 
 from hf_nextfail.data_collator import CompletionCollator
 from hf_nextfail.evaluation import evaluate
+from hf_nextfail.hub_trainer import HubTrainer
 from hf_nextfail.objectives import OBJECTIVES, Objective
-from hf_nextfail.tokenization import COMPLETION_IDS, PROMPT_IDS, tokenize_dataset
+from hf_nextfail.report import versions
+from hf_nextfail.tokenization import COMPLETION_IDS, PROMPT_IDS, longest_completion, tokenize_dataset
 from hf_nextfail.training_args import NextFailTrainingArguments
 
 
@@ -47,7 +51,7 @@ class StopAtAccuracy(TrainerCallback):
             control.should_training_stop = True
 
 
-class NextFailTrainer(Trainer):
+class NextFailTrainer(HubTrainer):
     """Train a causal LM on prompts and completions with any objective.
 
     A `transformers.Trainer` that applies the head of the model to completion positions only, and evaluates `accuracy`
@@ -127,6 +131,10 @@ class NextFailTrainer(Trainer):
         )
         # Our loss takes the number of labels whatever the forward of the model accepts.
         self.model_accepts_loss_kwargs = True
+        # A checkpoint decodes as it was trained, not as the one that it began from.
+        known = next((rows for rows in (train_dataset, eval_dataset) if isinstance(rows, Dataset)), None)
+        length = None if known is None else longest_completion(known)
+        self.model.generation_config = objective.generation_config(max_new_tokens=length)
         if isinstance(args, NextFailTrainingArguments) and args.stop_at_accuracy is not None:
             if isinstance(eval_dataset, dict):
                 raise ValueError("stop_at_accuracy watches one eval_dataset, not several")
@@ -135,6 +143,16 @@ class NextFailTrainer(Trainer):
     def _set_signature_columns_if_needed(self) -> None:
         # The stock method keeps the columns that the model takes; ours are the collator's.
         self._signature_columns = [PROMPT_IDS, COMPLETION_IDS]
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        if not self.args.should_save:
+            return
+        folder = Path(output_dir or self.args.output_dir) / "custom_generate"
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier training with another objective
+        if self.objective.custom_generate is not None:
+            folder.mkdir()
+            shutil.copyfile(self.objective.custom_generate, folder / "generate.py")
 
     def get_test_dataloader(self, test_dataset: Dataset) -> DataLoader:
         """Return the batches of `predict`, of texts or ids."""
@@ -194,3 +212,46 @@ class NextFailTrainer(Trainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def describe(self) -> dict[str, Any]:
+        """Say what was trained and how: what a `results.json` knows of the training under `run`."""
+        args, state = self.args, self.state
+        model = self.accelerator.unwrap_model(self.model)
+        return {
+            "objective": self.objective.name,
+            "num_parameters": model.num_parameters(),
+            "seed": args.seed,
+            "steps": state.global_step,
+            "epochs": state.epoch,
+            "examples": state.global_step * args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
+            "stopped_at_accuracy": state.global_step < state.max_steps,
+            "precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
+            "device": str(args.device),
+            "num_threads": torch.get_num_threads(),
+        }
+
+    def history(self) -> list[dict[str, float]]:
+        """Return the evaluations during training: `step`, `accuracy` and `loss`."""
+        history = {  # by step, since a resumed run evaluates its first step a second time
+            entry["step"]: {"step": entry["step"], "accuracy": entry["eval_accuracy"], "loss": entry["eval_loss"]}
+            for entry in self.state.log_history
+            if "eval_accuracy" in entry
+        }
+        return list(history.values())
+
+    def record(self) -> dict[str, Any]:
+        """Return the run's `results.json`; before there is one, a record of what the trainer itself knows."""
+        path = Path(self.args.output_dir) / "results.json"
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+        config = self.accelerator.unwrap_model(self.model).config
+        run = {"model": getattr(config, "_name_or_path", "") or config.model_type, "dataset_name": None}
+        return {
+            "run": run | self.describe(),
+            "results": {},
+            "chance": {"hard_token_accuracy": None},
+            "test_file": None,
+            "history": self.history(),
+            "recipe": None,
+            "versions": versions(),
+        }

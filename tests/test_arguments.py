@@ -3,10 +3,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hf_nextfail.arguments import DEFAULT_RECIPES, UsageError, find_recipe, parse_runs, recipes_folder
+from hf_nextfail.arguments import DEFAULT_RECIPES, find_recipe, parse_runs
+from hf_nextfail.errors import UsageError
+from hf_nextfail.shipped import shipped_folder
 
 RECIPES = sorted(
-    path.relative_to(recipes_folder()).as_posix() for path in recipes_folder().glob("star_graph/*/*.yaml")
+    path.relative_to(shipped_folder("recipes")).as_posix()
+    for path in shipped_folder("recipes").glob("star_graph/*/*.yaml")
 )
 SMOKE = "star_graph/teacherless/smoke.yaml"
 
@@ -102,7 +105,7 @@ def test_another_model_on_the_command_line_replaces_all_that_the_recipe_says_of_
 
 def test_recipes_are_found_from_any_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    expected = recipes_folder() / SMOKE
+    expected = shipped_folder("recipes") / SMOKE
     for name in (SMOKE, SMOKE.removesuffix(".yaml"), f"recipes/{SMOKE}"):
         assert find_recipe(name) == expected
 

@@ -1,26 +1,20 @@
 """What every objective shares: rows laid out as prompt then completion, and logits on completions only."""
 
-import inspect
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from accelerate.utils import extract_model_from_parallel
 from torch import nn
-from transformers import PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
+
+from hf_nextfail.custom_generate.generate import takes_logits_to_keep
 
 IGNORED = -100  # the label of positions where nothing is predicted, as everywhere in transformers
 
 Batch = dict[str, torch.Tensor]
-
-
-def takes_logits_to_keep(model: nn.Module) -> bool:
-    """Say whether the model can apply its head to the last positions only; some families cannot."""
-    model = extract_model_from_parallel(model)
-    if hasattr(model, "get_base_model"):  # a PEFT wrapper, whose own signature hides the model's
-        model = model.get_base_model()
-    return "logits_to_keep" in inspect.signature(model.forward).parameters
 
 
 def completion_logits(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, int]:
@@ -41,7 +35,7 @@ def completion_logits(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, tor
     first = int((labels != IGNORED).any(dim=0).int().argmax())
     labels = labels[:, first:]  # (B, K)
     num_kept = labels.shape[1]
-    options = {"logits_to_keep": num_kept} if takes_logits_to_keep(model) else {}
+    options = {"logits_to_keep": num_kept} if takes_logits_to_keep(extract_model_from_parallel(model)) else {}
     outputs = model(input_ids=batch["input_ids"][:, :-1], attention_mask=batch["attention_mask"][:, :-1], **options)
     return outputs.logits[:, -num_kept:].float(), labels, first
 
@@ -73,6 +67,8 @@ class Objective(ABC):
     name: ClassVar[str]
     #: Whether training shows the true previous completion tokens, so that forced numbers exist.
     teacher_forced: ClassVar[bool]
+    #: The file that a checkpoint carries as `custom_generate/generate.py`, where `decode` is not plain generation.
+    custom_generate: ClassVar[Path | None] = None
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
         if tokenizer.pad_token_id is None:
@@ -136,6 +132,20 @@ class Objective(ABC):
         logits, labels, _ = completion_logits(model, batch)
         total = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")
         return total / ((labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch)
+
+    def generation_config(self, max_new_tokens: int | None) -> GenerationConfig:
+        """Say how a checkpoint decodes, so that it does so as it was trained.
+
+        Args:
+            max_new_tokens (`int`, *optional*): the tokens of a completion, if they are known.
+        """
+        return GenerationConfig(
+            objective=self.name,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            pad_token_id=self.pad_token_id,
+            eos_token_id=self.eos_token_id,
+        )
 
     @abstractmethod
     def decode(

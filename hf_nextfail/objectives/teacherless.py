@@ -1,12 +1,14 @@
 """All completion tokens at once, from the prompt and dummies."""
 
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import nn
-from transformers import PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from hf_nextfail.objectives.base import Objective, completion_logits, completion_tokens
+from hf_nextfail.custom_generate import generate
+from hf_nextfail.objectives.base import Objective
 
 
 class TeacherlessObjective(Objective):
@@ -46,6 +48,7 @@ class TeacherlessObjective(Objective):
 
     name: ClassVar[str] = "teacherless"
     teacher_forced: ClassVar[bool] = False
+    custom_generate: ClassVar[Path | None] = Path(generate.__file__)
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
         super().__init__(tokenizer)
@@ -59,17 +62,22 @@ class TeacherlessObjective(Objective):
         """Return dummies."""
         return torch.full_like(completion_ids, self.dummy_token_id)
 
-    @torch.no_grad()
+    def generation_config(self, max_new_tokens: int | None) -> GenerationConfig:
+        """Say how a checkpoint decodes. See [`Objective.generation_config`]."""
+        config = super().generation_config(max_new_tokens)
+        config.dummy_token_id = self.dummy_token_id
+        return config
+
     def decode(
         self, model: nn.Module, prompt_ids: torch.Tensor, prompt_lengths: torch.Tensor, completion_length: int
     ) -> torch.Tensor:
         """Write all tokens in one parallel pass. See [`Objective.decode`]."""
-        lengths = torch.stack([prompt_lengths, torch.full_like(prompt_lengths, completion_length)], dim=1)
-        unknown = prompt_ids.new_full((len(prompt_ids), completion_length), self.pad_token_id)
-        logits, _, first = completion_logits(model, self.encode(prompt_ids, unknown, lengths))
-        completions = completion_tokens(logits, first, lengths)
-        if self.eos_token_id is not None:
-            ended = (completions == self.eos_token_id).cumsum(dim=1)
-            past_end = ended - (completions == self.eos_token_id).long() > 0
-            completions = completions.masked_fill(past_end, self.pad_token_id)
-        return completions
+        return generate.decode_in_parallel(
+            model,
+            prompt_ids,
+            prompt_lengths,
+            completion_length,
+            self.dummy_token_id,
+            self.pad_token_id,
+            self.eos_token_id,
+        )

@@ -1,0 +1,234 @@
+"""Datasets and results to the cards and result files that stand on the Hub. Nothing of this machine goes there."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from datasets import DatasetInfo
+from datasets.info import DatasetInfosDict
+from datasets.utils.metadata import MetadataConfigs
+from huggingface_hub import (
+    DatasetCard,
+    DatasetCardData,
+    EvalResultEntry,
+    ModelCard,
+    ModelCardData,
+    eval_result_entries_to_yaml,
+)
+
+from hf_nextfail.dataset_builder import TaskConfig
+from hf_nextfail.objectives import OBJECTIVES
+from hf_nextfail.report import format_number
+from hf_nextfail.shipped import shipped_folder
+from hf_nextfail.tasks import SPLITS, TASKS
+from hf_nextfail.version import __version__
+
+# Options that say where a run goes, not what it is.
+PLACES = (
+    "hub_always_push",
+    "hub_model_id",
+    "hub_private_repo",
+    "hub_revision",
+    "hub_strategy",
+    "hub_token",
+    "logging_dir",
+    "output_dir",
+    "push_to_hub",
+    "report_to",
+    "resume_from_checkpoint",
+    "run_name",
+)
+
+
+def without_paths(value: Any) -> Any:
+    """Shorten every string that names a file or folder of this machine to its last part, however deep it stands."""
+    if isinstance(value, dict):
+        return {key: without_paths(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [without_paths(entry) for entry in value]
+    if isinstance(value, str) and value and is_local(value):
+        return Path(value).name
+    return value
+
+
+def is_local(name: str) -> bool:
+    """Say whether a name is a path of this machine, not one on the Hub."""
+    try:
+        return Path(name).expanduser().is_absolute() or Path(name).exists()
+    except (OSError, RuntimeError, ValueError):  # too long for a path, or no path at all
+        return False
+
+
+def public_record(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a `results.json` for other people to read: no place on this machine in it.
+
+    Args:
+        record (`dict`): what stands in a run's `results.json`; see `hf_nextfail.report`.
+    """
+    recipe = {key: value for key, value in (record["recipe"] or {}).items() if key not in PLACES}
+    return without_paths(record | {"recipe": recipe or None})
+
+
+def example_row(config: TaskConfig, split: str) -> dict[str, Any]:
+    """Return the first row of a split: its texts and its numbers."""
+    columns = config.task.sample_shard(split, 0, config.seed, 1)
+    texts = {name: column.tolist()[0] for name, column in config.task.to_text(columns).items()}
+    return texts | {name: values[0].tolist() for name, values in columns.items()}
+
+
+def example_prompt(run: dict[str, Any]) -> str:
+    """Return a prompt of the task that a checkpoint was trained on, the first of the test split."""
+    if run["dataset_name"] is None:
+        return "..."
+    task_class = TASKS[run["dataset_name"].partition("/")[2]]
+    return example_row(TaskConfig.resolve(task_class, run["dataset_config"]), "test")["prompt"]
+
+
+def metric_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Lay out every metric of a record as a row of a table: where, name, value, standard error, n, graphs, chance."""
+    split = record["run"].get("split", "test")
+    places = {"train_": "train", "test_file_": f"file {(record['test_file'] or {}).get('path')}"}
+    rows = []
+    for name, result in record["results"].items():
+        prefix = next((prefix for prefix in places if name.startswith(prefix)), "")
+        metric = name.removeprefix(prefix)
+        row = {"where": places.get(prefix, split), "metric": metric, "chance": ""}
+        if metric in ("accuracy", "hard_token_accuracy") and record["chance"]["hard_token_accuracy"] is not None:
+            row["chance"] = f"{record['chance']['hard_token_accuracy']:.3g}"
+        if result is None:
+            row |= {"value": "does not exist", "standard_error": "", "n": "", "num_graphs": ""}
+        else:
+            row |= {key: format_number(result[key]) for key in ("value", "standard_error", "n", "num_graphs")}
+        rows.append(row)
+    return rows
+
+
+def model_card(record: dict[str, Any], repo_id: str, picture: bool = False) -> str:
+    """Write the card of a checkpoint from what was measured on it.
+
+    Args:
+        record (`dict`): what stands in the run's `results.json`, paths of this machine and all; without results it
+            makes a card without a table.
+        repo_id (`str`): the checkpoint's name on the Hub.
+        picture (`bool`, *optional*, defaults to `False`): whether `accuracy.png` stands beside the card.
+
+    Returns:
+        `str`: the text of a `README.md`, metadata included.
+    """
+    fine_tuned = "/" in record["run"]["model"] and not is_local(record["run"]["model"])
+    record = public_record(record)
+    run, objective = record["run"], OBJECTIVES[record["run"]["objective"]]
+    data = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        base_model=run["model"] if fine_tuned else None,
+        datasets=None if run["dataset_name"] is None else [run["dataset_name"]],
+        metrics=["nextfail/path_accuracy"],
+        tags=["nextfail", "star-graph", objective.name, *(["custom_generate"] if objective.custom_generate else [])],
+    )
+    card = ModelCard.from_template(
+        data,
+        template_path=str(shipped_folder("hub_cards") / "model_card.md"),
+        repo_id=repo_id,
+        fine_tuned=fine_tuned,
+        objective_text=inspect.cleandoc(objective.__doc__).partition("\n\nArgs:")[0],
+        parallel=objective.custom_generate is not None,
+        metrics=metric_rows(record),
+        chance=record["chance"]["hard_token_accuracy"],
+        prompt=example_prompt(run),
+        picture=picture,
+        **{key: record[key] for key in ("run", "results", "versions")},
+        recipe=yaml.safe_dump(record["recipe"], sort_keys=False).strip() if record["recipe"] else None,
+    )
+    return str(card) + "\n"
+
+
+def evaluation_name(record: dict[str, Any]) -> str:
+    """Name what a record was measured on, such as `star_graph-d2_l5_n50-test`; other rows than the usual say which."""
+    run, num_rows = record["run"], record["results"]["accuracy"]["n"]
+    split = run.get("split", "test")
+    name = f"{run['dataset_name'].partition('/')[2]}-{run['dataset_config']}-{split}"
+    if num_rows != getattr(TaskConfig, f"num_{split}"):
+        name += f"-{num_rows}_rows"
+    return name + (f"-seed_{run['dataset_seed']}" if run["dataset_seed"] else "")
+
+
+def eval_results(record: dict[str, Any]) -> dict[str, str]:
+    """Write the test accuracy in the Hub's evaluation format, one file for each set of rows.
+
+    Args:
+        record (`dict`): what stands in a `results.json`.
+
+    Returns:
+        `dict` from the path in the repository to the text of the file; empty for another split than test, since other
+        people's numbers are on that one.
+    """
+    run = record["run"]
+    if run.get("split", "test") != "test":
+        return {}
+    accuracy, task_name = record["results"]["accuracy"], run["dataset_name"].partition("/")[2]
+    notes = (
+        f"{run['objective']}; exact match, greedy and free-running; standard error "
+        f"{accuracy['standard_error']:.5f} over {accuracy['num_graphs']} graphs, n {accuracy['n']}, dataset seed "
+        f"{run['dataset_seed']}; {task_name} {record['versions'][task_name]}, metrics {record['versions']['metrics']}"
+    )
+    entry = EvalResultEntry(run["dataset_name"], run["dataset_config"], accuracy["value"], notes=notes)
+    path = f".eval_results/{evaluation_name(record)}.yaml"
+    return {path: yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False)}
+
+
+@dataclass(frozen=True)
+class PublishedConfig:
+    """Hold what a dataset card says of one configuration.
+
+    Args:
+        config (`TaskConfig`): what was generated.
+        info (`DatasetInfo`): features and sizes.
+        data_files (list of `dict`): which files make which split.
+        num_graphs (`dict`): the different graphs of each split.
+        example (`dict`): a row to show.
+        picture (`str`): where in the repository its drawing stands.
+    """
+
+    config: TaskConfig
+    info: DatasetInfo
+    data_files: list[dict[str, str]]
+    num_graphs: dict[str, int]
+    example: dict[str, Any]
+    picture: str
+
+
+def dataset_card(published: Sequence[PublishedConfig], repo_id: str) -> str:
+    """Write the card of a dataset from what was generated.
+
+    Args:
+        published (sequence of `PublishedConfig`): the configurations, the default one first.
+        repo_id (`str`): the dataset's name on the Hub.
+
+    Returns:
+        `str`: the text of a `README.md`, metadata included.
+    """
+    data = DatasetCardData(
+        license="apache-2.0",
+        pretty_name="Star graphs",
+        task_categories=["text-generation"],
+        tags=["nextfail", "planning", "next-token-prediction", "synthetic"],
+    )
+    DatasetInfosDict({entry.config.name: entry.info for entry in published}).to_dataset_card_data(data)
+    metadata = MetadataConfigs({entry.config.name: {"data_files": entry.data_files} for entry in published})
+    metadata[published[0].config.name]["default"] = True
+    metadata.to_dataset_card_data(data)
+    card = DatasetCard.from_template(
+        data,
+        template_path=str(shipped_folder("hub_cards") / "dataset_card.md"),
+        repo_id=repo_id,
+        published=published,
+        task=published[0].config.task,
+        seed=published[0].config.seed,
+        splits=[split for split in SPLITS if any(split in entry.num_graphs for entry in published)],
+        versions={"hf_nextfail": __version__},
+    )
+    return str(card) + "\n"

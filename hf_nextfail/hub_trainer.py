@@ -1,0 +1,151 @@
+"""A Trainer whose pushes are whole, hold no pickles, and do not fail silently."""
+
+import logging
+import os
+import shutil
+import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import CommitInfo
+from transformers import Trainer
+from transformers.trainer_utils import HubStrategy
+from transformers.utils.hub import PushInProgress
+
+from hf_nextfail.cards import model_card
+from hf_nextfail.hub import check_access, hub_errors, one_line, push_files
+from hf_nextfail.publish import MODEL_STALE, model_files
+
+logger = logging.getLogger(__name__)
+
+STAGE_PREFIX = "_push-"
+
+
+def link_or_copy(source: str, target: str) -> str:
+    """Give a file a second name, or where the file system cannot, copy it."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+    return target
+
+
+class HubTrainer(Trainer):
+    """Push as `transformers.Trainer` does, by the same options, with other contents and other manners.
+
+    Each push is one commit, made of what may be read by others: no pickles (`training_args.bin`, the states of
+    optimizers), no names of local folders; the card is ours. A push in the background that fails is logged at once and
+    stays in `failed_pushes`, where the stock Trainer says nothing.
+
+    Attributes:
+        failed_pushes (list of `str`): one line for each push that failed while training went on.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        self.failed_pushes: list[str] = []
+        self._pusher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="push")
+        super().__init__(*args, **kwargs)
+
+    def record(self) -> dict[str, Any]:
+        """Return what a `results.json` holds, as far as it is known."""
+        raise NotImplementedError
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Create the repository to push to, unless it exists.
+
+        Raises:
+            HubError: if the token at hand may not; nothing is created.
+            ValueError: if whole checkpoints shall be pushed, pickled states and all.
+        """
+        if not self.is_world_process_zero():
+            return
+        if self.args.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
+            raise ValueError(
+                "hub_strategy must be end or every_save: whole checkpoints hold pickles, which stay on this machine"
+            )
+        folder = Path(self.args.output_dir).absolute()
+        for leftover in folder.glob(f"{STAGE_PREFIX}*"):  # of a run that was killed during a push
+            shutil.rmtree(leftover)
+        token = token or self.args.hub_token
+        with hub_errors(check_access(self.args.hub_model_id or folder.name, token)):
+            super().init_hf_repo(token, private)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Write our card as `README.md` into the run's folder; the arguments of the stock method change nothing."""
+        if self.is_world_process_zero():
+            folder = Path(self.args.output_dir)
+            repo_id = self.hub_model_id or self.args.hub_model_id or folder.absolute().name
+            (folder / "README.md").write_text(model_card(self.record(), repo_id), encoding="utf-8")
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs: Any,
+    ) -> CommitInfo | Future | None:
+        """Save the model and push the run's folder; the arguments are those of `transformers.Trainer.push_to_hub`.
+
+        Returns:
+            The commit, or its `Future` if not `blocking`; `None` on processes other than the first.
+
+        Raises:
+            HubError: if the Hub refuses or cannot be reached.
+        """
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        if self.hub_model_id is None:
+            self.init_hf_repo(token=token, private=private)
+        self.save_model(_internal_call=True)
+        if not self.is_world_process_zero():
+            return None
+        self.create_model_card()
+        self._finish_current_push()
+        push = self._pusher.submit(
+            push_files,
+            self.hub_model_id,
+            "model",
+            model_files(self.args.output_dir, self.hub_model_id),
+            commit_message,
+            MODEL_STALE,
+            token=token or self.args.hub_token,
+            revision=revision or self.args.hub_revision,
+        )
+        return push.result() if blocking else push
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        # Called by the stock Trainer after each save.
+        if not self.is_world_process_zero() or self.args.hub_strategy == HubStrategy.END:
+            return
+        busy = self.push_in_progress is not None and not self.push_in_progress.is_done()
+        if busy and not self.args.hub_always_push:
+            return
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        # The checkpoint may be deleted, by save_total_limit, before it is sent.
+        stage = tempfile.TemporaryDirectory(prefix=STAGE_PREFIX, dir=self.args.output_dir)
+        shutil.copytree(checkpoint_folder, stage.name, copy_function=link_or_copy, dirs_exist_ok=True)
+        job = self._pusher.submit(self._push_stage, stage, f"Training in progress, step {self.state.global_step}")
+        job.add_done_callback(self._note_failure)
+        if busy:
+            self.push_in_progress.jobs.append(job)
+        else:
+            self.push_in_progress = PushInProgress([job])
+
+    def _push_stage(self, stage: tempfile.TemporaryDirectory, message: str) -> None:
+        with stage as folder:
+            push_files(
+                self.hub_model_id,
+                "model",
+                model_files(folder, self.hub_model_id),
+                message,
+                MODEL_STALE,
+                token=self.args.hub_token,
+                revision=self.args.hub_revision,
+            )
+
+    def _note_failure(self, job: Future) -> None:
+        if error := job.exception():
+            self.failed_pushes.append(one_line(error))
+            logger.error("A push failed while training goes on: %s", one_line(error))

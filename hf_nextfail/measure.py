@@ -1,0 +1,179 @@
+"""A checkpoint and a dataset to the record that stands in `results.json`."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset, load_dataset
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from hf_nextfail.dataset_builder import TaskConfig
+from hf_nextfail.errors import UsageError
+from hf_nextfail.evaluation import Result, evaluate
+from hf_nextfail.models import build_model
+from hf_nextfail.objectives import OBJECTIVES, Objective
+from hf_nextfail.paper_file import load_paper_file
+from hf_nextfail.report import SCHEMA_VERSION, versions
+from hf_nextfail.suggestion import did_you_mean
+from hf_nextfail.tasks import SPLITS, TASKS, Task, split_of
+from hf_nextfail.tokenization import load_tokenizer, longest_row, tokenize_dataset
+
+#: The training rows that `train_*` numbers are taken on: the first ones, the same for every run on the dataset.
+NUM_TRAIN_SAMPLE = 10_000
+
+
+def check_positions(model: nn.Module, datasets: Mapping[str, Dataset]) -> None:
+    """Raise `UsageError` when a row is longer than the model has positions for."""
+    positions = getattr(model.config, "max_position_embeddings", None)  # families without a limit have no such field
+    for dataset in datasets.values():
+        length = longest_row(dataset)
+        if positions is not None and length > positions:
+            raise UsageError(
+                f"a row has {length} tokens, but the model has {positions} positions; "
+                "raise max_position_embeddings in config_overrides (n_positions for gpt2), or take a smaller graph"
+            )
+
+
+def measure(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    objective: Objective,
+    task: Task,
+    datasets: Mapping[str, Dataset],
+    batch_size: int,
+    progress: bool,
+) -> dict[str, Result | None]:
+    """Evaluate a model on several datasets.
+
+    Args:
+        datasets (mapping): what the names of the results begin with, such as `train_` -> rows.
+        progress (`bool`): show a progress bar.
+
+    Returns:
+        `dict` from names to `Result`s; see [`hf_nextfail.evaluate`].
+    """
+    results: dict[str, Result | None] = {}
+    for prefix, dataset in datasets.items():
+        description = f"Evaluating {prefix.replace('_', ' ')}rows" if progress else None
+        measured = evaluate(model, dataset, objective, tokenizer, task, batch_size, description=description)
+        results |= {prefix + name: result for name, result in measured.items()}
+    return results
+
+
+def describe_test_file(path: str | None, dataset: Dataset | None) -> dict[str, Any] | None:
+    """Say which file was evaluated, and how many of its graphs fall into our train split."""
+    if path is None:
+        return None
+    edges = dataset.with_format("numpy")["edges"][:]
+    return {"path": Path(path).name, "train_share": float((split_of(edges) == "train").mean())}
+
+
+def trained_on(name_or_path: str) -> dict[str, Any]:
+    """Return `run` of the `results.json` that came with a checkpoint, nothing if it has none."""
+    path = Path(name_or_path) / "results.json"
+    if not Path(name_or_path).is_dir():
+        try:
+            path = Path(hf_hub_download(name_or_path, "results.json"))
+        except EntryNotFoundError:
+            return {}
+    return json.loads(path.read_text(encoding="utf-8"))["run"] if path.is_file() else {}
+
+
+def evaluate_checkpoint(
+    name_or_path: str,
+    dataset_config: str | None = None,
+    split: str = "test",
+    num_rows: int | None = None,
+    dataset_seed: int = 0,
+    test_file: str | None = None,
+    objective: str | None = None,
+    batch_size: int = 256,
+    trust_remote_code: bool = False,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Measure any checkpoint, ours or not, without training it.
+
+    Args:
+        name_or_path (`str`): a causal LM on the Hub, or a folder.
+        dataset_config (`str`, *optional*): such as `d2_l5_n50`; by default what a checkpoint of ours was trained on.
+        split (`str`, *optional*, defaults to `"test"`): of the rows that are generated here.
+        num_rows (`int`, >= 1, *optional*): by default 20,000 of test, 5,000 of validation, 10,000 of train.
+        dataset_seed (`int`, >= 0, *optional*, defaults to 0): of these rows.
+        test_file (`str`, *optional*): a file in the paper's format, evaluated beside them.
+        objective (`str`, *optional*): how the model decodes, a name in `OBJECTIVES`; by default as it was trained, and
+            token by token for checkpoints that are not ours.
+        batch_size (`int`, >= 1, *optional*, defaults to 256): rows of one pass.
+        trust_remote_code (`bool`, *optional*, defaults to `False`): run code that comes with the checkpoint.
+        progress (`bool`, *optional*, defaults to `True`): show a progress bar.
+
+    Returns:
+        The record that stands in `results.json`; see `hf_nextfail.report`.
+
+    Raises:
+        UsageError: in one line, if the checkpoint or the dataset does not exist, or they do not fit each other.
+    """
+    for name, value, known in (("split", split, SPLITS), ("objective", objective, OBJECTIVES)):
+        if value is not None and value not in known:
+            hint = did_you_mean(value, known)
+            raise UsageError(f"{name} must be {' or '.join(known)}, got {value!r}{hint}")
+    if batch_size < 1:
+        raise UsageError(f"batch_size must be at least 1, got {batch_size}")
+    try:
+        tokenizer = load_tokenizer(name_or_path, trust_remote_code)
+        model = build_model(tokenizer, name_or_path, trust_remote_code=trust_remote_code).eval()
+        training = trained_on(name_or_path)
+        dataset_name = training.get("dataset_name") or f"nextfail/{next(iter(TASKS))}"
+        task_class = TASKS[dataset_name.partition("/")[2]]
+        config_name = dataset_config or training.get("dataset_config") or task_class().config_name
+        default = NUM_TRAIN_SAMPLE if split == "train" else getattr(TaskConfig, f"num_{split}")
+        sizes = {f"num_{other}": 0 for other in SPLITS} | {f"num_{split}": default if num_rows is None else num_rows}
+        task = TaskConfig.resolve(task_class, config_name, seed=dataset_seed, **sizes).task
+        datasets = {"": load_dataset(dataset_name, config_name, split=split, seed=dataset_seed, **sizes)}
+        if test_file is not None:
+            datasets["test_file_"] = load_paper_file(test_file, reverse=task.reverse)
+        datasets = {prefix: tokenize_dataset(rows, tokenizer) for prefix, rows in datasets.items()}
+        check_positions(model, datasets)
+        decoding = OBJECTIVES[objective or getattr(model.generation_config, "objective", "teacher_forced")](tokenizer)
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{name_or_path}: {' '.join(str(error).split())}") from error
+    if torch.accelerator.is_available():
+        model = model.to(torch.accelerator.current_accelerator())
+    began = time.perf_counter()
+    results = measure(model, tokenizer, decoding, task, datasets, batch_size, progress)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run": {
+            "name": name_or_path,
+            "objective": decoding.name,
+            "dataset_name": dataset_name,
+            "dataset_config": task.config_name,
+            "split": split,
+            "title": task.title,
+            "model": name_or_path,
+            "num_parameters": model.num_parameters(),
+            "seed": None,
+            "dataset_seed": dataset_seed,
+            "hard_node": task.hard_node,
+            **dict.fromkeys(("steps", "epochs", "examples", "stopped_at_accuracy")),
+            "precision": "fp32",
+            "device": str(model.device),
+            "num_threads": torch.get_num_threads(),
+        },
+        "results": results,
+        "chance": {"hard_token_accuracy": task.hard_token_chance},
+        "test_file": describe_test_file(test_file, datasets.get("test_file_")),
+        "history": [],
+        "recipe": None,
+        "versions": versions(task),
+        "timings": {
+            "train_seconds": None,
+            "examples_per_second": None,
+            "evaluation_seconds": round(time.perf_counter() - began, 1),
+        },
+    }

@@ -1,0 +1,218 @@
+"""Datasets, checkpoints, metrics and results to the Hub: each push is one commit, or none at all."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from datasets import DatasetInfo, load_dataset
+from huggingface_hub import CommitInfo
+from huggingface_hub.utils import tqdm
+
+from hf_nextfail.cards import (
+    PublishedConfig,
+    dataset_card,
+    eval_results,
+    evaluation_name,
+    example_row,
+    model_card,
+    public_record,
+)
+from hf_nextfail.dataset_builder import TaskConfig
+from hf_nextfail.errors import UsageError
+from hf_nextfail.evaluation import graph_hashes
+from hf_nextfail.hub import check_access, push_files
+from hf_nextfail.metrics import METRICS_VERSION
+from hf_nextfail.registration import NAMESPACE
+from hf_nextfail.report import plot_accuracy, plot_graph
+from hf_nextfail.shipped import shipped_folder
+from hf_nextfail.tasks import SPLITS, TASKS
+
+# What of a run's folder goes to the Hub: no pickles, and no state of the Trainer, which names local folders.
+MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "custom_generate/*.py")
+PRIVATE_FILES = ("trainer_state.json", "results.json")
+# What an earlier push may have left in a model repository and this one may not have.
+MODEL_STALE = ("*.safetensors", "*.safetensors.index.json", "custom_generate/*")
+
+
+def publish_config(config: TaskConfig, folder: Path) -> PublishedConfig:
+    """Write the Parquet files and the picture of one configuration into a folder laid out like the repository."""
+    options = {f"num_{split}": config.num_rows(split) for split in SPLITS} | {"seed": config.seed}
+    splits = load_dataset(f"{NAMESPACE}/{config.task.name}", config.name, **options)
+    (folder / config.name).mkdir()
+    download_size = 0
+    for split, dataset in splits.items():
+        path = folder / config.name / f"{split}-00000-of-00001.parquet"
+        dataset.to_parquet(path)
+        download_size += path.stat().st_size
+    generated = dataset.info
+    example = example_row(config, split)
+    picture = f"gallery/{config.name}.png"
+    (folder / picture).parent.mkdir(exist_ok=True)
+    plot_graph(example, folder / picture)
+    return PublishedConfig(
+        config,
+        DatasetInfo(
+            features=dataset.features,
+            splits=generated.splits,
+            download_size=download_size,
+            dataset_size=generated.dataset_size,
+        ),
+        data_files=[{"split": split, "path": f"{config.name}/{split}-*"} for split in splits],
+        num_graphs={split: len(np.unique(graph_hashes(dataset))) for split, dataset in splits.items()},
+        example=example,
+        picture=picture,
+    )
+
+
+def push_dataset(
+    repo_id: str = f"{NAMESPACE}/star_graph",
+    configs: Sequence[str] | None = None,
+    private: bool | None = None,
+    token: str | None = None,
+    task_name: str = "star_graph",
+    **options: int,
+) -> CommitInfo:
+    """Publish configurations of a task as Parquet with a card, all in one commit.
+
+    The repository then holds these configurations and no others. The same rows again make no commit.
+
+    Args:
+        repo_id (`str`, *optional*): where to; created if it does not exist.
+        configs (sequence of `str`, *optional*): names such as `d2_l5_n50`, the default one first; by default the grid.
+        private (`bool`, *optional*): whether a repository that this creates is private.
+        token (`str`, *optional*): by default the one of `HF_TOKEN` or `hf auth login`.
+        task_name (`str`, *optional*): a name in `TASKS`.
+        options: `num_train`, `num_validation`, `num_test` and `seed`, as of `load_dataset`.
+
+    Returns:
+        `CommitInfo` of the commit, or of the last one if nothing has changed.
+
+    Raises:
+        UsageError: if a configuration is none of the task's.
+        HubError: if the Hub refuses or cannot be reached; the repository is as it was.
+    """
+    task = TASKS[task_name]
+    names = list(dict.fromkeys(configs or task.grid))
+    try:
+        resolved = [TaskConfig.resolve(task, name, **options) for name in names]
+    except (TypeError, ValueError) as error:
+        raise UsageError(str(error)) from error
+    repo_id = check_access(repo_id, token)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        published = [publish_config(config, folder) for config in tqdm(resolved, desc="Writing configurations")]
+        files: dict[str, Path | bytes] = {
+            path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
+        }
+        files["README.md"] = dataset_card(published, repo_id).encode()
+        message = f"{', '.join(names)} by {task.name} {task.version}"
+        if len(message) > 80:
+            message = f"{len(names)} configurations by {task.name} {task.version}"
+        return push_files(repo_id, "dataset", files, message, ("*.parquet", "gallery/*"), token, private)
+
+
+def push_metric(
+    repo_id: str = f"{NAMESPACE}/path_accuracy", private: bool | None = None, token: str | None = None
+) -> CommitInfo:
+    """Publish the metric as a Space, so that `evaluate.load(repo_id)` finds it.
+
+    Args:
+        repo_id (`str`, *optional*): where to; created if it does not exist.
+        private (`bool`, *optional*): whether a repository that this creates is private.
+        token (`str`, *optional*): by default the one of `HF_TOKEN` or `hf auth login`.
+
+    Raises:
+        HubError: if the Hub refuses or cannot be reached; the repository is as it was.
+    """
+    repo_id = check_access(repo_id, token)
+    folder = shipped_folder("hub_cards") / "spaces" / "path_accuracy"
+    files = {path.name: path for path in folder.iterdir() if path.suffix in (".py", ".md", ".html", ".txt")}
+    # `evaluate` looks for a script of the repository's name.
+    files[f"{repo_id.rpartition('/')[2]}.py"] = files.pop("path_accuracy.py")
+    return push_files(repo_id, "space", files, f"path_accuracy {METRICS_VERSION}", ("*.py",), token, private)
+
+
+def model_files(folder: str | PathLike, repo_id: str) -> dict[str, Path | bytes]:
+    """Choose what of a run's folder goes to the Hub, and write what is made for it: the card, results without paths.
+
+    Args:
+        folder (path): of a run of `recipes/finetune.py`, or of any checkpoint.
+        repo_id (`str`): the checkpoint's name on the Hub, for its card.
+
+    Returns:
+        `dict` from the path in the repository to a local file, or bytes.
+
+    Raises:
+        UsageError: if the folder holds no checkpoint.
+    """
+    folder = Path(folder)
+    files: dict[str, Path | bytes] = {
+        path.relative_to(folder).as_posix(): path
+        for pattern in MODEL_FILES
+        for path in folder.glob(pattern)
+        if path.name not in PRIVATE_FILES
+    }
+    if not any(path.endswith(".safetensors") for path in files):
+        raise UsageError(f"{folder} holds no checkpoint: there is no *.safetensors in it")
+    if (folder / "results.json").is_file():
+        record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        files |= result_files(record, "results.json")
+        files["recipe.yaml"] = yaml.safe_dump(public_record(record)["recipe"], sort_keys=False).encode()
+        if record["history"]:
+            with tempfile.TemporaryDirectory() as name:
+                plot_accuracy([record], Path(name) / "accuracy.png")
+                files["accuracy.png"] = (Path(name) / "accuracy.png").read_bytes()
+        files["README.md"] = model_card(record, repo_id, picture="accuracy.png" in files).encode()
+    elif (folder / "README.md").is_file():
+        files["README.md"] = folder / "README.md"
+    return files
+
+
+def push_model(
+    folder: str | PathLike, repo_id: str, private: bool | None = None, token: str | None = None
+) -> CommitInfo:
+    """Push a run's folder: checkpoint, tokenizer, decoding, recipe, results and a card made from them.
+
+    Pickles (`training_args.bin`, the states of optimizers) and names of local folders stay here.
+
+    Args:
+        folder (path): of a run of `recipes/finetune.py`, or of any checkpoint.
+        repo_id (`str`): where to; created if it does not exist.
+        private (`bool`, *optional*): whether a repository that this creates is private.
+        token (`str`, *optional*): by default the one of `HF_TOKEN` or `hf auth login`.
+
+    Raises:
+        UsageError: if the folder holds no checkpoint.
+        HubError: if the Hub refuses or cannot be reached; the repository is as it was.
+    """
+    repo_id = check_access(repo_id, token)
+    files = model_files(folder, repo_id)
+    return push_files(repo_id, "model", files, "Push of a finished run", MODEL_STALE, token, private)
+
+
+def result_files(record: dict[str, Any], path: str) -> dict[str, bytes]:
+    """Write a record for the Hub: the whole of it under `path`, and the test accuracy in the Hub's own format."""
+    files = {path: json.dumps(public_record(record), indent=2) + "\n", **eval_results(record)}
+    return {path: text.encode() for path, text in files.items()}
+
+
+def push_results(record: dict[str, Any], repo_id: str, token: str | None = None) -> CommitInfo:
+    """Add what `nextfail evaluate` measured to a model's repository; the model and its card stay as they are.
+
+    Args:
+        record (`dict`): the evaluation's `results.json`.
+        repo_id (`str`): the model.
+        token (`str`, *optional*): by default the one of `HF_TOKEN` or `hf auth login`.
+
+    Raises:
+        HubError: if the Hub refuses or cannot be reached; the repository is as it was.
+    """
+    repo_id = check_access(repo_id, token)
+    name = evaluation_name(record)
+    files = result_files(record, f"results/{name}.json")
+    return push_files(repo_id, "model", files, f"Evaluation on {name}", token=token)
