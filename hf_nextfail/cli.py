@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from typer.exceptions import TyperException
 
 # Torch and the Hugging Face libraries take seconds to import, so the commands import what they need themselves:
 # `nextfail --help` answers at once.
@@ -22,6 +22,7 @@ app = typer.Typer(
     "Training is `accelerate launch recipes/finetune.py`.",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
@@ -161,11 +162,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
         code = app(arguments, standalone_mode=False)
-    except click.exceptions.Exit as error:
-        code = error.exit_code
-    except click.ClickException as error:
+    except TyperException as error:  # what is wrong with the command line itself
         code = fail(error.format_message(), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         code = fail("interrupted", 130)
     except (UsageError, HubError) as error:
         code = fail(str(error), error.exit_code)

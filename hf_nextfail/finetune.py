@@ -167,6 +167,8 @@ def execute(run: Run) -> tuple[dict[str, Any], list[str]]:
     if trainer.is_world_process_zero():
         recipe = yaml.safe_dump(run.recipe, sort_keys=False)
         (run.folder / "recipe.yaml").write_text(recipe, encoding="utf-8")
+        if record["history"]:
+            plot_accuracy([record], run.folder / "accuracy.png")
         write_results(record, run.folder / "results.json")
     if args.push_to_hub:
         try:
@@ -211,8 +213,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         console.rule("Exact match: whole paths right, greedy and free-running (± standard error)")
         console.print(results_table(records))
         picture = runs[0].folder.parents[len(Path(runs[0].name).parts) - 1] / "accuracy.png"
-        plot_accuracy(records, picture)
-        console.print(f"Accuracy over steps: {picture}", soft_wrap=True)
+        if evaluated := [record for record in records if record["history"]]:
+            plot_accuracy(evaluated, picture)
+            console.print(f"Accuracy over steps: {picture}", soft_wrap=True)
         for run in runs:
             console.print(f"Checkpoint, recipe and results.json: {run.folder}", soft_wrap=True)
     if failed_pushes:

@@ -76,7 +76,8 @@ class HubTrainer(Trainer):
         if self.is_world_process_zero():
             folder = Path(self.args.output_dir)
             repo_id = self.hub_model_id or self.args.hub_model_id or folder.absolute().name
-            (folder / "README.md").write_text(model_card(self.record(), repo_id), encoding="utf-8")
+            card = model_card(self.record(), repo_id, picture=(folder / "accuracy.png").is_file())
+            (folder / "README.md").write_text(card, encoding="utf-8")
 
     def push_to_hub(
         self,

@@ -28,12 +28,12 @@ from hf_nextfail.evaluation import graph_hashes
 from hf_nextfail.hub import check_access, push_files
 from hf_nextfail.metrics import METRICS_VERSION
 from hf_nextfail.registration import NAMESPACE
-from hf_nextfail.report import plot_accuracy, plot_graph
+from hf_nextfail.report import plot_graph
 from hf_nextfail.shipped import shipped_folder
 from hf_nextfail.tasks import SPLITS, TASKS
 
 # What of a run's folder goes to the Hub: no pickles, and no state of the Trainer, which names local folders.
-MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "custom_generate/*.py")
+MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.png", "custom_generate/*.py")
 PRIVATE_FILES = ("trainer_state.json", "results.json")
 # What an earlier push may have left in a model repository and this one may not have.
 MODEL_STALE = ("*.safetensors", "*.safetensors.index.json", "custom_generate/*")
@@ -163,10 +163,6 @@ def model_files(folder: str | PathLike, repo_id: str) -> dict[str, Path | bytes]
         record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         files |= result_files(record, "results.json")
         files["recipe.yaml"] = yaml.safe_dump(public_record(record)["recipe"], sort_keys=False).encode()
-        if record["history"]:
-            with tempfile.TemporaryDirectory() as name:
-                plot_accuracy([record], Path(name) / "accuracy.png")
-                files["accuracy.png"] = (Path(name) / "accuracy.png").read_bytes()
         files["README.md"] = model_card(record, repo_id, picture="accuracy.png" in files).encode()
     elif (folder / "README.md").is_file():
         files["README.md"] = folder / "README.md"

@@ -122,7 +122,7 @@ def plot_accuracy(records: Sequence[dict[str, Any]], path: str | PathLike) -> No
     """Draw validation accuracy over training steps, one line a run, with the line that guessing cannot pass.
 
     Args:
-        records (sequence of `dict`): what `write_results` wrote.
+        records (sequence of `dict`): what `write_results` wrote, each with a history.
         path (path): where the PNG goes.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -10,9 +10,11 @@ import pytest
 import torch
 import yaml
 from datasets import load_dataset
+from loopback_hub.server import Fault
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hf_nextfail import StarGraph, evaluate, load_paper_file
+from hf_nextfail.cli import main as nextfail
 from hf_nextfail.finetune import main, set_num_threads
 from hf_nextfail.objectives import OBJECTIVES
 
@@ -218,6 +220,88 @@ def test_checkpoints_of_an_earlier_run_are_not_overwritten(tmp_path, capfd):
     with pytest.raises(SystemExit):
         run(tmp_path, *options)
     assert "--resume_from_checkpoint true" in capfd.readouterr().err
+
+
+def test_a_run_without_evaluations_has_no_picture(tmp_path):
+    run(tmp_path, "--config", "star_graph/teacherless/smoke.yaml", "--eval_strategy=no", "--eval_on_start=false")
+    assert not list(tmp_path.rglob("*.png"))
+
+
+def test_push_to_hub_pushes_every_recipe_to_a_repository_of_its_own(hub, tmp_path, capfd, caplog):
+    records = run(tmp_path, "--push_to_hub=true", "--hub_token=hf_test")
+    for name, record in records.items():
+        repo_id = f"nextfail/{name.replace('/', '-')}"
+        files = hub.files("model", repo_id)
+        assert json.loads(files["results.json"])["results"] == record["results"]
+        assert files["accuracy.png"] == (tmp_path / name / "accuracy.png").read_bytes()
+        assert (tmp_path / name / "training_args.bin").is_file()
+        assert not [path for path in files if path.endswith((".bin", ".pt", ".pth"))]
+        for path, data in [
+            *files.items(),
+            *((path, path.read_bytes()) for path in (tmp_path / name).glob("*.[jymR]*")),
+        ]:
+            assert b"hf_test" not in data, path
+        for path, data in files.items():
+            assert str(tmp_path).encode() not in data, path
+    assert "hf_test" not in caplog.text + "".join(capfd.readouterr())
+
+
+def test_one_repository_for_several_recipes_is_refused(hub, tmp_path, capfd):
+    with pytest.raises(SystemExit) as exit:
+        run(tmp_path, "--push_to_hub=true", "--hub_model_id", "nextfail/one")
+    assert exit.value.code == 2
+    assert "--hub_model_id names one repository, and 3 recipes would share it" in capfd.readouterr().err
+    assert hub.head("model", "nextfail/one") is None
+
+
+@pytest.mark.parametrize(
+    ("token", "words"),
+    [(None, "no token"), ("hf_wrong", "invalid"), ("hf_read", "may only read"), ("hf_other", "may not write")],
+)
+def test_a_token_that_may_not_push_ends_the_command_before_training(hub, tmp_path, monkeypatch, capfd, token, words):
+    monkeypatch.delenv("HF_TOKEN") if token is None else monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(SystemExit) as exit:
+        run(
+            tmp_path,
+            *("--config", "star_graph/teacherless/smoke.yaml"),
+            *("--push_to_hub=true", "--hub_model_id=nextfail/one"),
+        )
+    assert exit.value.code == 2
+    [error] = [line for line in capfd.readouterr().err.splitlines() if line.startswith("finetune.py: error: ")]
+    assert words in error
+    assert token is None or token not in error
+    assert hub.head("model", "nextfail/one") is None
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_push_that_fails_in_the_background_fails_the_command_after_all_is_saved(hub, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("hf_nextfail.hub.PAUSES", ())
+    hub.faults = [Fault("POST", "/commit/", status=503)]
+    options = ["--config", "star_graph/teacherless/smoke.yaml", "--push_to_hub=true", "--hub_always_push=true"]
+    with pytest.raises(SystemExit) as exit:
+        run(tmp_path, *options, "--save_strategy=steps", "--save_steps=3")
+    assert exit.value.code == 1
+    [error] = [line for line in capfd.readouterr().err.splitlines() if line.startswith("finetune.py: error: ")]
+    assert "star_graph/teacherless/smoke: the push to nextfail/star_graph-teacherless-smoke did not come" in error
+    assert "results.json" in hub.files("model", "nextfail/star_graph-teacherless-smoke")  # the last push came through
+    assert (tmp_path / "star_graph/teacherless/smoke/results.json").is_file()
+
+
+def test_a_last_push_that_fails_says_how_to_push_without_training_again(hub, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("hf_nextfail.hub.PAUSES", ())
+    hub.faults = [Fault("POST", "/commit/", times=100, status=503)]
+    with pytest.raises(SystemExit) as exit:
+        run(tmp_path, "--config", "star_graph/teacherless/smoke.yaml", "--push_to_hub=true")
+    assert exit.value.code == 1
+    error = capfd.readouterr().err.splitlines()[-1]
+    command = re.search(r"nextfail push-model (\S+) --repo (\S+)\)", error)
+    hub.faults = []
+    with pytest.raises(SystemExit) as exit:
+        nextfail(["push-model", command[1], "--repo", command[2]])
+    assert exit.value.code == 0
+    record = json.loads((tmp_path / "star_graph/teacherless/smoke/results.json").read_text())
+    pushed = json.loads(hub.files("model", command[2])["results.json"])
+    assert pushed["results"] == record["results"]
 
 
 def test_a_single_thread_chosen_by_the_launcher_becomes_all_cores(monkeypatch):

@@ -1,11 +1,26 @@
 import io
 import json
+from importlib.metadata import version
 
 import matplotlib.image
+import numpy as np
 import pytest
 from rich.console import Console
 
-from hf_nextfail.report import other_tokens, plot_accuracy, results_table, short_name, write_results
+from hf_nextfail.metrics import METRICS_VERSION
+from hf_nextfail.report import (
+    format_accuracy,
+    format_number,
+    other_tokens,
+    plot_accuracy,
+    plot_graph,
+    results_table,
+    short_name,
+    versions,
+    write_results,
+)
+from hf_nextfail.tasks import StarGraph
+from hf_nextfail.version import __version__
 
 
 def result(value, error=0.004):
@@ -89,3 +104,85 @@ def test_results_are_written_whole_or_not_at_all(records, tmp_path):
         write_results({"run": object()}, path)
     assert path.read_text() == before
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (20_000, "20,000"),
+        (0.50384, "0.5038"),
+        (1.0, "1.0000"),
+        (12345.6, "12345.6000"),
+        ([1.0, 0.25], "1.0000, 0.2500"),
+        ([1000, 0.5], "1,000, 0.5000"),
+        ([], ""),
+    ],
+)
+def test_counts_numbers_and_lists_are_written_differently(value, text):
+    assert format_number(value) == text
+
+
+def test_an_accuracy_comes_with_its_error():
+    assert format_accuracy(result(0.98765, 0.01234)) == "0.988±0.012"
+    assert format_accuracy(None) == "-"
+
+
+def test_versions_are_those_that_numbers_depend_on():
+    of_a_task = versions(StarGraph())
+    assert of_a_task["hf_nextfail"] == __version__
+    assert of_a_task["star_graph"] == StarGraph.version
+    assert of_a_task["metrics"] == METRICS_VERSION
+    for library in ("torch", "transformers", "datasets"):
+        assert of_a_task[library] == version(library)
+    assert versions() == {name: number for name, number in of_a_task.items() if name != "star_graph"}
+
+
+def test_an_evaluation_without_training_has_no_steps_and_no_training_rows(records):
+    evaluation = records[0]
+    evaluation["run"] |= {"name": "mine/gpt2", "split": "validation", "steps": None}
+    evaluation["timings"] = {"train_seconds": None, "examples_per_second": None}
+    evaluation["history"] = []
+    del evaluation["results"]["train_accuracy"]
+    row = render([evaluation]).splitlines()[-1]
+    assert row.split() == ["mine/gpt2", "-", "0.504±0.004", "0.504", "0.500", "0.999", "-", "-", "-"]
+    assert "test" not in render([evaluation])
+    assert "validation" in render([evaluation])
+    assert "validation or test" in " ".join(render(records, width=120).split())
+
+
+def star_graph_row(degree, path_length):
+    columns = StarGraph(degree=degree, path_length=path_length, num_nodes=100).sample(np.random.default_rng(0), 1)
+    return {name: values[0].tolist() for name, values in columns.items()}
+
+
+@pytest.mark.parametrize(("degree", "path_length"), [(1, 2), (1, 5), (2, 2), (2, 5), (3, 4), (7, 4), (20, 5)])
+def test_a_graph_is_drawn_at_a_size_to_look_at(tmp_path, degree, path_length):
+    row = star_graph_row(degree, path_length)
+    plot_graph(row, tmp_path / "a.png")
+    height, width, _ = matplotlib.image.imread(tmp_path / "a.png").shape
+    assert 300 <= width <= 1500
+    assert 80 <= height <= 1500
+    assert (height < width / 2) == (degree <= 2)  # one or two arms are a line
+
+
+def test_equal_graphs_are_equal_files_and_the_goal_shows(tmp_path):
+    row = star_graph_row(degree=3, path_length=4)
+    plot_graph(row, tmp_path / "a.png")
+    plot_graph(row, tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    arms = {source: target for source, target in row["edges"] if source != row["start"]}
+    other = [next(target for source, target in row["edges"] if source == row["start"] and target not in row["path"])]
+    while other[-1] in arms:
+        other.append(arms[other[-1]])
+    plot_graph(row | {"path": [row["start"], *other], "goal": other[-1]}, tmp_path / "c.png")
+    drawn = [matplotlib.image.imread(tmp_path / name) for name in ("a.png", "c.png")]
+    assert drawn[0].shape == drawn[1].shape
+    assert (drawn[0] != drawn[1]).any()
+
+
+def test_the_colours_of_a_graph_are_those_of_its_path(tmp_path):
+    plot_graph(star_graph_row(degree=3, path_length=4), tmp_path / "a.png")
+    pixels = (matplotlib.image.imread(tmp_path / "a.png")[..., :3] * 255).round().astype(int)
+    for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)):  # the path and the goal
+        assert (pixels == colour).all(axis=-1).sum() > 100

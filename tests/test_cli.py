@@ -1,0 +1,136 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hf_nextfail import TeacherlessObjective, __version__, build_model, numeral_tokenizer
+from hf_nextfail.cli import main
+
+COMMANDS = ["evaluate", "push-dataset", "push-metric", "push-model"]
+SIZES = ["--num_train", "20", "--num_validation", "5", "--num_test", "5"]
+
+
+def run(*argv) -> int:
+    with pytest.raises(SystemExit) as exit:
+        main([*map(str, argv)])
+    return exit.value.code
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A teacherless model that was not trained, as a checkpoint of G(2,3) over 20 labels."""
+    tokenizer = numeral_tokenizer(num_nodes=20)
+    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 32}
+    model = build_model(tokenizer, model_type="gpt2", config_overrides=sizes)
+    model.generation_config = TeacherlessObjective(tokenizer).generation_config(max_new_tokens=3)
+    folder = tmp_path / "checkpoint"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "README.md").write_text("# Mine\n")
+    return folder
+
+
+def test_help_names_every_command_and_option_without_loading_torch():
+    code = (
+        "import sys; from hf_nextfail.cli import main\ntry: main(sys.argv[1:])\nfinally: print('torch' in sys.modules)"
+    )
+    for argv in (["--help"], *([command, "--help"] for command in COMMANDS)):
+        done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "False"
+        assert "--help" in done.stdout
+        assert all(command in done.stdout for command in COMMANDS) or argv != ["--help"]
+
+
+def test_the_version(capsys):
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"{__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["evalute", "x"], "Did you mean 'evaluate'?"),
+        (["evaluate"], "Missing argument"),
+        (["evaluate", "x", "--splt", "test"], "--splt"),
+        (["evaluate", "x", "--num_rows", "many"], "'--num_rows': Input should be a valid integer"),
+        (["evaluate", "./nothing"], "./nothing"),
+        (
+            ["evaluate", "CHECKPOINT", "--split", "tset"],
+            "split must be train or validation or test, got 'tset' (did you",
+        ),
+        (["evaluate", "CHECKPOINT", "--objective", "teacherles"], "did you mean 'teacherless'?"),
+        (["evaluate", "CHECKPOINT", "--num_rows", "0"], "num_test"),
+        (["evaluate", "CHECKPOINT", "--batch_size", "0"], "batch_size must be at least 1"),
+        (["evaluate", "CHECKPOINT", "--dataset_config", "d2_l3_n50"], "does it know all labels?"),
+        (["evaluate", "CHECKPOINT", "--dataset_config", "d2"], "unknown config 'd2'"),
+        (["evaluate", "CHECKPOINT", "--test_file", "nothing.txt"], "nothing.txt"),
+        (["evaluate", "CHECKPOINT", "--push_results"], "is a folder: name the model"),
+        (["push-dataset", "--configs", "d2_l3"], "unknown config 'd2_l3'"),
+        (["push-dataset", "--num_train", "-1"], "num_train must be"),
+        (["push-model", "nowhere", "--repo", "x"], "nowhere holds no checkpoint"),
+        (["push-model", "CHECKPOINT"], "Missing option"),
+        (["push-metric", "--repo", "a/b/c"], "'a/b/c' is no name for a repository"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(hub, checkpoint, tmp_path, monkeypatch, capfd, argv, words):
+    monkeypatch.chdir(tmp_path)
+    assert run(*(checkpoint if word == "CHECKPOINT" else word for word in argv)) == 2
+    errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("nextfail: error: ")]
+    assert len(errors) == 1
+    assert words in errors[0]
+    assert not Path("runs").exists()
+    assert not any(request["method"] in ("POST", "PUT") for request in hub.log)
+
+
+@pytest.mark.parametrize(
+    ("token", "words"),
+    [(None, "no token"), ("hf_secret", "invalid"), ("hf_read", "may only read"), ("hf_other", "may not write")],
+)
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["push-dataset", "--configs", "d2_l3_n20", *SIZES],
+        ["push-metric"],
+        ["push-model", "CHECKPOINT", "--repo", "nextfail/x"],
+        ["evaluate", "nextfail/x", "--push_results"],
+    ],
+    ids=lambda argv: argv[0],
+)
+@pytest.mark.parametrize("hub", ["lfs"], indirect=True)
+def test_a_token_that_may_not_push_creates_nothing(hub, checkpoint, monkeypatch, capfd, argv, token, words):
+    monkeypatch.delenv("HF_TOKEN") if token is None else monkeypatch.setenv("HF_TOKEN", token)
+    assert run(*(checkpoint if word == "CHECKPOINT" else word for word in argv)) == 2
+    printed = "".join(capfd.readouterr())
+    assert words in printed
+    assert "Traceback" not in printed
+    assert token is None or token not in printed
+    assert not any(request["method"] in ("POST", "PUT") for request in hub.log)
+
+
+def test_the_four_lines_push_load_decode_and_evaluate(hub, checkpoint, tmp_path, monkeypatch, capsys, fresh):
+    monkeypatch.chdir(tmp_path)
+    assert run("push-dataset", "--configs", "d2_l3_n20", *SIZES, "--private") == 0
+    assert run("push-metric") == 0
+    assert run("push-model", checkpoint, "--repo", "nextfail/x") == 0
+    urls = capsys.readouterr().out.splitlines()
+    heads = [("dataset", "star_graph"), ("space", "path_accuracy"), ("model", "x")]
+    assert [url.rpartition("/")[2] for url in urls] == [hub.head(kind, f"nextfail/{name}") for kind, name in heads]
+    assert hub.files("model", "nextfail/x")["README.md"] == b"# Mine\n"  # no run of ours, so the card is the user's
+
+    argv = ["-m", "hf_nextfail.cli", "evaluate", "nextfail/x", "--dataset_config", "d2_l3_n20", "--num_rows", "30"]
+    done = fresh([*argv, "--push_results"], cwd=tmp_path)
+    record = json.loads((tmp_path / "runs/evaluate/nextfail--x/d2_l3_n20-test/results.json").read_text())
+    assert record["run"]["objective"] == "teacherless"
+    assert f"{record['results']['accuracy']['value']:.3f}" in done.stdout
+    files = hub.files("model", "nextfail/x")
+    assert json.loads(files["results/star_graph-d2_l3_n20-test-30_rows.json"])["results"] == record["results"]
+    assert ".eval_results/star_graph-d2_l3_n20-test-30_rows.yaml" in files
+
+
+def test_the_command_is_installed():
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "nextfail"), "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"{__version__}\n"
