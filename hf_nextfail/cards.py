@@ -68,8 +68,17 @@ def public_record(record: dict[str, Any]) -> dict[str, Any]:
     Args:
         record (`dict`): what stands in a run's `results.json`; see `hf_nextfail.report`.
     """
-    recipe = {key: value for key, value in (record["recipe"] or {}).items() if key not in PLACES}
-    return without_paths(record | {"recipe": recipe or None})
+    run, recipe = record["run"], record["recipe"] or {}
+    model = without_paths(run["model"])
+    name = model if run["name"] == run["model"] else run["name"]  # an evaluation is named after its model
+    if "test_file" in recipe:  # a path, also where it does not lead anywhere from here
+        recipe = recipe | {"test_file": Path(recipe["test_file"]).name}
+    recipe = {
+        key: value if key == "dataset_name" else without_paths(value)
+        for key, value in recipe.items()
+        if key not in PLACES
+    }
+    return record | {"run": run | {"name": name, "model": model}, "recipe": recipe or None}
 
 
 def example_row(config: TaskConfig, split: str) -> dict[str, Any]:
@@ -118,13 +127,15 @@ def model_card(record: dict[str, Any], repo_id: str, picture: bool = False) -> s
     Returns:
         `str`: the text of a `README.md`, metadata included.
     """
-    fine_tuned = "/" in record["run"]["model"] and not is_local(record["run"]["model"])
+    name, recipe = record["run"]["model"], record["recipe"]
+    local = is_local(name)
+    fine_tuned = local or "/" in name if recipe is None else "model_name_or_path" in recipe
     record = public_record(record)
-    run, objective = record["run"], OBJECTIVES[record["run"]["objective"]]
+    run, objective = {"split": "test", **record["run"]}, OBJECTIVES[record["run"]["objective"]]
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag="text-generation",
-        base_model=run["model"] if fine_tuned else None,
+        base_model=name if fine_tuned and not local else None,
         datasets=None if run["dataset_name"] is None else [run["dataset_name"]],
         metrics=["nextfail/path_accuracy"],
         tags=["nextfail", "star-graph", objective.name, *(["custom_generate"] if objective.custom_generate else [])],
@@ -134,13 +145,16 @@ def model_card(record: dict[str, Any], repo_id: str, picture: bool = False) -> s
         template_path=str(shipped_folder("hub_cards") / "model_card.md"),
         repo_id=repo_id,
         fine_tuned=fine_tuned,
+        local=local,
         objective_text=inspect.cleandoc(objective.__doc__).partition("\n\nArgs:")[0],
         parallel=objective.custom_generate is not None,
         metrics=metric_rows(record),
         chance=record["chance"]["hard_token_accuracy"],
         prompt=example_prompt(run),
         picture=picture,
-        **{key: record[key] for key in ("run", "results", "versions")},
+        run=run,
+        results=record["results"],
+        versions=record["versions"],
         recipe=yaml.safe_dump(record["recipe"], sort_keys=False).strip() if record["recipe"] else None,
     )
     return str(card) + "\n"

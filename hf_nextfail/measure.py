@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hf_nextfail.dataset_builder import TaskConfig
 from hf_nextfail.errors import UsageError
 from hf_nextfail.evaluation import Result, evaluate
 from hf_nextfail.models import build_model
+from hf_nextfail.models.build import check_model_source
 from hf_nextfail.objectives import OBJECTIVES, Objective
 from hf_nextfail.paper_file import load_paper_file
 from hf_nextfail.report import SCHEMA_VERSION, versions
@@ -29,14 +30,14 @@ NUM_TRAIN_SAMPLE = 10_000
 
 
 def check_positions(model: nn.Module, datasets: Mapping[str, Dataset]) -> None:
-    """Raise `UsageError` when a row is longer than the model has positions for."""
+    """Raise `ValueError` when a row is longer than the model has positions for."""
     positions = getattr(model.config, "max_position_embeddings", None)  # families without a limit have no such field
     for dataset in datasets.values():
         length = longest_row(dataset)
         if positions is not None and length > positions:
-            raise UsageError(
-                f"a row has {length} tokens, but the model has {positions} positions; "
-                "raise max_position_embeddings in config_overrides (n_positions for gpt2), or take a smaller graph"
+            raise ValueError(
+                f"a row has {length} tokens, but the model has {positions} positions; take a smaller graph, or a "
+                "model with more (config_overrides: max_position_embeddings, n_positions for gpt2)"
             )
 
 
@@ -75,14 +76,23 @@ def describe_test_file(path: str | None, dataset: Dataset | None) -> dict[str, A
 
 
 def trained_on(name_or_path: str) -> dict[str, Any]:
-    """Return `run` of the `results.json` that came with a checkpoint, nothing if it has none."""
+    """Return `run` of the `results.json` that came with a checkpoint of ours, nothing for any other."""
     path = Path(name_or_path) / "results.json"
     if not Path(name_or_path).is_dir():
         try:
             path = Path(hf_hub_download(name_or_path, "results.json"))
         except EntryNotFoundError:
             return {}
-    return json.loads(path.read_text(encoding="utf-8"))["run"] if path.is_file() else {}
+    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    run = record.get("run") if isinstance(record, dict) else None
+    ours = isinstance(run, dict) and str(run.get("dataset_name")).partition("/")[2] in TASKS
+    return run if ours else {}
+
+
+def check_choice(name: str, value: str, known: Iterable[str]) -> None:
+    """Raise `UsageError` unless a value is one of those known."""
+    if value not in known:
+        raise UsageError(f"{name} must be {' or '.join(known)}, got {value!r}{did_you_mean(value, known)}")
 
 
 def evaluate_checkpoint(
@@ -118,13 +128,12 @@ def evaluate_checkpoint(
     Raises:
         UsageError: in one line, if the checkpoint or the dataset does not exist, or they do not fit each other.
     """
-    for name, value, known in (("split", split, SPLITS), ("objective", objective, OBJECTIVES)):
-        if value is not None and value not in known:
-            hint = did_you_mean(value, known)
-            raise UsageError(f"{name} must be {' or '.join(known)}, got {value!r}{hint}")
+    check_choice("split", split, SPLITS)
+    check_choice("objective", objective or "teacher_forced", OBJECTIVES)
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1, got {batch_size}")
     try:
+        check_model_source(name_or_path, None, {})
         tokenizer = load_tokenizer(name_or_path, trust_remote_code)
         model = build_model(tokenizer, name_or_path, trust_remote_code=trust_remote_code).eval()
         training = trained_on(name_or_path)
@@ -139,7 +148,9 @@ def evaluate_checkpoint(
             datasets["test_file_"] = load_paper_file(test_file, reverse=task.reverse)
         datasets = {prefix: tokenize_dataset(rows, tokenizer) for prefix, rows in datasets.items()}
         check_positions(model, datasets)
-        decoding = OBJECTIVES[objective or getattr(model.generation_config, "objective", "teacher_forced")](tokenizer)
+        objective = objective or getattr(model.generation_config, "objective", "teacher_forced")
+        check_choice("the objective in generation_config.json", objective, OBJECTIVES)
+        decoding = OBJECTIVES[objective](tokenizer)
     except (ValueError, OSError) as error:
         raise UsageError(f"{name_or_path}: {' '.join(str(error).split())}") from error
     if torch.accelerator.is_available():

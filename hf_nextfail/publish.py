@@ -30,7 +30,7 @@ from hf_nextfail.metrics import METRICS_VERSION
 from hf_nextfail.registration import NAMESPACE
 from hf_nextfail.report import plot_graph
 from hf_nextfail.shipped import shipped_folder
-from hf_nextfail.tasks import SPLITS, TASKS
+from hf_nextfail.tasks import SPLITS, StarGraph
 
 # What of a run's folder goes to the Hub: no pickles, and no state of the Trainer, which names local folders.
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.png", "custom_generate/*.py")
@@ -70,14 +70,13 @@ def publish_config(config: TaskConfig, folder: Path) -> PublishedConfig:
 
 
 def push_dataset(
-    repo_id: str = f"{NAMESPACE}/star_graph",
+    repo_id: str = f"{NAMESPACE}/{StarGraph.name}",
     configs: Sequence[str] | None = None,
     private: bool | None = None,
     token: str | None = None,
-    task_name: str = "star_graph",
     **options: int,
 ) -> CommitInfo:
-    """Publish configurations of a task as Parquet with a card, all in one commit.
+    """Publish configurations of the star graph as Parquet with a card, all in one commit.
 
     The repository then holds these configurations and no others. The same rows again make no commit.
 
@@ -86,20 +85,18 @@ def push_dataset(
         configs (sequence of `str`, *optional*): names such as `d2_l5_n50`, the default one first; by default the grid.
         private (`bool`, *optional*): whether a repository that this creates is private.
         token (`str`, *optional*): by default the one of `HF_TOKEN` or `hf auth login`.
-        task_name (`str`, *optional*): a name in `TASKS`.
         options: `num_train`, `num_validation`, `num_test` and `seed`, as of `load_dataset`.
 
     Returns:
         `CommitInfo` of the commit, or of the last one if nothing has changed.
 
     Raises:
-        UsageError: if a configuration is none of the task's.
+        UsageError: if a configuration does not exist.
         HubError: if the Hub refuses or cannot be reached; the repository is as it was.
     """
-    task = TASKS[task_name]
-    names = list(dict.fromkeys(configs or task.grid))
+    names = list(dict.fromkeys(configs or StarGraph.grid))
     try:
-        resolved = [TaskConfig.resolve(task, name, **options) for name in names]
+        resolved = [TaskConfig.resolve(StarGraph, name, **options) for name in names]
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
     repo_id = check_access(repo_id, token)
@@ -110,9 +107,9 @@ def push_dataset(
             path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
         }
         files["README.md"] = dataset_card(published, repo_id).encode()
-        message = f"{', '.join(names)} by {task.name} {task.version}"
+        message = f"{', '.join(names)} by {StarGraph.name} {StarGraph.version}"
         if len(message) > 80:
-            message = f"{len(names)} configurations by {task.name} {task.version}"
+            message = f"{len(names)} configurations by {StarGraph.name} {StarGraph.version}"
         return push_files(repo_id, "dataset", files, message, ("*.parquet", "gallery/*"), token, private)
 
 

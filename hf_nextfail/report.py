@@ -62,10 +62,10 @@ def format_accuracy(result: dict[str, Any] | None) -> str:
 
 
 def format_number(value: float | list[float]) -> str:
-    """Format a count as `20,000`, any other number as `0.5038`, and a list as these."""
+    """Format a count as `20,000`, any other number as `0.50380`, and a list as these."""
     if isinstance(value, list):
         return ", ".join(map(format_number, value))
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.5f}"
 
 
 def other_tokens(record: dict[str, Any]) -> float:

@@ -245,9 +245,9 @@ class NextFailTrainer(HubTrainer):
         if path.is_file():
             return json.loads(path.read_text(encoding="utf-8"))
         config = self.accelerator.unwrap_model(self.model).config
-        run = {"model": getattr(config, "_name_or_path", "") or config.model_type, "dataset_name": None}
+        name = getattr(config, "_name_or_path", "") or config.model_type
         return {
-            "run": run | self.describe(),
+            "run": {"name": name, "model": name, "dataset_name": None, **self.describe()},
             "results": {},
             "chance": {"hard_token_accuracy": None},
             "test_file": None,

@@ -161,7 +161,7 @@ def test_every_metric_stands_in_the_table_with_its_error_and_its_rows(name):
 def test_the_first_number_is_the_accuracy_beside_chance():
     text = " ".join(cards.model_card(load("memorize"), REPO).split())
     said = (
-        "right on the test split, greedy and free-running: **0.4923** (standard error 0.0035 over 19,986 graphs, n ="
+        "right on the test split, greedy and free-running: **0.49225** (standard error 0.00354 over 19,986 graphs, n ="
     )
     assert said in text
     assert "Guessing the arm gives 0.5." in text
@@ -194,23 +194,36 @@ def test_the_prompt_to_try_is_the_first_of_the_test_split(name):
     assert f'tokenizer(["{rows[0]["prompt"]}"]' in cards.model_card(record, REPO)
 
 
-def test_a_fine_tuned_model_names_what_it_began_from():
+@pytest.mark.parametrize("name", ["openai-community/gpt2", "gpt2"])
+def test_a_fine_tuned_model_names_what_it_began_from(name):
     record = load("memorize")
-    record["run"]["model"] = "openai-community/gpt2"
+    record["run"]["model"] = record["recipe"]["model_name_or_path"] = name
     text = cards.model_card(record, REPO)
-    assert ModelCard(text).data.base_model == "openai-community/gpt2"
-    assert "[openai-community/gpt2](https://huggingface.co/openai-community/gpt2), fine-tuned" in text
+    assert ModelCard(text).data.base_model == name
+    assert f"[{name}](https://huggingface.co/{name}), fine-tuned" in text
     assert "from scratch" not in text
+    check_text(text)
 
 
-def test_a_folder_is_no_base_model_on_the_hub():
+def test_a_folder_is_fine_tuned_and_no_base_model_on_the_hub():
     Path("models/mine").mkdir(parents=True)
     for name in ("models/mine", str(Path("models/mine").absolute())):
         record = load("memorize")
-        record["run"]["model"] = name
+        record["run"]["model"] = record["recipe"]["model_name_or_path"] = name
         text = cards.model_card(record, REPO)
         assert "base_model" not in ModelCard(text).data.to_dict()
         assert name not in text
+        assert "`mine`" in text
+        assert "fine-tuned" in text
+        assert "from scratch" not in text
+
+
+def test_folders_that_are_called_like_names_on_the_hub_change_nothing():
+    record = load("memorize")
+    expected = cards.model_card(record, REPO), cards.public_record(record)
+    for folder in ("nextfail/star_graph", record["run"]["name"], record["run"]["dataset_config"], "gpt2"):
+        Path(folder).mkdir(parents=True)
+    assert (cards.model_card(record, REPO), cards.public_record(record)) == expected
 
 
 @pytest.mark.parametrize("objective", ["teacher_forced", "teacherless"])

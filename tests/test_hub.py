@@ -149,7 +149,9 @@ def test_an_upload_that_is_always_cut_fails_and_leaves_the_head(hub):
     push_files("nextfail/x", "model", {"first.txt": b"1"}, "zeroth")
     head = hub.head("model", "nextfail/x")
     hub.faults = [Fault("PUT", "^/_lfs/", times=1000, drop_after=100_000)]
-    with pytest.raises(HubError, match="the push to nextfail/x did not come through.*run the command again") as broken:
+    with pytest.raises(
+        HubError, match=r"the push to nextfail/x did not come through.*run the command again"
+    ) as broken:
         push_files("nextfail/x", "model", FILES, "first")
     assert broken.value.exit_code == 1
     assert hub.head("model", "nextfail/x") == head

@@ -170,5 +170,5 @@ def test_a_finished_run_has_the_card_of_its_results(hub, tmp_path):
     (tmp_path / "run/results.json").write_text(json.dumps(record))
     training.push_to_hub()
     card = (tmp_path / "run/README.md").read_text()
-    assert f"**{record['results']['accuracy']['value']:.4f}**" in card
+    assert f"**{record['results']['accuracy']['value']:.5f}**" in card
     assert hub.files("model", REPO)["README.md"].decode() == card

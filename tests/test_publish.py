@@ -263,7 +263,7 @@ def test_a_pushed_run_holds_all_that_others_need_and_nothing_else(hub, runs, tra
     record = json.loads(files["results.json"])
     accuracy = record["results"]["accuracy"]
     card = ModelCard(files["README.md"].decode())
-    assert f"**{accuracy['value']:.4f}**" in card.text
+    assert f"**{accuracy['value']:.5f}**" in card.text
     assert card.data.datasets == ["nextfail/star_graph"]
     assert yaml.safe_load(files["recipe.yaml"]) == record["recipe"]
     [entry] = parse_eval_result_entries(yaml.safe_load(files[f".eval_results/star_graph-{config}-test-60_rows.yaml"]))

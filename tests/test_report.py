@@ -111,11 +111,12 @@ def test_results_are_written_whole_or_not_at_all(records, tmp_path):
     [
         (0, "0"),
         (20_000, "20,000"),
-        (0.50384, "0.5038"),
-        (1.0, "1.0000"),
-        (12345.6, "12345.6000"),
-        ([1.0, 0.25], "1.0000, 0.2500"),
-        ([1000, 0.5], "1,000, 0.5000"),
+        (0.50384, "0.50384"),
+        (1.0, "1.00000"),
+        (0.99995, "0.99995"),
+        (12345.6, "12345.60000"),
+        ([1.0, 0.25], "1.00000, 0.25000"),
+        ([1000, 0.5], "1,000, 0.50000"),
         ([], ""),
     ],
 )
@@ -186,3 +187,8 @@ def test_the_colours_of_a_graph_are_those_of_its_path(tmp_path):
     pixels = (matplotlib.image.imread(tmp_path / "a.png")[..., :3] * 255).round().astype(int)
     for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)):  # the path and the goal
         assert (pixels == colour).all(axis=-1).sum() > 100
+    grey = (pixels.min(axis=-1) == pixels.max(axis=-1)) & (pixels.max(axis=-1) < 200)
+    assert grey.sum() > 100
+    plot_graph(star_graph_row(degree=1, path_length=4), tmp_path / "b.png")  # nothing but the path
+    pixels = matplotlib.image.imread(tmp_path / "b.png")[..., :3]
+    assert not ((pixels.min(axis=-1) == pixels.max(axis=-1)) & (pixels.max(axis=-1) < 200 / 255)).any()

@@ -7,6 +7,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from hf_nextfail.tokenization import (
     encode_texts,
     load_tokenizer,
+    longest_completion,
     longest_row,
     node_of_each_token,
     numeral_tokenizer,
@@ -116,6 +117,19 @@ def test_loading_sees_to_a_padding_token(tmp_path, special_tokens, pad_token):
     tokenizer = load_tokenizer(tmp_path / "original")
     tokenizer.save_pretrained(tmp_path / "again")
     assert tokenizer.pad_token == AutoTokenizer.from_pretrained(tmp_path / "again").pad_token == pad_token
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: numeral_tokenizer(num_nodes=12), lambda: byte_level_tokenizer(eos_token=END)]
+)
+def test_a_loaded_tokenizer_does_not_say_where_it_came_from(tmp_path, make):
+    make().save_pretrained(tmp_path / "original")
+    load_tokenizer(str(tmp_path / "original")).save_pretrained(tmp_path / "again")
+    files = [file for file in (tmp_path / "again").iterdir() if file.is_file()]
+    assert {file.name for file in files} >= {"tokenizer.json", "tokenizer_config.json"}
+    for file in files:
+        for trace in (str(tmp_path), "original", "is_local", "local_files_only"):
+            assert trace not in file.read_text(encoding="utf-8")
 
 
 # Texts the tokenizer cannot express
@@ -253,3 +267,12 @@ def test_longest_row_is_that_of_prompt_and_completion_together():
     rows = Dataset.from_dict({"prompt_ids": [[1, 2, 3], [1, 2]], "completion_ids": [[4], [5, 6, 7]]})
     assert longest_row(rows) == 5
     assert longest_row(rows.select([0])) == 4
+
+
+def test_longest_completion_counts_its_end_token():
+    rows = Dataset.from_dict({"prompt_ids": [[1, 2, 3, 4], [1]], "completion_ids": [[4], [5, 6, 7]]})
+    assert longest_completion(rows) == 3
+    assert longest_completion(rows.select([0])) == 1
+    texts = Dataset.from_dict({"prompt": ["1,2=", "3="], "completion": ["1", "12,3"]})
+    assert longest_completion(tokenize_dataset(texts, byte_level_tokenizer(eos_token=END))) == 4
+    assert longest_completion(tokenize_dataset(texts, numeral_tokenizer(num_nodes=20))) == 2

@@ -68,6 +68,33 @@ def decode_in_parallel(
 
 # What tokenizers, pipelines and `generate` itself pass along, and that changes nothing in one pass.
 HARMLESS = ("synced_gpus", "token_type_ids", "tokenizer", "use_cache")
+# What a generation config may ask for, and one greedy pass cannot do.
+IMPOSSIBLE = (
+    "bad_words_ids",
+    "do_sample",
+    "forced_eos_token_id",
+    "min_new_tokens",
+    "no_repeat_ngram_size",
+    "num_beams",
+    "num_return_sequences",
+    "repetition_penalty",
+    "return_dict_in_generate",
+    "suppress_tokens",
+)
+
+
+def refuse(options: dict[str, Any]) -> None:
+    """Raise `ValueError` naming the options that ask for something else than one greedy pass."""
+
+    def asks_for_something(value: Any) -> bool:
+        # One beam, one sequence or a penalty of 1 do not.
+        return value is True or not (value is None or (isinstance(value, int | float) and value in (0, 1)))
+
+    if asked := sorted(name for name in options.keys() - set(HARMLESS) if asks_for_something(options[name])):
+        raise ValueError(
+            f"teacherless decoding is one greedy pass and cannot do {', '.join(asked)}; "
+            "it takes input_ids, attention_mask and max_new_tokens"
+        )
 
 
 def first_given(*values: Any) -> Any:
@@ -106,18 +133,7 @@ def generate(
         raise ValueError("generate needs input_ids, the prompts")
     own = model.generation_config
     config = first_given(generation_config, own)
-    settings = {**{name: getattr(config, name, None) for name in ("do_sample", "num_beams")}, **options}
-    # One beam or one sequence asks for nothing; `True` equals 1 and asks for something.
-    asked = sorted(
-        name
-        for name, value in settings.items()
-        if name not in HARMLESS and value is not None and value is not False and (value is True or value != 1)
-    )
-    if asked:
-        raise ValueError(
-            f"teacherless decoding is one greedy pass and cannot do {', '.join(asked)}; "
-            "it takes input_ids, attention_mask and max_new_tokens"
-        )
+    refuse({name: getattr(config, name, None) for name in IMPOSSIBLE} | options)
     dummy = first_given(getattr(config, "dummy_token_id", None), getattr(own, "dummy_token_id", None))
     if dummy is None:
         raise ValueError("the generation config has no dummy_token_id: this checkpoint was not trained teacherless")
@@ -125,11 +141,15 @@ def generate(
     if num_tokens is None or num_tokens < 1:
         raise ValueError("say how many tokens to write: max_new_tokens=..., the length of a completion")
 
-    pad, eos = own.pad_token_id, own.eos_token_id
+    pad = first_given(config.pad_token_id, own.pad_token_id)
+    eos = first_given(config.eos_token_id, own.eos_token_id)
     if attention_mask is None:
-        attention_mask = torch.ones_like(prompts) if pad in (None, eos) else (prompts != pad).long()
+        attention_mask = torch.ones_like(prompts) if pad in (None, eos) else prompts != pad
+    attention_mask = (attention_mask != 0).long()
+    if not attention_mask.any(dim=1).all():
+        raise ValueError("a prompt is empty: a row of the attention mask is all 0")
     # Prompts first, whichever side they were padded on; a stable sort keeps the order of their tokens.
-    order = (attention_mask == 0).long().argsort(dim=1, stable=True)
+    order = (1 - attention_mask).argsort(dim=1, stable=True)
     written = decode_in_parallel(
         model,
         prompts.gather(1, order),
@@ -171,11 +191,16 @@ def generate_teacherless(
     model.generate(**inputs, custom_generate=hf_nextfail.generate_teacherless)
     ```
     """
-    return generate(
-        input_ids,
-        model=model,
-        # Not a parameter of its own: transformers would pass it twice.
-        attention_mask=model_kwargs.get("attention_mask"),
-        generation_config=generation_config,
-        max_new_tokens=generation_config.max_length - input_ids.shape[1],
+    # Its own parameter it cannot be: transformers would pass it twice.
+    attention_mask = model_kwargs.pop("attention_mask", None)
+    criteria = [type(criterion).__name__ for criterion in stopping_criteria or ()]
+    refuse(
+        {name: getattr(generation_config, name, None) for name in IMPOSSIBLE}
+        | {
+            # Lists that `generate` makes for greedy decoding: no processors, and the two ends of a completion.
+            "logits_processor": logits_processor or None,
+            "stopping_criteria": sorted(set(criteria) - {"EosTokenCriteria", "MaxLengthCriteria"}) or None,
+            **{name: model_kwargs.get(name) for name in ("assistant_model", "streamer")},
+        }
     )
+    return generate(input_ids, model=model, attention_mask=attention_mask, generation_config=generation_config)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -65,7 +66,8 @@ def build_model(
         `PreTrainedModel` in training mode. Seed torch before, and the weights repeat.
 
     Raises:
-        ValueError: if not exactly one source is given, or the configuration is none of the family's.
+        ValueError: if not exactly one source is given, the configuration is none of the family's, or the weights are
+            damaged.
         OSError: if the checkpoint is not found.
 
     Example:
@@ -85,13 +87,16 @@ def build_model(
         special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
         config = AutoConfig.for_model(model_type, **(special | {"vocab_size": len(tokenizer)} | config_overrides))
         return AutoModelForCausalLM.from_config(config, attn_implementation=attn_implementation).train()
-    model = AutoModelForCausalLM.from_pretrained(
-        name_or_path,
-        dtype=torch.float32,
-        attn_implementation=attn_implementation,
-        trust_remote_code=trust_remote_code,
-        use_safetensors=True,
-    )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            name_or_path,
+            dtype=torch.float32,
+            attn_implementation=attn_implementation,
+            trust_remote_code=trust_remote_code,
+            use_safetensors=True,
+        )
+    except SafetensorError as error:
+        raise ValueError(f"the weights of {name_or_path} cannot be read, the file is damaged: {error}") from error
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=True)
     return model.train()

@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, pipeline
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, TextStreamer, pipeline
 
 from hf_nextfail import generate_teacherless
 from hf_nextfail.models import build_model
@@ -154,8 +154,58 @@ def test_the_mask_wins_over_the_padding_id(trusted):
     ],
 )
 def test_what_is_not_one_greedy_pass_is_refused(generate, options, named):
-    with pytest.raises(ValueError, match=rf"one greedy pass and cannot do {named}; it takes input_ids"):
+    with pytest.raises(ValueError, match=rf"one greedy pass and cannot do .*\b{named}\b.*; it takes input_ids"):
         generate(**INPUTS, **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"return_dict_in_generate": True},
+        {"num_return_sequences": 2, "do_sample": True},
+        {"repetition_penalty": 1.5},
+        {"bad_words_ids": [[1]]},
+        {"suppress_tokens": [1]},
+        {"min_new_tokens": 2},
+        {"no_repeat_ngram_size": 2},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_what_a_generation_config_asks_for_is_not_dropped(generate, options):
+    config = GenerationConfig(max_new_tokens=NUM_TOKENS, **options)
+    with pytest.raises(ValueError, match=rf"cannot do .*{next(iter(options))}"):
+        generate(**INPUTS, generation_config=config)
+
+
+def test_streamers_and_criteria_of_the_user_are_refused(untrusted):
+    def stop(input_ids, scores, **kwargs):
+        return torch.ones(len(input_ids), dtype=torch.bool)
+
+    for options, named in (
+        ({"stopping_criteria": [stop]}, "stopping_criteria"),
+        ({"streamer": TextStreamer(TOKENIZER)}, "streamer"),
+    ):
+        with pytest.raises(ValueError, match=rf"cannot do {named}"):
+            untrusted.generate(**inputs_of(["1,2="]), custom_generate=generate_teacherless, **options)
+
+
+def test_the_end_token_of_a_generation_config_ends(generate):
+    unstopped = written(generate(**INPUTS), INPUTS)
+    end = unstopped.flatten().mode().values.item()
+    config = GenerationConfig(max_new_tokens=NUM_TOKENS, eos_token_id=end, pad_token_id=PAD)
+    stopped = written(generate(**INPUTS, generation_config=config), INPUTS)
+    expected = unstopped.masked_fill((unstopped == end).cumsum(dim=1) - (unstopped == end).long() > 0, PAD)
+    assert torch.equal(stopped, expected)
+    assert (stopped == PAD).any()
+
+
+def test_a_mask_may_be_of_any_type_but_not_empty(trusted):
+    mask = INPUTS["attention_mask"]
+    expected = trusted.generate(**INPUTS)
+    for kind in (torch.float32, torch.bool, torch.int32):
+        assert torch.equal(trusted.generate(INPUTS["input_ids"], attention_mask=mask.to(kind)), expected)
+    with pytest.raises(ValueError, match="a prompt is empty"):
+        trusted.generate(INPUTS["input_ids"], attention_mask=torch.zeros_like(mask))
 
 
 @pytest.mark.parametrize(
