@@ -200,7 +200,6 @@ def generate_teacherless(
             # Lists that `generate` makes for greedy decoding: no processors, and the two ends of a completion.
             "logits_processor": logits_processor or None,
             "stopping_criteria": sorted(set(criteria) - {"EosTokenCriteria", "MaxLengthCriteria"}) or None,
-            **{name: model_kwargs.get(name) for name in ("assistant_model", "streamer")},
         }
     )
     return generate(input_ids, model=model, attention_mask=attention_mask, generation_config=generation_config)
