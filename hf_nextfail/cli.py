@@ -106,9 +106,10 @@ def evaluate(
 def push_dataset(
     repo: Repo = "nextfail/star_graph",
     configs: Annotated[
-        str | None,
-        typer.Option("--configs", help="Such as d2_l5_n50,d7_l4_n60, the default one first; by default the grid."),
+        list[str] | None,
+        typer.Option("--configs", help="Such as d2_l5_n50 d7_l4_n60, the default one first; by default the grid."),
     ] = None,
+    more_configs: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     private: Private = None,
     num_train: Annotated[int | None, typer.Option("--num_train", help="Rows of the train split.")] = None,
     num_validation: Annotated[
@@ -122,7 +123,8 @@ def push_dataset(
 
     sizes = {"num_train": num_train, "num_validation": num_validation, "num_test": num_test}
     sizes = {name: rows for name, rows in sizes.items() if rows is not None}
-    names = None if configs is None else [name.strip() for name in configs.split(",")]
+    # An option takes one value, so that the others arrive as arguments; names joined by commas are welcome, too.
+    names = [name for entry in (*(configs or ()), *(more_configs or ())) for name in entry.split(",")]
     print(publish.push_dataset(repo, names, private, seed=dataset_seed, **sizes).commit_url)
 
 

@@ -129,6 +129,18 @@ def test_the_four_lines_push_load_decode_and_evaluate(hub, checkpoint, tmp_path,
     assert ".eval_results/star_graph-d2_l3_n20-test-30_rows.yaml" in files
 
 
+@pytest.mark.parametrize("hub", ["lfs"], indirect=True)
+@pytest.mark.parametrize(
+    "configs",
+    [["--configs", "d2_l3_n20", "d3_l3_n50"], ["--configs", "d2_l3_n20,d3_l3_n50"]],
+    ids=["spaces", "commas"],
+)
+def test_several_configs(hub, configs):
+    assert run("push-dataset", *configs, *SIZES) == 0
+    folders = {path.partition("/")[0] for path in hub.files("dataset", "nextfail/star_graph") if "parquet" in path}
+    assert folders == {"d2_l3_n20", "d3_l3_n50"}
+
+
 def test_the_command_is_installed():
     done = subprocess.run(
         [str(Path(sys.executable).parent / "nextfail"), "--version"], capture_output=True, text=True, check=True
