@@ -144,27 +144,14 @@ def test_an_upload_that_is_cut_once_comes_through(hub):
     assert pushed(hub) == FILES
 
 
-@lfs_only
-def test_an_upload_that_is_always_cut_fails_and_leaves_the_head(hub):
+@pytest.mark.parametrize(("method", "path"), [("PUT", "^/_lfs/"), ("POST", "/commit/")])
+def test_a_push_that_is_always_cut_fails_and_leaves_the_head(hub, method, path):
+    if method == "PUT" and hub.upload_mode == "xet":
+        pytest.skip("by Xet the bytes do not pass the server")
     push_files("nextfail/x", "model", {"first.txt": b"1"}, "zeroth")
     head = hub.head("model", "nextfail/x")
-    hub.faults = [Fault("PUT", "^/_lfs/", times=1000, drop_after=100_000)]
-    with pytest.raises(
-        HubError, match=r"the push to nextfail/x did not come through.*run the command again"
-    ) as broken:
-        push_files("nextfail/x", "model", FILES, "first")
-    assert broken.value.exit_code == 1
-    assert hub.head("model", "nextfail/x") == head
-    hub.faults = []
-    push_files("nextfail/x", "model", FILES, "first")
-    assert pushed(hub) == FILES | {"first.txt": b"1"}
-
-
-def test_a_commit_that_is_always_cut_fails_and_leaves_the_head(hub):
-    push_files("nextfail/x", "model", {"first.txt": b"1"}, "zeroth")
-    head = hub.head("model", "nextfail/x")
-    hub.faults = [Fault("POST", "/commit/", times=1000, drop_after=20)]
-    with pytest.raises(HubError, match="run the command again") as broken:
+    hub.faults = [Fault(method, path, times=1000, drop_after=20)]
+    with pytest.raises(HubError, match=r"push to nextfail/x did not come through.*run the command again") as broken:
         push_files("nextfail/x", "model", FILES, "first")
     assert broken.value.exit_code == 1
     assert hub.head("model", "nextfail/x") == head
