@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from datasets import Dataset, load_dataset
 from transformers import HfArgumentParser
 
 from hf_nextfail.dataset_builder import TaskConfig
 from hf_nextfail.errors import UsageError
 from hf_nextfail.models.build import check_model_source
-from hf_nextfail.registration import NAMESPACE
+from hf_nextfail.own_dataset import load_own_dataset
+from hf_nextfail.registration import NAMESPACE, task_called
 from hf_nextfail.shipped import shipped_folder
 from hf_nextfail.suggestion import did_you_mean
-from hf_nextfail.tasks import TASKS
+from hf_nextfail.tasks import SPLITS, TASKS, Task
 from hf_nextfail.training_args import NextFailTrainingArguments
 
 #: What a command line without `--config` runs: the paper's contrast.
@@ -35,14 +37,27 @@ class DataArguments:
 
     dataset_name: str = field(
         default="nextfail/star_graph",
-        metadata={"help": f"One of {', '.join(f'{NAMESPACE}/{name}' for name in TASKS)}."},
+        metadata={
+            "help": f"{' or '.join(f'{NAMESPACE}/{name}' for name in TASKS)}, generated here; or your own data with "
+            "the columns prompt and completion: a name on the Hub, a folder, a .json, .jsonl or .parquet file."
+        },
     )
-    dataset_config: str = field(
-        default="d2_l5_n50", metadata={"help": "d<degree>_l<path_length>_n<num_nodes>, with _rev for reversed paths."}
+    dataset_config: str | None = field(
+        default=None,
+        metadata={
+            "help": "d<degree>_l<path_length>_n<num_nodes>, with _rev for reversed paths; by default d2_l5_n50. Of "
+            "your own data: the configuration, where there are several."
+        },
     )
-    num_train: int = field(default=TaskConfig.num_train, metadata={"help": "Rows of the train split."})
-    num_validation: int = field(default=TaskConfig.num_validation, metadata={"help": "Rows of the validation split."})
-    num_test: int = field(default=TaskConfig.num_test, metadata={"help": "Rows of the test split."})
+    num_train: int | None = field(
+        default=None, metadata={"help": f"Rows of the train split; {TaskConfig.num_train:,} of ours, all of your own."}
+    )
+    num_validation: int | None = field(
+        default=None, metadata={"help": f"Of the validation split; {TaskConfig.num_validation:,}, or all of your own."}
+    )
+    num_test: int | None = field(
+        default=None, metadata={"help": f"Of the test split; {TaskConfig.num_test:,}, or all of your own."}
+    )
     dataset_seed: int = field(default=0, metadata={"help": "Seed of the rows. (--seed is that of weights and order.)"})
     streaming: bool = field(default=False, metadata={"help": "Generate training rows as they are needed."})
     test_file: str | None = field(
@@ -50,21 +65,41 @@ class DataArguments:
     )
 
     def __post_init__(self):
-        known = [f"{NAMESPACE}/{name}" for name in TASKS]
-        if self.dataset_name not in known:
-            raise ValueError(f"dataset_name must be {' or '.join(known)}, got {self.dataset_name!r}")
-        task_class = TASKS[self.dataset_name.partition("/")[2]]
-        for split in ("train", "validation", "test"):
-            if getattr(self, f"num_{split}") == 0:
-                raise ValueError(f"num_{split} must be at least 1: training needs all three splits")
+        task_class = task_called(self.dataset_name)
+        for name, rows in self.sizes().items():
+            if rows < 1:
+                raise ValueError(f"{name} must be at least 1, got {rows}: training needs all three splits")
+        #: What is generated; `None` for your own data.
+        self.config: TaskConfig | None = None
+        if task_class is not None:
+            self.config = TaskConfig.resolve(task_class, self.dataset_config, **self.sizes(), seed=self.dataset_seed)
+            self.dataset_config = self.config.name
+        elif self.streaming or self.test_file is not None:
+            raise ValueError(f"streaming and test_file go with {NAMESPACE}/star_graph, not with {self.dataset_name}")
         if self.test_file is not None and not Path(self.test_file).is_file():
             raise ValueError(f"test_file: there is no file {self.test_file}")
-        self.config = TaskConfig.resolve(task_class, self.dataset_config, **self.builder_options())
 
-    def builder_options(self) -> dict[str, int]:
-        """Return the options of `load_dataset` beside the configuration's name."""
-        sizes = {f"num_{split}": getattr(self, f"num_{split}") for split in ("train", "validation", "test")}
-        return sizes | {"seed": self.dataset_seed}
+    @property
+    def task(self) -> Task | None:
+        """The task, `None` for your own data."""
+        return self.config and self.config.task
+
+    def sizes(self) -> dict[str, int]:
+        """Return the sizes of splits that were asked for, by the names of the options of `load_dataset`."""
+        sizes = {f"num_{split}": getattr(self, f"num_{split}") for split in SPLITS}
+        return {name: rows for name, rows in sizes.items() if rows is not None}
+
+    def load(self, **options: Any) -> dict[str, Dataset]:
+        """Load all three splits; `options` of the generator win over those asked for."""
+        if self.config is not None:
+            options = self.sizes() | {"seed": self.dataset_seed} | options
+            return load_dataset(self.dataset_name, self.dataset_config, **options)
+        splits = load_own_dataset(self.dataset_name, self.dataset_config)
+        asked = {name.removeprefix("num_"): rows for name, rows in self.sizes().items()}
+        return {
+            split: rows.select(range(min(asked[split], len(rows)))) if split in asked else rows
+            for split, rows in splits.items()
+        }
 
 
 @dataclass
@@ -78,6 +113,12 @@ class ModelArguments:
     )
     model_type: str | None = field(
         default=None, metadata={"help": "A family of transformers to train from scratch: gpt2, llama, mamba, ..."}
+    )
+    tokenizer_name_or_path: str | None = field(
+        default=None,
+        metadata={
+            "help": "The tokenizer of an untrained model, on the Hub or a folder; by default one token a label."
+        },
     )
     config_overrides: str | None = field(
         default=None, metadata={"help": "Fields of the untrained model's configuration, as JSON: '{\"n_layer\": 4}'."}
@@ -97,6 +138,8 @@ class ModelArguments:
                 f'config_overrides must be a JSON object such as {{"n_layer": 4}}, got {self.overrides!r}'
             )
         check_model_source(self.model_name_or_path, self.model_type, self.overrides)
+        if self.model_name_or_path is not None and self.tokenizer_name_or_path is not None:
+            raise ValueError("tokenizer_name_or_path goes with model_type: a checkpoint brings its own tokenizer")
 
 
 @dataclass(frozen=True)
@@ -244,7 +287,8 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
         del options["config"]
         if asked["model_name_or_path"] is not None or asked["model_type"] is not None:
             # Another model: none of what the recipe says of its own applies.
-            options |= {name: asked[name] for name in ("model_name_or_path", "model_type", "config_overrides")}
+            source = ("model_name_or_path", "model_type", "tokenizer_name_or_path", "config_overrides")
+            options |= {name: asked[name] for name in source}
         # The recipe is written to files and cards, where a token must never stand.
         recipe = {
             key: value for key, value in options.items() if value != parser.get_default(key) and key != "hub_token"
@@ -256,6 +300,11 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
                 options[option] = default
         try:
             run = Run(name, recipe, *parser.parse_dict(options))
+            if run.data.config is None and (run.model.model_name_or_path or run.model.tokenizer_name_or_path) is None:
+                raise ValueError(
+                    f"{run.data.dataset_name} needs a tokenizer: give model_name_or_path, or tokenizer_name_or_path "
+                    "beside model_type"
+                )
         except (ValueError, TypeError, ImportError) as error:
             raise UsageError(f"{name}: {' '.join(str(error).split())}") from None
         if run.model.overrides:

@@ -21,9 +21,10 @@ from huggingface_hub import (
 
 from hf_nextfail.dataset_builder import TaskConfig
 from hf_nextfail.objectives import OBJECTIVES
+from hf_nextfail.registration import task_called
 from hf_nextfail.report import format_number
 from hf_nextfail.shipped import shipped_folder
-from hf_nextfail.tasks import SPLITS, TASKS
+from hf_nextfail.tasks import SPLITS
 from hf_nextfail.version import __version__
 
 # Options that say where a run goes, not what it is.
@@ -73,12 +74,14 @@ def public_record(record: dict[str, Any]) -> dict[str, Any]:
     name = model if run["name"] == run["model"] else run["name"]  # an evaluation is named after its model
     if "test_file" in recipe:  # a path, also where it does not lead anywhere from here
         recipe = recipe | {"test_file": Path(recipe["test_file"]).name}
-    recipe = {
-        key: value if key == "dataset_name" else without_paths(value)
-        for key, value in recipe.items()
-        if key not in PLACES
-    }
-    return record | {"run": run | {"name": name, "model": model}, "recipe": recipe or None}
+    dataset_name = run["dataset_name"]
+    if dataset_name is not None and task_called(dataset_name) is None:
+        dataset_name = without_paths(dataset_name)
+    recipe = {key: without_paths(value) for key, value in recipe.items() if key not in PLACES}
+    if "dataset_name" in recipe:
+        recipe["dataset_name"] = dataset_name
+    run = run | {"name": name, "model": model, "dataset_name": dataset_name}
+    return record | {"run": run, "recipe": recipe or None}
 
 
 def example_row(config: TaskConfig, split: str) -> dict[str, Any]:
@@ -90,9 +93,9 @@ def example_row(config: TaskConfig, split: str) -> dict[str, Any]:
 
 def example_prompt(run: dict[str, Any]) -> str:
     """Return a prompt of the task that a checkpoint was trained on, the first of the test split."""
-    if run["dataset_name"] is None:
+    task_class = run["dataset_name"] and task_called(run["dataset_name"])
+    if not task_class:
         return "..."
-    task_class = TASKS[run["dataset_name"].partition("/")[2]]
     return example_row(TaskConfig.resolve(task_class, run["dataset_config"]), "test")["prompt"]
 
 
@@ -127,8 +130,9 @@ def model_card(record: dict[str, Any], repo_id: str, picture: bool = False) -> s
     Returns:
         `str`: the text of a `README.md`, metadata included.
     """
-    name, recipe = record["run"]["model"], record["recipe"]
+    name, dataset_name, recipe = record["run"]["model"], record["run"]["dataset_name"], record["recipe"]
     local = is_local(name)
+    dataset_on_hub = dataset_name is not None and (task_called(dataset_name) or not is_local(dataset_name))
     fine_tuned = local or "/" in name if recipe is None else "model_name_or_path" in recipe
     record = public_record(record)
     run, objective = {"split": "test", **record["run"]}, OBJECTIVES[record["run"]["objective"]]
@@ -136,7 +140,7 @@ def model_card(record: dict[str, Any], repo_id: str, picture: bool = False) -> s
         library_name="transformers",
         pipeline_tag="text-generation",
         base_model=name if fine_tuned and not local else None,
-        datasets=None if run["dataset_name"] is None else [run["dataset_name"]],
+        datasets=[dataset_name] if dataset_on_hub else None,
         metrics=["nextfail/path_accuracy"],
         tags=["nextfail", "star-graph", objective.name, *(["custom_generate"] if objective.custom_generate else [])],
     )
@@ -146,6 +150,7 @@ def model_card(record: dict[str, Any], repo_id: str, picture: bool = False) -> s
         repo_id=repo_id,
         fine_tuned=fine_tuned,
         local=local,
+        dataset_on_hub=dataset_on_hub,
         objective_text=inspect.cleandoc(objective.__doc__).partition("\n\nArgs:")[0],
         parallel=objective.custom_generate is not None,
         metrics=metric_rows(record),
@@ -164,6 +169,10 @@ def evaluation_name(record: dict[str, Any]) -> str:
     """Name what a record was measured on, such as `star_graph-d2_l5_n50-test`; other rows than the usual say which."""
     run, num_rows = record["run"], record["results"]["accuracy"]["n"]
     split = run.get("split", "test")
+    if task_called(run["dataset_name"]) is None:
+        return "-".join(
+            [Path(run["dataset_name"]).stem, *filter(None, [run["dataset_config"]]), split, f"{num_rows}_rows"]
+        )
     name = f"{run['dataset_name'].partition('/')[2]}-{run['dataset_config']}-{split}"
     if num_rows != getattr(TaskConfig, f"num_{split}"):
         name += f"-{num_rows}_rows"
@@ -178,10 +187,10 @@ def eval_results(record: dict[str, Any]) -> dict[str, str]:
 
     Returns:
         `dict` from the path in the repository to the text of the file; empty for another split than test, since other
-        people's numbers are on that one.
+        people's numbers are on that one, and for data that is not ours.
     """
     run = record["run"]
-    if run.get("split", "test") != "test":
+    if run.get("split", "test") != "test" or task_called(run["dataset_name"]) is None:
         return {}
     accuracy, task_name = record["results"]["accuracy"], run["dataset_name"].partition("/")[2]
     notes = (

@@ -45,9 +45,15 @@ def nextfail(
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="A causal LM: a name on the Hub, or a folder. Ours or not.")],
-    dataset_config: Annotated[
+    dataset_name: Annotated[
         str | None,
-        typer.Option("--dataset_config", help="Such as d2_l5_n50; by default what the checkpoint was trained on."),
+        typer.Option(
+            "--dataset_name",
+            help="nextfail/star_graph or your own data; by default what the checkpoint was trained on.",
+        ),
+    ] = None,
+    dataset_config: Annotated[
+        str | None, typer.Option("--dataset_config", help="Such as d2_l5_n50; by default the same.")
     ] = None,
     split: Annotated[str, typer.Option("--split", help="train, validation or test.")] = "test",
     num_rows: Annotated[
@@ -88,10 +94,19 @@ def evaluate(
             )
         check_access(model)
     record = evaluate_checkpoint(
-        model, dataset_config, split, num_rows, dataset_seed, test_file, objective, batch_size, trust_remote_code
+        model,
+        dataset_name,
+        dataset_config,
+        split,
+        num_rows,
+        dataset_seed,
+        test_file,
+        objective,
+        batch_size,
+        trust_remote_code,
     )
     run = record["run"]
-    folder = output_dir / model.strip("/").replace("/", "--") / f"{run['dataset_config']}-{split}"
+    folder = output_dir / model.strip("/").replace("/", "--") / f"{run['dataset_config'] or run['title']}-{split}"
     folder.mkdir(parents=True, exist_ok=True)
     write_results(record, folder / "results.json")
     console = Console()

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import torch
 import yaml
-from datasets import Dataset, load_dataset
+from datasets import Dataset
 from rich.console import Console
 from rich.logging import RichHandler
 from transformers import set_seed
@@ -75,17 +75,17 @@ def prepare(run: Run) -> tuple[NextFailTrainer, dict[str, Dataset]]:
     Returns:
         The trainer, and the tokenized datasets to evaluate at the end by the prefix of their results.
     """
-    task = run.data.config.task
-    options = run.data.builder_options()
-    if run.data.streaming:  # of the training rows, only the first are needed all at once
-        options["num_train"] = min(NUM_TRAIN_SAMPLE, run.data.num_train)
+    task = run.data.task
+    # Of a stream of training rows, only the first are needed all at once.
+    first = {"num_train": min(NUM_TRAIN_SAMPLE, run.data.config.num_train)} if run.data.streaming else {}
     with run.training.main_process_first():
-        splits = load_dataset(run.data.dataset_name, run.data.dataset_config, **options)
+        splits = run.data.load(**first)
     train = splits["train"]
-    if run.model.model_name_or_path is None:
+    source = run.model.model_name_or_path or run.model.tokenizer_name_or_path
+    if source is None:
         tokenizer = numeral_tokenizer(task.num_nodes)
     else:
-        tokenizer = load_tokenizer(run.model.model_name_or_path, run.model.trust_remote_code)
+        tokenizer = load_tokenizer(source, run.model.trust_remote_code)
     set_seed(run.training.seed)
     model = build_model(
         tokenizer,
@@ -99,7 +99,7 @@ def prepare(run: Run) -> tuple[NextFailTrainer, dict[str, Dataset]]:
     if run.data.test_file is not None:
         evaluated["test_file_"] = load_paper_file(run.data.test_file, reverse=task.reverse)
     if run.data.streaming:
-        train = load_dataset(run.data.dataset_name, run.data.dataset_config, split="train", streaming=True, **options)
+        train = run.data.load(streaming=True)["train"]
     with run.training.main_process_first():
         evaluated = {prefix: tokenize_dataset(dataset, tokenizer) for prefix, dataset in evaluated.items()}
         train = tokenize_dataset(train, tokenizer)
@@ -129,7 +129,7 @@ def execute(run: Run) -> tuple[dict[str, Any], list[str]]:
         trainer, evaluated = prepare(run)
     except (ValueError, OSError) as error:
         raise UsageError(f"{run.name}: {' '.join(str(error).split())}") from error
-    task, args = run.data.config.task, run.training
+    task, args = run.data.task, run.training
     began = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint)
     trained = time.perf_counter()
@@ -143,16 +143,16 @@ def execute(run: Run) -> tuple[dict[str, Any], list[str]]:
         "run": {
             "name": run.name,
             "dataset_name": run.data.dataset_name,
-            "dataset_config": task.config_name,
+            "dataset_config": run.data.dataset_config,
             "split": "test",
-            "title": task.title,
+            "title": Path(run.data.dataset_name).name if task is None else task.title,
             "model": run.model.model_name_or_path or run.model.model_type,
             "dataset_seed": run.data.dataset_seed,
-            "hard_node": task.hard_node,
+            "hard_node": task and task.hard_node,
             **training,
         },
         "results": results,
-        "chance": {"hard_token_accuracy": task.hard_token_chance},
+        "chance": {"hard_token_accuracy": task and task.hard_token_chance},
         "test_file": describe_test_file(run.data.test_file, evaluated.get("test_file_")),
         "history": trainer.history(),
         "recipe": run.recipe,

@@ -19,10 +19,12 @@ from hf_nextfail.evaluation import Result, evaluate
 from hf_nextfail.models import build_model
 from hf_nextfail.models.build import check_model_source
 from hf_nextfail.objectives import OBJECTIVES, Objective
+from hf_nextfail.own_dataset import load_own_dataset
 from hf_nextfail.paper_file import load_paper_file
+from hf_nextfail.registration import NAMESPACE, task_called
 from hf_nextfail.report import SCHEMA_VERSION, versions
 from hf_nextfail.suggestion import did_you_mean
-from hf_nextfail.tasks import SPLITS, TASKS, Task, split_of
+from hf_nextfail.tasks import SPLITS, StarGraph, Task, split_of
 from hf_nextfail.tokenization import load_tokenizer, longest_row, tokenize_dataset
 
 #: The training rows that `train_*` numbers are taken on: the first ones, the same for every run on the dataset.
@@ -45,7 +47,7 @@ def measure(
     model: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
     objective: Objective,
-    task: Task,
+    task: Task | None,
     datasets: Mapping[str, Dataset],
     batch_size: int,
     progress: bool,
@@ -53,6 +55,7 @@ def measure(
     """Evaluate a model on several datasets.
 
     Args:
+        task (`Task`, *optional*): without one there are no numbers per node.
         datasets (mapping): what the names of the results begin with, such as `train_` -> rows.
         progress (`bool`): show a progress bar.
 
@@ -62,7 +65,8 @@ def measure(
     results: dict[str, Result | None] = {}
     for prefix, dataset in datasets.items():
         description = f"Evaluating {prefix.replace('_', ' ')}rows" if progress else None
-        measured = evaluate(model, dataset, objective, tokenizer, task, batch_size, description=description)
+        per_node = task is not None
+        measured = evaluate(model, dataset, objective, tokenizer, task, batch_size, per_node, description)
         results |= {prefix + name: result for name, result in measured.items()}
     return results
 
@@ -85,8 +89,21 @@ def trained_on(name_or_path: str) -> dict[str, Any]:
             return {}
     record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     run = record.get("run") if isinstance(record, dict) else None
-    ours = isinstance(run, dict) and str(run.get("dataset_name")).partition("/")[2] in TASKS
-    return run if ours else {}
+    return run if isinstance(run, dict) and isinstance(run.get("dataset_name"), str) else {}
+
+
+def load_rows(
+    dataset_name: str, dataset_config: str | None, split: str, num_rows: int | None, seed: int
+) -> tuple[Dataset, Task | None]:
+    """Load one split, ours or the user's, and the task if it is ours."""
+    task_class = task_called(dataset_name)
+    if task_class is None:
+        rows = load_own_dataset(dataset_name, dataset_config)[split]
+        return (rows if num_rows is None else rows.select(range(min(num_rows, len(rows))))), None
+    default = NUM_TRAIN_SAMPLE if split == "train" else getattr(TaskConfig, f"num_{split}")
+    sizes = {f"num_{other}": 0 for other in SPLITS} | {f"num_{split}": default if num_rows is None else num_rows}
+    config = TaskConfig.resolve(task_class, dataset_config, seed=seed, **sizes)
+    return load_dataset(dataset_name, config.name, split=split, seed=seed, **sizes), config.task
 
 
 def check_choice(name: str, value: str, known: Iterable[str]) -> None:
@@ -97,6 +114,7 @@ def check_choice(name: str, value: str, known: Iterable[str]) -> None:
 
 def evaluate_checkpoint(
     name_or_path: str,
+    dataset_name: str | None = None,
     dataset_config: str | None = None,
     split: str = "test",
     num_rows: int | None = None,
@@ -111,10 +129,13 @@ def evaluate_checkpoint(
 
     Args:
         name_or_path (`str`): a causal LM on the Hub, or a folder.
-        dataset_config (`str`, *optional*): such as `d2_l5_n50`; by default what a checkpoint of ours was trained on.
-        split (`str`, *optional*, defaults to `"test"`): of the rows that are generated here.
-        num_rows (`int`, >= 1, *optional*): by default 20,000 of test, 5,000 of validation, 10,000 of train.
-        dataset_seed (`int`, >= 0, *optional*, defaults to 0): of these rows.
+        dataset_name (`str`, *optional*): ours, or your own data with `prompt` and `completion`; by default what a
+            checkpoint of ours was trained on.
+        dataset_config (`str`, *optional*): such as `d2_l5_n50`; by default the same.
+        split (`str`, *optional*, defaults to `"test"`): of the dataset.
+        num_rows (`int`, >= 1, *optional*): the first so many; by default 20,000 of test, 5,000 of validation and
+            10,000 of train, or all of your own.
+        dataset_seed (`int`, >= 0, *optional*, defaults to 0): of rows that are generated.
         test_file (`str`, *optional*): a file in the paper's format, evaluated beside them.
         objective (`str`, *optional*): how the model decodes, a name in `OBJECTIVES`; by default as it was trained, and
             token by token for checkpoints that are not ours.
@@ -137,13 +158,14 @@ def evaluate_checkpoint(
         tokenizer = load_tokenizer(name_or_path, trust_remote_code)
         model = build_model(tokenizer, name_or_path, trust_remote_code=trust_remote_code).eval()
         training = trained_on(name_or_path)
-        dataset_name = training.get("dataset_name") or f"nextfail/{next(iter(TASKS))}"
-        task_class = TASKS[dataset_name.partition("/")[2]]
-        config_name = dataset_config or training.get("dataset_config") or task_class().config_name
-        default = NUM_TRAIN_SAMPLE if split == "train" else getattr(TaskConfig, f"num_{split}")
-        sizes = {f"num_{other}": 0 for other in SPLITS} | {f"num_{split}": default if num_rows is None else num_rows}
-        task = TaskConfig.resolve(task_class, config_name, seed=dataset_seed, **sizes).task
-        datasets = {"": load_dataset(dataset_name, config_name, split=split, seed=dataset_seed, **sizes)}
+        default_name = training.get("dataset_name", f"{NAMESPACE}/{StarGraph.name}")
+        dataset_name = dataset_name or default_name
+        if dataset_config is None and dataset_name == default_name:
+            dataset_config = training.get("dataset_config")
+        rows, task = load_rows(dataset_name, dataset_config, split, num_rows, dataset_seed)
+        datasets = {"": rows}
+        if test_file is not None and task is None:
+            raise ValueError(f"test_file goes with {NAMESPACE}/{StarGraph.name}, not with {dataset_name}")
         if test_file is not None:
             datasets["test_file_"] = load_paper_file(test_file, reverse=task.reverse)
         datasets = {prefix: tokenize_dataset(rows, tokenizer) for prefix, rows in datasets.items()}
@@ -163,21 +185,21 @@ def evaluate_checkpoint(
             "name": name_or_path,
             "objective": decoding.name,
             "dataset_name": dataset_name,
-            "dataset_config": task.config_name,
+            "dataset_config": dataset_config if task is None else task.config_name,
             "split": split,
-            "title": task.title,
+            "title": Path(dataset_name).name if task is None else task.title,
             "model": name_or_path,
             "num_parameters": model.num_parameters(),
             "seed": None,
             "dataset_seed": dataset_seed,
-            "hard_node": task.hard_node,
+            "hard_node": task and task.hard_node,
             **dict.fromkeys(("steps", "epochs", "examples", "stopped_at_accuracy")),
             "precision": "fp32",
             "device": str(model.device),
             "num_threads": torch.get_num_threads(),
         },
         "results": results,
-        "chance": {"hard_token_accuracy": task.hard_token_chance},
+        "chance": {"hard_token_accuracy": task and task.hard_token_chance},
         "test_file": describe_test_file(test_file, datasets.get("test_file_")),
         "history": [],
         "recipe": None,

@@ -14,11 +14,26 @@ import datasets.load
 from datasets.load import BuilderConfigsParameters, DatasetModule
 
 from hf_nextfail import dataset_builder
-from hf_nextfail.tasks import TASKS
+from hf_nextfail.tasks import TASKS, Task
 
 NAMESPACE = "nextfail"
 # `datasets.inspect` holds the function under a name of its own.
 SEAMS = (datasets.load, datasets.inspect)
+
+
+def task_called(dataset_name: str) -> type[Task] | None:
+    """Return the task that `nextfail/<task>` names, `None` for every other dataset.
+
+    Raises:
+        ValueError: if it is in our namespace and no task of ours.
+    """
+    namespace, _, name = dataset_name.partition("/")
+    if namespace != NAMESPACE:
+        return None
+    if name not in TASKS:
+        known = [f"{NAMESPACE}/{other}" for other in TASKS]
+        raise ValueError(f"there is no dataset {dataset_name}, only {' and '.join(known)}")
+    return TASKS[name]
 
 
 def builder_module(task_name: str) -> DatasetModule:

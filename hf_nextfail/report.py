@@ -68,8 +68,10 @@ def format_number(value: float | list[float]) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.5f}"
 
 
-def other_tokens(record: dict[str, Any]) -> float:
+def other_tokens(record: dict[str, Any]) -> float | None:
     """Average the accuracy of all nodes but the hard one, shown the true previous ones where the training does so."""
+    if "token_accuracy" not in record["results"]:  # not a task of ours: there are no nodes
+        return None
     per_token = record["results"]["forced_token_accuracy"] or record["results"]["token_accuracy"]
     hard_node = record["run"]["hard_node"]
     others = [value for node, value in enumerate(per_token["value"]) if node != hard_node]
@@ -100,14 +102,15 @@ def results_table(records: Sequence[dict[str, Any]]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for record in records:
         results, timings = record["results"], record["timings"]
-        chance = record["chance"]["hard_token_accuracy"]
+        hard = results.get("hard_token_accuracy", {"value": None})["value"]
         table.add_row(
             short_name(record, records),
             format_accuracy(results.get("train_accuracy")),
             format_accuracy(results["accuracy"]),
-            f"{results['hard_token_accuracy']['value']:.3f}",
-            "-" if chance is None else f"{chance:.3f}",
-            f"{other_tokens(record):.3f}",
+            *(
+                "-" if number is None else f"{number:.3f}"
+                for number in (hard, record["chance"]["hard_token_accuracy"], other_tokens(record))
+            ),
             *(
                 "-" if number is None else f"{number:.0f}"
                 for number in (record["run"]["steps"], timings["train_seconds"], timings["examples_per_second"])

@@ -20,6 +20,7 @@ FLOORS = {
     "custom_generate": 1,
     "dataset_builder": 1,
     "hub": 1,
+    "own_dataset": 1,
     "paper_file": 1,
     "registration": 1,
     "report": 1,

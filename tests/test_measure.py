@@ -267,7 +267,7 @@ def test_an_unknown_objective_of_the_checkpoint_is_said_in_one_line(teacherless,
     check_message(error, "generation_config.json", "'mine'")
 
 
-@pytest.mark.parametrize("results", ['{"accuracy": 1}', "[1]", '{"run": {"dataset_name": "foo/bar"}}', '{"run": []}'])
+@pytest.mark.parametrize("results", ['{"accuracy": 1}', "[1]", '{"run": {"dataset_name": 1}}', '{"run": []}'])
 def test_results_that_are_not_ours_say_nothing(tmp_path, results):
     (tmp_path / "results.json").write_text(results)
     assert trained_on(str(tmp_path)) == {}
