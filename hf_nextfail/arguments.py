@@ -19,6 +19,7 @@ from hf_nextfail.registration import NAMESPACE, task_called
 from hf_nextfail.shipped import shipped_folder
 from hf_nextfail.suggestion import did_you_mean
 from hf_nextfail.tasks import SPLITS, TASKS, Task
+from hf_nextfail.tasks.base import check_integer
 from hf_nextfail.training_args import NextFailTrainingArguments
 
 #: What a command line without `--config` runs: the paper's contrast.
@@ -127,6 +128,15 @@ class ModelArguments:
         default=None, metadata={"help": "eager, sdpa, ...; by default what transformers chooses."}
     )
     trust_remote_code: bool = field(default=False, metadata={"help": "Run code that comes with the checkpoint."})
+    use_peft: bool = field(
+        default=False, metadata={"help": "Train low-rank adapters (LoRA) on model_name_or_path, and the dummy token."}
+    )
+    lora_r: int = field(default=8, metadata={"help": "Rank of the adapters."})
+    lora_alpha: int = field(default=16, metadata={"help": "Their outputs are scaled by lora_alpha / lora_r."})
+    lora_dropout: float = field(default=0.0, metadata={"help": "Dropout on their inputs."})
+    lora_target_modules: list[str] | None = field(
+        default=None, metadata={"help": "Names of the adapted modules; by default the family's usual ones."}
+    )
 
     def __post_init__(self):
         try:
@@ -138,6 +148,12 @@ class ModelArguments:
                 f'config_overrides must be a JSON object such as {{"n_layer": 4}}, got {self.overrides!r}'
             )
         check_model_source(self.model_name_or_path, self.model_type, self.overrides)
+        for name, low in (("lora_r", 1), ("lora_alpha", 1)):
+            check_integer(name, getattr(self, name), low)
+        if not 0 <= self.lora_dropout < 1:
+            raise ValueError(f"lora_dropout must be from 0 to below 1, got {self.lora_dropout}")
+        if self.use_peft and self.model_name_or_path is None:
+            raise ValueError("use_peft adapts a pretrained model: give model_name_or_path")
         if self.model_name_or_path is not None and self.tokenizer_name_or_path is not None:
             raise ValueError("tokenizer_name_or_path goes with model_type: a checkpoint brings its own tokenizer")
 

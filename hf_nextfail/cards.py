@@ -153,6 +153,7 @@ def model_card(record: dict[str, Any], repo_id: str, picture: bool = False) -> s
         dataset_on_hub=dataset_on_hub,
         objective_text=inspect.cleandoc(objective.__doc__).partition("\n\nArgs:")[0],
         parallel=objective.custom_generate is not None,
+        adapter=bool(recipe and recipe.get("use_peft")),
         metrics=metric_rows(record),
         chance=record["chance"]["hard_token_accuracy"],
         prompt=example_prompt(run),

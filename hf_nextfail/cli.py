@@ -117,6 +117,24 @@ def evaluate(
         console.print(f"Added to {push(record, model).commit_url}", soft_wrap=True)
 
 
+@app.command("env")
+def environment(
+    model: Annotated[
+        str | None, typer.Argument(help="A causal LM (a name on the Hub, or a folder), or a family such as mamba.")
+    ] = None,
+) -> None:
+    """Show versions and devices, and with a model which code it runs by here, and why: for bug reports, too."""
+    from hf_nextfail.environment import describe_machine, way_of
+
+    for name, value in describe_machine().items():
+        print(f"{name:16} {value}")
+    if model is not None:
+        try:
+            print(way_of(model))
+        except (ValueError, OSError) as error:
+            raise UsageError(f"{model}: {error}") from error
+
+
 @app.command("push-dataset")
 def push_dataset(
     repo: Repo = "nextfail/star_graph",

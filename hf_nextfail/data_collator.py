@@ -26,7 +26,8 @@ class CompletionCollator:
     """Pad rows of `prompt_ids` and `completion_ids` of any lengths and let an objective lay them out.
 
     The batch has the plain Hugging Face meaning (`input_ids`, `attention_mask`, `labels`), so that it trains under a
-    stock `transformers.Trainer`, too; give that one `remove_unused_columns=False`.
+    stock `transformers.Trainer`, too; give that one `remove_unused_columns=False`. (BART, TrOCR and Whisper train
+    under ours alone: their own loss is not shifted.)
 
     Args:
         objective (`Objective`): how the batch is learnt.

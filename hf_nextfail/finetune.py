@@ -12,15 +12,18 @@ import psutil
 import torch
 import yaml
 from datasets import Dataset
+from peft import PeftModel
 from rich.console import Console
 from rich.logging import RichHandler
-from transformers import set_seed
+from transformers import PreTrainedTokenizerBase, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from hf_nextfail.arguments import Run, parse_runs
+from hf_nextfail.arguments import ModelArguments, Run, parse_runs
 from hf_nextfail.errors import HubError, UsageError
+from hf_nextfail.lora import add_lora, load_checkpoint
 from hf_nextfail.measure import NUM_TRAIN_SAMPLE, check_positions, describe_test_file, measure
 from hf_nextfail.models import build_model
+from hf_nextfail.models.build import check_layout
 from hf_nextfail.paper_file import load_paper_file
 from hf_nextfail.report import (
     SCHEMA_VERSION,
@@ -69,6 +72,26 @@ def resume_point(run: Run) -> str | None:
     return asked
 
 
+def make_model(options: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> torch.nn.Module:
+    """Load or build the model that is trained, with adapters if asked to."""
+    if options.model_name_or_path is None:
+        return build_model(
+            tokenizer,
+            model_type=options.model_type,
+            config_overrides=options.overrides,
+            attn_implementation=options.attn_implementation,
+        )
+    model = load_checkpoint(
+        tokenizer, options.model_name_or_path, options.attn_implementation, options.trust_remote_code
+    )
+    if options.use_peft:
+        if isinstance(model, PeftModel):
+            raise ValueError(f"{options.model_name_or_path} is an adapter already: leave use_peft out to train it on")
+        settings = (options.lora_r, options.lora_alpha, options.lora_dropout, options.lora_target_modules)
+        model = add_lora(model, tokenizer, *settings)
+    return model
+
+
 def prepare(run: Run) -> tuple[NextFailTrainer, dict[str, Dataset]]:
     """Build all that a run needs; whatever is wrong with its input shows here, before any training.
 
@@ -81,20 +104,15 @@ def prepare(run: Run) -> tuple[NextFailTrainer, dict[str, Dataset]]:
     with run.training.main_process_first():
         splits = run.data.load(**first)
     train = splits["train"]
+    if run.model.model_name_or_path is not None:
+        check_layout(run.model.model_name_or_path)
     source = run.model.model_name_or_path or run.model.tokenizer_name_or_path
     if source is None:
         tokenizer = numeral_tokenizer(task.num_nodes)
     else:
         tokenizer = load_tokenizer(source, run.model.trust_remote_code)
     set_seed(run.training.seed)
-    model = build_model(
-        tokenizer,
-        run.model.model_name_or_path,
-        run.model.model_type,
-        run.model.overrides,
-        run.model.attn_implementation,
-        run.model.trust_remote_code,
-    )
+    model = make_model(run.model, tokenizer)
     evaluated = {"": splits["test"], "train_": train.select(range(min(NUM_TRAIN_SAMPLE, len(train))))}
     if run.data.test_file is not None:
         evaluated["test_file_"] = load_paper_file(run.data.test_file, reverse=task.reverse)

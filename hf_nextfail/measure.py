@@ -16,8 +16,8 @@ from transformers import PreTrainedTokenizerBase
 from hf_nextfail.dataset_builder import TaskConfig
 from hf_nextfail.errors import UsageError
 from hf_nextfail.evaluation import Result, evaluate
-from hf_nextfail.models import build_model
-from hf_nextfail.models.build import check_model_source
+from hf_nextfail.lora import load_checkpoint
+from hf_nextfail.models.build import check_layout, check_model_source
 from hf_nextfail.objectives import OBJECTIVES, Objective
 from hf_nextfail.own_dataset import load_own_dataset
 from hf_nextfail.paper_file import load_paper_file
@@ -33,7 +33,9 @@ NUM_TRAIN_SAMPLE = 10_000
 
 def check_positions(model: nn.Module, datasets: Mapping[str, Dataset]) -> None:
     """Raise `ValueError` when a row is longer than the model has positions for."""
-    positions = getattr(model.config, "max_position_embeddings", None)  # families without a limit have no such field
+    config = model.config.get_text_config()
+    limits = ("max_position_embeddings", "max_target_positions")  # families without a limit have neither
+    positions = next((limit for name in limits if (limit := getattr(config, name, None)) is not None), None)
     for dataset in datasets.values():
         length = longest_row(dataset)
         if positions is not None and length > positions:
@@ -155,8 +157,9 @@ def evaluate_checkpoint(
         raise UsageError(f"batch_size must be at least 1, got {batch_size}")
     try:
         check_model_source(name_or_path, None, {})
+        check_layout(name_or_path)
         tokenizer = load_tokenizer(name_or_path, trust_remote_code)
-        model = build_model(tokenizer, name_or_path, trust_remote_code=trust_remote_code).eval()
+        model = load_checkpoint(tokenizer, name_or_path, trust_remote_code=trust_remote_code).eval()
         training = trained_on(name_or_path)
         default_name = training.get("dataset_name", f"{NAMESPACE}/{StarGraph.name}")
         dataset_name = dataset_name or default_name

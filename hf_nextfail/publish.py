@@ -21,6 +21,7 @@ from hf_nextfail.cards import (
     example_row,
     model_card,
     public_record,
+    without_paths,
 )
 from hf_nextfail.dataset_builder import TaskConfig
 from hf_nextfail.errors import UsageError
@@ -154,6 +155,9 @@ def model_files(folder: str | PathLike, repo_id: str) -> dict[str, Path | bytes]
         for path in folder.glob(pattern)
         if path.name not in PRIVATE_FILES
     }
+    if "adapter_config.json" in files:
+        settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        files["adapter_config.json"] = json.dumps(without_paths(settings), indent=2).encode()
     if not any(path.endswith(".safetensors") for path in files):
         raise UsageError(f"{folder} holds no checkpoint: there is no *.safetensors in it")
     if (folder / "results.json").is_file():

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset, IterableDataset
+from peft import PeftModel
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import (
@@ -55,7 +56,8 @@ class NextFailTrainer(HubTrainer):
     """Train a causal LM on prompts and completions with any objective.
 
     A `transformers.Trainer` that applies the head of the model to completion positions only, and evaluates `accuracy`
-    in one pass. Losses are equal to those of the stock Trainer with the same collator.
+    in one pass. Losses are equal to those of the stock Trainer with the same collator, for all families whose labels
+    the model shifts.
 
     Args:
         model (`PreTrainedModel`): any causal LM.
@@ -148,11 +150,13 @@ class NextFailTrainer(HubTrainer):
         super()._save(output_dir, state_dict)
         if not self.args.should_save:
             return
-        folder = Path(output_dir or self.args.output_dir) / "custom_generate"
-        shutil.rmtree(folder, ignore_errors=True)  # of an earlier training with another objective
-        if self.objective.custom_generate is not None:
-            folder.mkdir()
-            shutil.copyfile(self.objective.custom_generate, folder / "generate.py")
+        folder = Path(output_dir or self.args.output_dir)
+        shutil.rmtree(folder / "custom_generate", ignore_errors=True)  # of an earlier training with another objective
+        if isinstance(self.accelerator.unwrap_model(self.model), PeftModel):
+            self.model.generation_config.save_pretrained(folder)  # PEFT leaves it out
+        elif self.objective.custom_generate is not None:  # which transformers does not look for beside an adapter
+            (folder / "custom_generate").mkdir()
+            shutil.copyfile(self.objective.custom_generate, folder / "custom_generate/generate.py")
 
     def get_test_dataloader(self, test_dataset: Dataset) -> DataLoader:
         """Return the batches of `predict`, of texts or ids."""
@@ -220,6 +224,7 @@ class NextFailTrainer(HubTrainer):
         return {
             "objective": self.objective.name,
             "num_parameters": model.num_parameters(),
+            "num_trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
             "seed": args.seed,
             "steps": state.global_step,
             "epochs": state.epoch,

@@ -8,7 +8,7 @@ import pytest
 from hf_nextfail import TeacherlessObjective, __version__, build_model, numeral_tokenizer
 from hf_nextfail.cli import main
 
-COMMANDS = ["evaluate", "push-dataset", "push-metric", "push-model"]
+COMMANDS = ["env", "evaluate", "push-dataset", "push-metric", "push-model"]
 SIZES = ["--num_train", "20", "--num_validation", "5", "--num_test", "5"]
 
 
@@ -139,6 +139,28 @@ def test_several_configs(hub, configs):
     assert run("push-dataset", *configs, *SIZES) == 0
     folders = {path.partition("/")[0] for path in hub.files("dataset", "nextfail/star_graph") if "parquet" in path}
     assert folders == {"d2_l3_n20", "d3_l3_n50"}
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("gpt2", "gpt2: attention by transformers"),
+        ("mamba", "mamba: the scan of hf_nextfail on a CPU"),
+        ("mamba2", "by chunks"),
+    ],
+)
+def test_the_environment_says_which_way_a_model_takes(capsys, model, words):
+    assert run("env", model) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert words in lines[-1]
+    named = dict(line.split(maxsplit=1) for line in lines[:-1])
+    assert named["hf_nextfail"] == __version__
+    assert named["mamba_ssm"] == "not installed"
+
+
+def test_the_environment_of_an_unknown_model_is_said_in_one_line(capfd):
+    assert run("env", "./nowhere") == 2
+    assert "nextfail: error: ./nowhere" in capfd.readouterr().err
 
 
 def test_the_command_is_installed():

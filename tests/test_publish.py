@@ -338,7 +338,7 @@ def test_evaluation_elsewhere_by_name_gives_the_numbers_of_the_run(hub, runs, fr
 def test_results_of_another_evaluation_are_added_and_nothing_else_changes(hub, runs):
     push_model(runs / "teacherless/smoke", "nextfail/checkpoint")
     before = hub.files("model", "nextfail/checkpoint")
-    record = evaluate_checkpoint("nextfail/checkpoint", "d2_l4_n20", num_rows=40, progress=False)
+    record = evaluate_checkpoint("nextfail/checkpoint", dataset_config="d2_l4_n20", num_rows=40, progress=False)
     push_results(record, "nextfail/checkpoint")
     after = hub.files("model", "nextfail/checkpoint")
     name = "star_graph-d2_l4_n20-test-40_rows"

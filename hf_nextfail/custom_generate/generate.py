@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 
-def takes_logits_to_keep(model: nn.Module) -> bool:
-    """Say whether the model can apply its head to the last positions only; some families cannot."""
+def accepted(model: nn.Module, **options: Any) -> dict[str, Any]:
+    """Return those options that the forward of a model takes; families differ."""
     if hasattr(model, "get_base_model"):  # a PEFT wrapper, whose own signature hides the model's
         model = model.get_base_model()
-    return "logits_to_keep" in inspect.signature(model.forward).parameters
+    return {name: value for name, value in options.items() if name in inspect.signature(model.forward).parameters}
 
 
 @torch.no_grad()
@@ -56,7 +56,7 @@ def decode_in_parallel(
     input_ids = torch.where(position < ends, prompts, dummies)
 
     num_kept = width - int(prompt_lengths.min()) + 1
-    options = {"logits_to_keep": num_kept} if takes_logits_to_keep(model) else {}
+    options = accepted(model, logits_to_keep=num_kept, use_cache=False)
     logits = model(input_ids=input_ids, attention_mask=inside.long(), **options).logits[:, -num_kept:]  # (B, K, V)
     predicting = ends - 1 + torch.arange(num_tokens, device=prompt_ids.device)  # (B, T)
     written = logits.argmax(dim=-1).gather(1, predicting - (width - num_kept))

@@ -4,17 +4,86 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
+from hf_nextfail.models.selective_scan import FAMILIES, use_fast_selective_scan
 from hf_nextfail.suggestion import did_you_mean
+
+ENCODER = "it is an encoder, in which every token sees the later ones"
+ROBERTA = "it is an encoder, and generation gives its tokens other positions than training"
+# What transformers lists among the causal LMs, and is none.
+UNSUPPORTED = {
+    "bert": ENCODER,
+    "bert-generation": ENCODER,
+    "big_bird": ENCODER,
+    "camembert": ROBERTA,
+    "cpmant": "every token sees the later ones",
+    "data2vec-text": ROBERTA,
+    "electra": ENCODER,
+    "ernie": ENCODER,
+    "megatron-bert": ENCODER,
+    "musicgen": "it writes audio codes, not tokens",
+    "musicgen_melody": "it writes audio codes, not tokens",
+    "prophetnet": "it refuses the positions that generation gives its tokens",
+    "rembert": ENCODER,
+    "roberta": ROBERTA,
+    "roberta-prelayernorm": ROBERTA,
+    "roc_bert": ENCODER,
+    "roformer": ENCODER,
+    "xlm": ENCODER,
+    "xlm-roberta": ROBERTA,
+    "xlm-roberta-xl": ROBERTA,
+    "xlnet": "every token sees the later ones",
+    "xmod": ROBERTA,
+}
+
+
+def refuse_unsupported(model_type: str) -> None:
+    """Raise `ValueError` with the reason if a family cannot be trained or decoded as a causal LM."""
+    if model_type in UNSUPPORTED:
+        raise ValueError(
+            f"model_type {model_type!r} is not supported: {UNSUPPORTED[model_type]}; "
+            "'gpt2', 'llama' and 'mamba' are some of those that are"
+        )
+
+
+def refuse_sight_of_later_tokens(config: PreTrainedConfig) -> None:
+    """Raise `ValueError` if the configuration of a causal LM turns the causal mask off, as embedding models do."""
+    config = config.get_text_config()
+    for field, values in {"is_causal": (False,), "use_bidirectional_attention": (True, "all")}.items():
+        if (value := getattr(config, field, None)) in values:
+            raise ValueError(f"the model is no causal LM: {field} is {value!r} in its configuration")
+
+
+def make_config(model_type: str, **fields: Any) -> PreTrainedConfig:
+    """Make the configuration of a family; raises `ValueError` if it does not accept the fields."""
+    try:
+        return AutoConfig.for_model(model_type, **fields)
+    except Exception as error:  # each family has checks of its own
+        raise ValueError(f"no configuration of {model_type}: {error}") from error
+
+
+def check_layout(name_or_path: str) -> None:
+    """Raise `ValueError` for a checkpoint in the layout of the state-spaces repository, naming the converted one."""
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(name_or_path)
+    except OSError:  # said better by what loads it
+        return
+    if "model_type" not in config and {"d_model", "n_layer"} <= config.keys():
+        raise ValueError(
+            f"{name_or_path} is in the layout of the mamba_ssm package (MambaLMHeadModel), pickled, and transformers "
+            f"cannot read it: take the converted {name_or_path}-hf"
+        )
 
 
 def check_model_source(name_or_path: str | None, model_type: str | None, config_overrides: dict[str, Any]) -> None:
@@ -33,11 +102,15 @@ def check_model_source(name_or_path: str | None, model_type: str | None, config_
             f"model_type {model_type!r} is no causal LM of transformers{did_you_mean(model_type, causal)}; "
             "'gpt2', 'llama' and 'mamba' are some of them"
         )
-    defaults = AutoConfig.for_model(model_type)
+    refuse_unsupported(model_type)
+    defaults = make_config(model_type)
+    if (text := defaults.get_text_config()) is not defaults:
+        family = text.model_type if type(text) in MODEL_FOR_CAUSAL_LM_MAPPING else "llama"
+        raise ValueError(f"model_type {model_type!r} has a language model as a part; take such a one, as {family!r}")
     for field in config_overrides:
         if field == "vocab_size":
             raise ValueError("config_overrides: vocab_size is the tokenizer's to decide; leave it out")
-        if not hasattr(defaults, field):
+        if field not in defaults.to_dict() and not hasattr(defaults, field):
             raise ValueError(
                 f"config_overrides: {model_type} has no {field!r}{did_you_mean(field, list(defaults.to_dict()))}"
             )
@@ -66,8 +139,8 @@ def build_model(
         `PreTrainedModel` in training mode. Seed torch before, and the weights repeat.
 
     Raises:
-        ValueError: if not exactly one source is given, the configuration is none of the family's, or the weights are
-            damaged.
+        ValueError: if not exactly one source is given, the family is not supported, the configuration is none of the
+            family's, the checkpoint is no causal LM, or the weights are damaged.
         OSError: if the checkpoint is not found.
 
     Example:
@@ -85,8 +158,13 @@ def build_model(
     check_model_source(name_or_path, model_type, config_overrides)
     if model_type is not None:
         special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-        config = AutoConfig.for_model(model_type, **(special | {"vocab_size": len(tokenizer)} | config_overrides))
-        return AutoModelForCausalLM.from_config(config, attn_implementation=attn_implementation).train()
+        config = make_config(model_type, **(special | {"vocab_size": len(tokenizer)} | config_overrides))
+        refuse_sight_of_later_tokens(config)
+        try:
+            model = AutoModelForCausalLM.from_config(config, attn_implementation=attn_implementation)
+        except Exception as error:  # the fields of each family depend on each other in ways of its own
+            raise ValueError(f"{model_type} cannot be built: {type(error).__name__}: {error}") from error
+        return with_fast_scan(model).train()
     try:
         model = AutoModelForCausalLM.from_pretrained(
             name_or_path,
@@ -95,8 +173,25 @@ def build_model(
             trust_remote_code=trust_remote_code,
             use_safetensors=True,
         )
+    except (ImportError, StrictDataclassError) as error:
+        raise ValueError(f"{name_or_path} cannot be loaded: {error}") from error
+    except ValueError as error:
+        if (reason := str(error).partition("\n")[0]).startswith("Unrecognized configuration class"):
+            raise ValueError(f"{name_or_path} is no causal LM: {reason}") from error  # the rest lists all that are
+        raise
     except SafetensorError as error:
         raise ValueError(f"the weights of {name_or_path} cannot be read, the file is damaged: {error}") from error
+    refuse_unsupported(model.config.model_type)
+    refuse_sight_of_later_tokens(model.config)
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        model.resize_token_embeddings(len(tokenizer), mean_resizing=True)
-    return model.train()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # around the mean, and the same whenever and wherever this checkpoint is loaded
+            model.resize_token_embeddings(len(tokenizer), mean_resizing=True)
+    return with_fast_scan(model).train()
+
+
+def with_fast_scan(model: PreTrainedModel) -> PreTrainedModel:
+    """See to it that a Mamba runs by our scan where there is no kernel for it; returns the model."""
+    if model.config.model_type in FAMILIES:
+        use_fast_selective_scan()
+    return model

@@ -10,7 +10,7 @@ from accelerate.utils import extract_model_from_parallel
 from torch import nn
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from hf_nextfail.custom_generate.generate import takes_logits_to_keep
+from hf_nextfail.custom_generate.generate import accepted
 
 IGNORED = -100  # the label of positions where nothing is predicted, as everywhere in transformers
 
@@ -35,7 +35,8 @@ def completion_logits(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, tor
     first = int((labels != IGNORED).any(dim=0).int().argmax())
     labels = labels[:, first:]  # (B, K)
     num_kept = labels.shape[1]
-    options = {"logits_to_keep": num_kept} if takes_logits_to_keep(extract_model_from_parallel(model)) else {}
+    # Nothing is written token by token here, and some hybrids cannot make the cache they would fill.
+    options = accepted(extract_model_from_parallel(model), logits_to_keep=num_kept, use_cache=False)
     outputs = model(input_ids=batch["input_ids"][:, :-1], attention_mask=batch["attention_mask"][:, :-1], **options)
     return outputs.logits[:, -num_kept:].float(), labels, first
 

@@ -1,8 +1,18 @@
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPT2LMHeadModel, LlamaForCausalLM
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    GPT2LMHeadModel,
+    LlamaForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from hf_nextfail.models import build_model
+from hf_nextfail.models.build import UNSUPPORTED, check_layout, check_model_source
 from hf_nextfail.tokenization import numeral_tokenizer
 
 TOKENIZER = numeral_tokenizer(num_nodes=15)  # 20 tokens
@@ -130,6 +140,111 @@ def test_pickled_weights_are_refused(tmp_path):
         build_model(TOKENIZER, str(tmp_path))
 
 
+def causal_lm(model_type, **fields):
+    fields = SMALL_LLAMA | {"num_key_value_heads": 2, "vocab_size": 20, "pad_token_id": 19} | fields
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **fields)).eval()
+
+
+@torch.no_grad()
+def change_of_earlier_logits(model):
+    """How much the logits of earlier positions change with the last token."""
+    ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 9]])
+    one, other = model(ids).logits[:, :-1]
+    return (one - other).abs().max()
+
+
+@pytest.mark.parametrize("model_type", UNSUPPORTED)
+def test_unsupported_family_is_refused_with_the_reason(model_type):
+    assert CONFIG_MAPPING[model_type] in MODEL_FOR_CAUSAL_LM_MAPPING  # or else it is refused as none anyway
+    with pytest.raises(ValueError) as refused:
+        check_model_source(None, model_type, {})
+    assert str(refused.value).startswith(f"model_type {model_type!r} is not supported: {UNSUPPORTED[model_type]}; ")
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("model_type", ["bert", "electra", "megatron-bert", "rembert", "roberta", "roformer"])
+def test_unsupported_encoders_see_later_tokens(model_type):
+    assert change_of_earlier_logits(causal_lm(model_type)) > 1e-4
+    assert change_of_earlier_logits(causal_lm("llama")) < 1e-6
+
+
+@torch.no_grad()
+def test_unsupported_roberta_generates_at_other_positions_than_it_trains():
+    torch.manual_seed(0)
+    model = causal_lm("roberta", is_decoder=True, initializer_range=0.2)
+    assert change_of_earlier_logits(model) < 1e-6
+    prompt = torch.tensor([[1, 2, 3]])
+    options = {"max_new_tokens": 1, "do_sample": False, "output_logits": True, "return_dict_in_generate": True}
+    generated = model.generate(prompt, **options).logits[0]
+    assert (generated - model(prompt).logits[:, -1]).abs().max() > 0.1
+
+
+def test_checkpoint_of_an_unsupported_family_is_refused(tmp_path):
+    causal_lm("bert").save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="model_type 'bert' is not supported: it is an encoder"):
+        build_model(TOKENIZER, str(tmp_path))
+
+
+def test_checkpoint_that_is_no_causal_lm_is_refused_in_one_line(tmp_path):
+    config = T5Config(vocab_size=20, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
+    T5ForConditionalGeneration(config).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"is no causal LM: .*T5Config") as refused:
+        build_model(TOKENIZER, str(tmp_path))
+    assert len(str(refused.value).splitlines()) == 1
+    assert "LlamaConfig" not in str(refused.value)
+
+
+def test_checkpoint_with_a_wrong_configuration_is_refused(tmp_path):
+    save_checkpoint(tmp_path)
+    config = tmp_path / "config.json"
+    config.write_text(config.read_text().replace('"n_layer": 2', '"n_layer": "two"'))
+    with pytest.raises(ValueError, match=r"(?s)cannot be loaded: .*'n_layer' expected int, got str"):
+        build_model(TOKENIZER, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("model_type", "field", "value"),
+    [("llama", "is_causal", False), ("gemma", "use_bidirectional_attention", True)],
+)
+def test_checkpoint_without_a_causal_mask_is_refused(model_type, field, value, tmp_path):
+    model = causal_lm(model_type, **{field: value})
+    assert change_of_earlier_logits(model) > 1e-4
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=f"the model is no causal LM: {field} is {value} in its configuration"):
+        build_model(TOKENIZER, str(tmp_path))
+
+
+def test_untrained_model_without_a_causal_mask_is_refused():
+    with pytest.raises(ValueError, match="use_bidirectional_attention is True"):
+        build_model(TOKENIZER, model_type="gemma", config_overrides={"use_bidirectional_attention": True})
+
+
+@pytest.mark.parametrize(("model_type", "part"), [("gemma3", "gemma3_text"), ("got_ocr2", "qwen2"), ("emu3", "llama")])
+def test_family_with_a_language_model_as_a_part_is_refused(model_type, part):
+    with pytest.raises(ValueError, match=f"has a language model as a part; take such a one, as '{part}'"):
+        build_model(TOKENIZER, model_type=model_type)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "overrides", "reason"),
+    [
+        ("llama", SMALL_LLAMA | {"num_attention_heads": 3}, r"not a multiple of the number of attention heads \(3\)"),
+        ("llama", SMALL_LLAMA | {"hidden_act": "nope"}, "llama cannot be built: KeyError: 'nope'"),
+        ("gpt2", SMALL_GPT2 | {"n_layer": "2"}, "Field 'n_layer' expected int, got str"),
+        ("reformer", {}, "make sure that `is_decoder=True`"),
+        ("cwm", {}, "Field 'bos_token_id' expected int, got NoneType"),  # which the tokenizer does not have
+        ("xlstm", {"v_head_dim": 8}, "no configuration of xlstm: property 'v_head_dim'"),
+    ],
+)
+def test_overrides_that_do_not_fit_are_refused_with_the_words_of_the_family(model_type, overrides, reason):
+    with pytest.raises(ValueError, match=reason):
+        build_model(TOKENIZER, model_type=model_type, config_overrides=overrides)
+
+
+def test_field_that_differs_between_layers_is_a_field():
+    check_model_source(None, "gemma4_text", {"head_dim": 8})
+
+
 # From a checkpoint
 
 
@@ -165,3 +280,28 @@ def test_embeddings_that_are_large_enough_stay(tmp_path):
     original = save_checkpoint(tmp_path, tokenizer=bigger_tokenizer(5))
     loaded = build_model(TOKENIZER, str(tmp_path))
     assert torch.equal(loaded.transformer.wte.weight, original.transformer.wte.weight)
+
+
+def test_a_mamba_from_scratch_and_from_a_checkpoint_runs_by_our_scan(tmp_path):
+    from transformers.models.mamba import modeling_mamba
+
+    stock = getattr(modeling_mamba.mamba_selective_scan, "stock", modeling_mamba.mamba_selective_scan)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "state_size": 4}
+    tokenizer = numeral_tokenizer(num_nodes=10)
+    model = build_model(tokenizer, model_type="mamba", config_overrides=sizes)
+    assert modeling_mamba.mamba_selective_scan.stock is stock
+    model.save_pretrained(tmp_path)
+    modeling_mamba.mamba_selective_scan = stock
+    build_model(tokenizer, str(tmp_path))
+    assert modeling_mamba.mamba_selective_scan.stock is stock
+
+
+def test_a_checkpoint_in_the_layout_of_mamba_ssm_is_refused_naming_the_converted_one(tmp_path):
+    (tmp_path / "config.json").write_text('{"d_model": 768, "n_layer": 24, "vocab_size": 50277, "ssm_cfg": {}}')
+    with pytest.raises(ValueError, match=rf"take the converted {tmp_path}-hf"):
+        check_layout(str(tmp_path))
+    build_model(
+        numeral_tokenizer(10), model_type="gpt2", config_overrides={"n_embd": 16, "n_head": 2}
+    ).save_pretrained(tmp_path)
+    check_layout(str(tmp_path))
+    check_layout("nobody/nothing")
