@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
+from accelerate.utils import gather
 from datasets import Dataset
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -49,6 +51,7 @@ def evaluate(
     batch_size: int = 256,
     per_node: bool = True,
     description: str | None = None,
+    shared: bool = False,
 ) -> dict[str, Result | None]:
     """Measure how well a model completes prompts.
 
@@ -66,6 +69,8 @@ def evaluate(
         batch_size (`int`, >= 1, *optional*, defaults to 256): rows of one pass.
         per_node (`bool`, *optional*, defaults to `True`): also compute the numbers per node, which need decoding.
         description (`str`, *optional*): show a progress bar under this name.
+        shared (`bool`, *optional*, defaults to `False`): divide the rows among the processes that accelerate knows.
+            Each has the whole model, and each must call this; all get the same numbers.
 
     Returns:
         `dict` from names to `Result`s:
@@ -103,6 +108,19 @@ def evaluate(
         pieces = indices.split(batch_size) if len(indices) else ()
         return tqdm(pieces, desc=f"{description}: {what}", leave=False) if description else pieces
 
+    def own(indices: torch.Tensor) -> torch.Tensor:
+        if not shared:
+            return indices
+        state = PartialState()
+        share = -(-len(indices) // state.num_processes)  # the same on all, so that the last rows may come twice
+        return indices[
+            torch.arange(share * state.process_index, share * (state.process_index + 1)).clamp(max=len(indices) - 1)
+        ]
+
+    def everyones(pieces: list[torch.Tensor], count: int) -> torch.Tensor:
+        rows = torch.cat(pieces)
+        return (gather(rows)[:count] if shared else rows).cpu()
+
     def result(values: np.ndarray) -> Result:
         mean, error = mean_and_standard_error(values, groups)
         return {"value": mean.tolist(), "standard_error": error.tolist(), "n": len(values), "num_graphs": num_graphs}
@@ -110,7 +128,7 @@ def evaluate(
     was_training = model.training
     model.eval()
     losses, predicted = [], []
-    for rows in batches(torch.arange(len(dataset)), "scoring"):
+    for rows in batches(own(torch.arange(len(dataset))), "scoring"):
         row_lengths = lengths[rows]
         width = row_lengths.max(dim=0).values
         batch = objective.encode(
@@ -120,28 +138,31 @@ def evaluate(
         )
         logits, labels, first = completion_logits(model, batch)
         loss = cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")  # (B, K)
-        losses.append((loss.sum(dim=1) / (labels != IGNORED).sum(dim=1)).cpu())
-        tokens = completion_tokens(logits, first, row_lengths.to(device)).cpu()
+        losses.append(loss.sum(dim=1) / (labels != IGNORED).sum(dim=1))
+        tokens = completion_tokens(logits, first, row_lengths.to(device))
         predicted.append(nn.functional.pad(tokens, (0, completion_ids.shape[1] - tokens.shape[1])))
     inside = torch.arange(completion_ids.shape[1]) < completion_lengths[:, None]
-    correct_tokens = (torch.cat(predicted) == completion_ids) | ~inside  # (n, T)
+    correct_tokens = (everyones(predicted, len(dataset)) == completion_ids) | ~inside  # (n, T)
     exact = correct_tokens.all(dim=1)
 
     results: dict[str, Result | None] = {
-        "loss": result(torch.cat(losses).double().numpy()),
+        "loss": result(everyones(losses, len(dataset)).double().numpy()),
         "accuracy": result(exact.double().numpy()),
     }
     if per_node:
         references = [text.split(",") for text in dataset["completion"]]
         if len(set(map(len, references))) > 1:
             raise ValueError("numbers per node need completions of one number of nodes; pass per_node=False")
-        written = list(references)
-        for rows in batches((~exact).nonzero().squeeze(1), "decoding"):
-            tokens = objective.decode(
+        written, wrong = list(references), (~exact).nonzero().squeeze(1)
+        decoded = [
+            objective.decode(
                 model, prompt_ids[rows].to(device), prompt_lengths[rows].to(device), completion_ids.shape[1]
             )
-            texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
-            for row, text in zip(rows.tolist(), texts, strict=True):
+            for rows in batches(own(wrong), "decoding")
+        ]
+        if decoded:
+            texts = tokenizer.batch_decode(everyones(decoded, len(wrong)), skip_special_tokens=True)
+            for row, text in zip(wrong.tolist(), texts, strict=True):
                 written[row] = [node.strip() for node in text.split(",")]
         results["token_accuracy"] = result(token_accuracy(written, references))
         forced = None

@@ -153,8 +153,9 @@ def execute(run: Run) -> tuple[dict[str, Any], list[str]]:
     trained = time.perf_counter()
     # For bf16, accelerate has wrapped the model's forward into autocast; what is reported is the saved weights' own.
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    tokenizer, progress = trainer.processing_class, not args.disable_tqdm
-    results = measure(model, tokenizer, trainer.objective, task, evaluated, args.eval_batch_size, progress)
+    tokenizer, shared = trainer.processing_class, trainer.has_whole_model
+    progress = not args.disable_tqdm and trainer.is_world_process_zero()
+    results = measure(model, tokenizer, trainer.objective, task, evaluated, args.eval_batch_size, progress, shared)
     training = trainer.describe()
     record = {
         "schema_version": SCHEMA_VERSION,

@@ -53,6 +53,7 @@ def measure(
     datasets: Mapping[str, Dataset],
     batch_size: int,
     progress: bool,
+    shared: bool = False,
 ) -> dict[str, Result | None]:
     """Evaluate a model on several datasets.
 
@@ -60,6 +61,7 @@ def measure(
         task (`Task`, *optional*): without one there are no numbers per node.
         datasets (mapping): what the names of the results begin with, such as `train_` -> rows.
         progress (`bool`): show a progress bar.
+        shared (`bool`, *optional*, defaults to `False`): divide the rows among processes, as `evaluate` does.
 
     Returns:
         `dict` from names to `Result`s; see [`hf_nextfail.evaluate`].
@@ -68,7 +70,7 @@ def measure(
     for prefix, dataset in datasets.items():
         description = f"Evaluating {prefix.replace('_', ' ')}rows" if progress else None
         per_node = task is not None
-        measured = evaluate(model, dataset, objective, tokenizer, task, batch_size, per_node, description)
+        measured = evaluate(model, dataset, objective, tokenizer, task, batch_size, per_node, description, shared)
         results |= {prefix + name: result for name, result in measured.items()}
     return results
 

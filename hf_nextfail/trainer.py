@@ -3,10 +3,12 @@
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import DistributedType
 from datasets import Dataset, IterableDataset
 from peft import PeftModel
 from torch import nn
@@ -50,6 +52,27 @@ class StopAtAccuracy(TrainerCallback):
         """Look at the metrics of an evaluation."""
         if metrics.get("eval_accuracy", 0.0) >= self.threshold:
             control.should_training_stop = True
+
+
+class WholeStream(torch.utils.data.IterableDataset):
+    """Let each process read a whole stream and take its part of every batch, in the order in which one would read it.
+
+    accelerate would have each process read other shards of a `datasets.IterableDataset`, or have the first send the
+    others their rows, which it cannot when they are padded to different lengths.
+
+    Args:
+        stream (`IterableDataset`): the rows.
+    """
+
+    def __init__(self, stream: IterableDataset):
+        self.stream = stream
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.stream)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the stream, which may shuffle by it."""
+        self.stream.set_epoch(epoch)
 
 
 class NextFailTrainer(HubTrainer):
@@ -118,6 +141,9 @@ class NextFailTrainer(HubTrainer):
 
         if train_dataset is not None:
             train_dataset = tokenize_dataset(train_dataset, processing_class)
+        if isinstance(train_dataset, IterableDataset) and args.world_size > 1:
+            train_dataset = WholeStream(train_dataset)
+            args.accelerator_config.dispatch_batches = False
         if isinstance(eval_dataset, dict):
             eval_dataset = {name: tokenize_dataset(rows, processing_class) for name, rows in eval_dataset.items()}
         elif eval_dataset is not None:
@@ -206,6 +232,7 @@ class NextFailTrainer(HubTrainer):
             self.processing_class,
             batch_size=self.args.eval_batch_size,
             per_node=False,
+            shared=self.has_whole_model,
         )
         metrics = {
             f"{metric_key_prefix}_loss": results["loss"]["value"],
@@ -216,6 +243,12 @@ class NextFailTrainer(HubTrainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    @property
+    def has_whole_model(self) -> bool:
+        """Whether each process can run the model on its own; where it is sharded, all must do so at once."""
+        sharded = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+        return self.accelerator.distributed_type not in sharded and self.get_tp_size() == 1
 
     def describe(self) -> dict[str, Any]:
         """Say what was trained and how: what a `results.json` knows of the training under `run`."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import torch
+from accelerate.utils import parse_flag_from_env
 from transformers import TrainingArguments
 
 from hf_nextfail.objectives import OBJECTIVES
@@ -19,11 +20,11 @@ POSITIVE = (
 )
 
 
-def fast_bf16() -> bool:
-    """Say whether the device at hand computes faster in bfloat16 than in float32."""
-    if torch.cuda.is_available():
+def fast_bf16(use_cpu: bool = False) -> bool:
+    """Say whether the device at hand, or the CPU beside it, computes faster in bfloat16 than in float32."""
+    if torch.cuda.is_available() and not use_cpu:
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if torch.accelerator.is_available():  # another accelerator: not measured, so not assumed
+    if torch.accelerator.is_available() and not use_cpu:  # another accelerator: not measured, so not assumed
         return False
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
@@ -71,8 +72,9 @@ class NextFailTrainingArguments(TrainingArguments):
             )
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
-        if not torch.accelerator.is_available():
-            self.use_cpu = True  # transformers refuses bf16 on a CPU that was not asked for
-        if not self.fp16 and (self.precision == "bf16" or (self.precision == "auto" and fast_bf16())):
+        # transformers refuses bf16 on a CPU that was not asked for; `accelerate launch` asks for one by the variable.
+        if not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU"):
+            self.use_cpu = True
+        if not self.fp16 and (self.precision == "bf16" or (self.precision == "auto" and fast_bf16(self.use_cpu))):
             self.bf16 = True
         super().__post_init__()

@@ -161,7 +161,6 @@ def test_two_processes_train_and_evaluate_as_one(ragged_rows, tmp_path):
     assert_nothing_is_left_half_written(two)
 
 
-# NEEDS: WholeStream in hf_nextfail/trainer.py; rows of different widths cannot be dispatched by the first process
 def test_two_processes_read_a_stream_of_rows_of_all_lengths_as_one(ragged_rows, tmp_path):
     stream = ragged_rows | {"streaming": True, "num_train": 20_000}  # two shards, each of which one could read
     one = run_on_one(tmp_path / "one", {"stream": stream})
