@@ -296,7 +296,7 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
     for path in map(find_recipe, names):
         tokens = recipe_tokens(path, parser)
         try:
-            parser.read(tokens)
+            of_recipe = parser.read(tokens)
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from None
         options = parser.read([*tokens, *argv])
@@ -305,6 +305,8 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
             # Another model: none of what the recipe says of its own applies.
             source = ("model_name_or_path", "model_type", "tokenizer_name_or_path", "config_overrides")
             options |= {name: asked[name] for name in source}
+        if options["dataset_name"] != of_recipe["dataset_name"]:  # other data: likewise
+            options |= {name: asked[name] for name in ("dataset_config", *(f"num_{split}" for split in SPLITS))}
         # The recipe is written to files and cards, where a token must never stand.
         recipe = {
             key: value for key, value in options.items() if value != parser.get_default(key) and key != "hub_token"

@@ -45,7 +45,7 @@ def way_of(name_or_path: str) -> str:
     family = config.model_type
     kernels = all(importlib.util.find_spec(kernel) is not None for kernel in KERNELS)
     if "mamba" not in family:
-        return f"{family}: attention by transformers, attn_implementation {config._attn_implementation or 'sdpa'}"
+        return f"{family}: the code of transformers; attention by SDPA where the family has it, or as asked for"
     if kernels:
         return f"{family}: the official kernels, for mamba_ssm and causal_conv1d are installed; they need a GPU"
     missing = " and ".join(kernel for kernel in KERNELS if importlib.util.find_spec(kernel) is None)

@@ -53,6 +53,16 @@ def test_the_command_line_wins_over_the_recipe_wherever_it_stands():
     assert before[0].training.learning_rate == after[0].training.learning_rate == 0.5
 
 
+def test_other_data_than_the_recipes_comes_without_its_configuration_and_sizes():
+    options = ["--config", SMOKE, "--dataset_name", "somebody/sums", "--model_name_or_path", "gpt2"]
+    (run,) = parse_runs(options)
+    assert (run.data.dataset_config, run.data.num_validation, run.data.task) == (None, None, None)
+    (run,) = parse_runs([*options, "--dataset_config", "small", "--num_test", "7"])
+    assert (run.data.dataset_config, run.data.sizes()) == ("small", {"num_test": 7})
+    (run,) = parse_runs(["--config", SMOKE, "--dataset_name", "nextfail/star_graph"])
+    assert run.data.dataset_config == "d2_l3_n20"
+
+
 def test_options_apply_to_all_recipes():
     runs = parse_runs(["--seed", "7", "--num_test", "30", "--output_dir", "elsewhere"])
     assert {run.training.seed for run in runs} == {7}

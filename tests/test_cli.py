@@ -144,7 +144,7 @@ def test_several_configs(hub, configs):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ("gpt2", "gpt2: attention by transformers"),
+        ("gpt2", "gpt2: the code of transformers"),
         ("mamba", "mamba: the scan of hf_nextfail on a CPU"),
         ("mamba2", "by chunks"),
     ],
