@@ -18,12 +18,13 @@ from rich.logging import RichHandler
 from transformers import PreTrainedTokenizerBase, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from hf_nextfail.arguments import ModelArguments, Run, parse_runs
+from hf_nextfail.arguments import Run, parse_runs
 from hf_nextfail.errors import HubError, UsageError
 from hf_nextfail.lora import add_lora, load_checkpoint
 from hf_nextfail.measure import NUM_TRAIN_SAMPLE, check_positions, describe_test_file, measure
 from hf_nextfail.models import build_model
 from hf_nextfail.models.build import check_layout
+from hf_nextfail.options import ModelArguments
 from hf_nextfail.paper_file import load_paper_file
 from hf_nextfail.report import (
     SCHEMA_VERSION,

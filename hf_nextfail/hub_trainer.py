@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def link_or_copy(source: str, target: str) -> str:
     return target
 
 
-class HubTrainer(Trainer):
+class HubTrainer(Trainer, ABC):
     """Push as `transformers.Trainer` does, by the same options, with other contents and other manners.
 
     Each push is one commit, made of what may be read by others: no pickles (`training_args.bin`, the states of
@@ -47,9 +48,9 @@ class HubTrainer(Trainer):
         self._pusher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="push")
         super().__init__(*args, **kwargs)
 
+    @abstractmethod
     def record(self) -> dict[str, Any]:
         """Return what a `results.json` holds, as far as it is known."""
-        raise NotImplementedError
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         """Create the repository to push to, unless it exists.

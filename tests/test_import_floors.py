@@ -31,6 +31,7 @@ FLOORS = {
     "data_collator": 3,
     "evaluation": 3,
     "lora": 3,
+    "options": 3,
     "training_args": 3,
     "environment": 4,
     "publish": 4,
