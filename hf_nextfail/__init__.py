@@ -22,6 +22,7 @@ _LAZY = {
     "TeacherForcedObjective": "objectives",
     "TeacherlessObjective": "objectives",
     "build_model": "models",
+    "diagnose": "diagnostics",
     "evaluate": "evaluation",
     "generate_teacherless": "custom_generate.generate",
     "load_tokenizer": "tokenization",

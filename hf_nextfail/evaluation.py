@@ -3,21 +3,16 @@
 from typing import Any
 
 import numpy as np
-import torch
-from accelerate import PartialState
-from accelerate.utils import gather
 from datasets import Dataset
 from torch import nn
-from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerBase
-from transformers.utils.logging import tqdm
 
+from hf_nextfail.inference import Inference, Rows
 from hf_nextfail.metrics import hard_token_accuracy, mean_and_standard_error, token_accuracy
 from hf_nextfail.objectives import Objective
-from hf_nextfail.objectives.base import IGNORED, completion_logits, completion_tokens
 from hf_nextfail.tasks import Task
 from hf_nextfail.tasks.base import hash_edges
-from hf_nextfail.tokenization import COMPLETION_IDS, PROMPT_IDS, node_of_each_token, padded_ids, tokenize_dataset
+from hf_nextfail.tokenization import node_of_each_token
 
 #: One number: `value` and `standard_error` (lists when there is one per position), `n` rows, `num_graphs` different.
 Result = dict[str, Any]
@@ -41,7 +36,13 @@ def correct_nodes(correct_tokens: np.ndarray, node_of_token: np.ndarray) -> np.n
     return correct
 
 
-@torch.no_grad()
+def summarise(values: np.ndarray, groups: np.ndarray | None) -> Result:
+    """Average one number (or `L` of them) a row, with the standard error over groups: the hashes of graphs."""
+    mean, error = mean_and_standard_error(values, groups)
+    num_graphs = len(values) if groups is None else len(np.unique(groups))
+    return {"value": mean.tolist(), "standard_error": error.tolist(), "n": len(values), "num_graphs": num_graphs}
+
+
 def evaluate(
     model: nn.Module,
     dataset: Dataset,
@@ -86,92 +87,29 @@ def evaluate(
         ValueError: if the dataset is empty, a stream, or has an empty row, or its paths differ in length and numbers
             per node are wanted.
     """
-    if not isinstance(dataset, Dataset):
-        raise ValueError(
-            "evaluation needs a map-style dataset: of a stream, Dataset.from_list(list(stream.take(1000)))"
-        )
-    if len(dataset) == 0:
-        raise ValueError("cannot evaluate on an empty dataset")
-    dataset = tokenize_dataset(dataset, tokenizer)
-    prompt_ids, prompt_lengths = map(torch.from_numpy, padded_ids(dataset, PROMPT_IDS, objective.pad_token_id))
-    completion_ids, completion_lengths = map(
-        torch.from_numpy, padded_ids(dataset, COMPLETION_IDS, objective.pad_token_id)
-    )
-    lengths = torch.stack([prompt_lengths, completion_lengths], dim=1)
-    if not lengths.all():
-        raise ValueError("a row has an empty prompt or completion: there is nothing to predict, or to predict from")
-    device = next(model.parameters()).device
+    rows = Rows.of(dataset, tokenizer)
     groups = graph_hashes(dataset)
-    num_graphs = len(dataset) if groups is None else len(np.unique(groups))
-
-    def batches(indices: torch.Tensor, what: str):
-        pieces = indices.split(batch_size) if len(indices) else ()
-        return tqdm(pieces, desc=f"{description}: {what}", leave=False) if description else pieces
-
-    def own(indices: torch.Tensor) -> torch.Tensor:
-        if not shared:
-            return indices
-        state = PartialState()
-        share = -(-len(indices) // state.num_processes)  # the same on all, so that the last rows may come twice
-        return indices[
-            torch.arange(share * state.process_index, share * (state.process_index + 1)).clamp(max=len(indices) - 1)
-        ]
-
-    def everyones(pieces: list[torch.Tensor], count: int) -> torch.Tensor:
-        rows = torch.cat(pieces)
-        return (gather(rows)[:count] if shared else rows).cpu()
-
-    def result(values: np.ndarray) -> Result:
-        mean, error = mean_and_standard_error(values, groups)
-        return {"value": mean.tolist(), "standard_error": error.tolist(), "n": len(values), "num_graphs": num_graphs}
-
-    was_training = model.training
-    model.eval()
-    losses, predicted = [], []
-    for rows in batches(own(torch.arange(len(dataset))), "scoring"):
-        row_lengths = lengths[rows]
-        width = row_lengths.max(dim=0).values
-        batch = objective.encode(
-            prompt_ids[rows, : width[0]].to(device),
-            completion_ids[rows, : width[1]].to(device),
-            row_lengths.to(device),
-        )
-        logits, labels, first = completion_logits(model, batch)
-        loss = cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")  # (B, K)
-        losses.append(loss.sum(dim=1) / (labels != IGNORED).sum(dim=1))
-        tokens = completion_tokens(logits, first, row_lengths.to(device))
-        predicted.append(nn.functional.pad(tokens, (0, completion_ids.shape[1] - tokens.shape[1])))
-    inside = torch.arange(completion_ids.shape[1]) < completion_lengths[:, None]
-    correct_tokens = (everyones(predicted, len(dataset)) == completion_ids) | ~inside  # (n, T)
-    exact = correct_tokens.all(dim=1)
-
+    inference = Inference(model, objective, tokenizer, batch_size, description, shared)
+    scores = inference.score(rows)
+    correct_tokens = scores.correct.numpy()
     results: dict[str, Result | None] = {
-        "loss": result(everyones(losses, len(dataset)).double().numpy()),
-        "accuracy": result(exact.double().numpy()),
+        "loss": summarise((-scores.log_probs.sum(dim=1) / rows.lengths[:, 1]).numpy(), groups),
+        "accuracy": summarise(correct_tokens.all(axis=1).astype(float), groups),
     }
     if per_node:
         references = [text.split(",") for text in dataset["completion"]]
         if len(set(map(len, references))) > 1:
             raise ValueError("numbers per node need completions of one number of nodes; pass per_node=False")
-        written, wrong = list(references), (~exact).nonzero().squeeze(1)
-        decoded = [
-            objective.decode(
-                model, prompt_ids[rows].to(device), prompt_lengths[rows].to(device), completion_ids.shape[1]
-            )
-            for rows in batches(own(wrong), "decoding")
-        ]
-        if decoded:
-            texts = tokenizer.batch_decode(everyones(decoded, len(wrong)), skip_special_tokens=True)
-            for row, text in zip(wrong.tolist(), texts, strict=True):
-                written[row] = [node.strip() for node in text.split(",")]
-        results["token_accuracy"] = result(token_accuracy(written, references))
+        written = inference.write_paths(rows, scores, references)
+        results["token_accuracy"] = summarise(token_accuracy(written, references), groups)
         forced = None
         if objective.teacher_forced:
-            node_of_token = node_of_each_token(tokenizer, dataset["completion"], completion_ids.shape[1])
-            forced = correct_nodes(correct_tokens.numpy(), node_of_token)
-        results["forced_token_accuracy"] = None if forced is None else result(forced)
+            node_of_token = node_of_each_token(tokenizer, dataset["completion"], correct_tokens.shape[1])
+            forced = correct_nodes(correct_tokens, node_of_token)
+        results["forced_token_accuracy"] = None if forced is None else summarise(forced, groups)
         if task is not None:
-            results["hard_token_accuracy"] = result(hard_token_accuracy(written, references, task.hard_node))
-            results["forced_hard_token_accuracy"] = None if forced is None else result(forced[:, task.hard_node])
-    model.train(was_training)
+            hard = hard_token_accuracy(written, references, task.hard_node)
+            results["hard_token_accuracy"] = summarise(hard, groups)
+            forced_hard = None if forced is None else summarise(forced[:, task.hard_node], groups)
+            results["forced_hard_token_accuracy"] = forced_hard
     return results

@@ -117,6 +117,12 @@ def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
         raise
 
 
+def encode_completions(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """Turn completions into token ids, each with the end token of the tokenizer if it has one."""
+    eos = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    return [ids + eos for ids in encode_texts(tokenizer, texts)]
+
+
 def tokenize_dataset(dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase) -> AnyDataset:
     """Add `prompt_ids` and `completion_ids` to a dataset of `prompt` and `completion` texts.
 
@@ -139,12 +145,11 @@ def tokenize_dataset(dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase) ->
     if missing := [name for name in ("prompt", "completion") if name not in columns]:
         raise ValueError(f"the dataset has no column {' and '.join(missing)}, only {', '.join(columns)}")
     bos = [tokenizer.bos_token_id] if tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id] else []
-    eos = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
 
     def encode(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
         return {
             PROMPT_IDS: [bos + ids for ids in encode_texts(tokenizer, batch["prompt"])],
-            COMPLETION_IDS: [ids + eos for ids in encode_texts(tokenizer, batch["completion"])],
+            COMPLETION_IDS: encode_completions(tokenizer, batch["completion"]),
         }
 
     id_columns = Features({PROMPT_IDS: List(Value("int32")), COMPLETION_IDS: List(Value("int32"))})
@@ -154,7 +159,13 @@ def tokenize_dataset(dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase) ->
         options["desc"] = "Tokenizing"
         if tokenizer.is_fast:
             # The stock fingerprint of a tokenizer changes with its use, and with it the cache would miss.
-            key = [dataset._fingerprint, tokenizer.backend_tokenizer.to_str(), bos, eos, __version__]
+            key = [
+                dataset._fingerprint,
+                tokenizer.backend_tokenizer.to_str(),
+                bos,
+                tokenizer.eos_token_id,
+                __version__,
+            ]
             options["new_fingerprint"] = Hasher.hash(key)
     return dataset.map(encode, **options)
 

@@ -11,11 +11,13 @@ import hf_nextfail
 PACKAGE = Path(hf_nextfail.__file__).parent
 
 FLOORS = {
+    "definitions": 0,
     "errors": 0,
     "metrics": 0,
     "shipped": 0,
     "suggestion": 0,
     "tasks": 0,
+    "verdict": 0,
     "version": 0,
     "custom_generate": 1,
     "dataset_builder": 1,
@@ -30,13 +32,14 @@ FLOORS = {
     "cards": 3,
     "data_collator": 3,
     "evaluation": 3,
+    "inference": 3,
     "lora": 3,
     "options": 3,
     "training_args": 3,
+    "diagnostics": 4,
     "environment": 4,
     "publish": 4,
     "hub_trainer": 5,
-    "diagnostics": 6,
     "trainer": 6,
     "arguments": 7,
     "measure": 8,
@@ -50,6 +53,7 @@ FLOORS = {
 NEIGHBOURS = {
     ("paper_file", "dataset_builder"),
     ("registration", "dataset_builder"),
+    ("evaluation", "inference"),
     ("models.build", "models.selective_scan"),
 }
 

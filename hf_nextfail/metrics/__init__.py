@@ -1,9 +1,19 @@
 """HOW WELL: pure functions on lists and arrays."""
 
 from hf_nextfail.metrics.path_accuracy import hard_token_accuracy, path_accuracy, token_accuracy
+from hf_nextfail.metrics.path_errors import KINDS, path_kind, valid_path
 from hf_nextfail.metrics.standard_error import mean_and_standard_error
 
 #: Changes whenever the same predictions give other numbers.
 METRICS_VERSION = "1.0.0"
 
-__all__ = ["METRICS_VERSION", "hard_token_accuracy", "mean_and_standard_error", "path_accuracy", "token_accuracy"]
+__all__ = [
+    "KINDS",
+    "METRICS_VERSION",
+    "hard_token_accuracy",
+    "mean_and_standard_error",
+    "path_accuracy",
+    "path_kind",
+    "token_accuracy",
+    "valid_path",
+]

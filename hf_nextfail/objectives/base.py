@@ -41,18 +41,19 @@ def completion_logits(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, tor
     return outputs.logits[:, -num_kept:].float(), labels, first
 
 
-def completion_tokens(logits: torch.Tensor, first: int, lengths: torch.Tensor) -> torch.Tensor:
-    """Pick the most likely token at each completion position.
+def at_completion(values: torch.Tensor, first: int, lengths: torch.Tensor) -> torch.Tensor:
+    """Move values that stand where a batch predicts to the completion positions that they are about.
 
     Args:
-        logits (`torch.Tensor` `(B, K, V)`), first (`int`): what `completion_logits` returned.
+        values (`torch.Tensor` `(B, K)`), first (`int`): one value for each of the labels that `completion_logits`
+            returned, and the position of the first of these.
         lengths (`torch.Tensor` `(B, 2)`): of the prompts and completions.
 
     Returns:
-        `torch.Tensor` `(B, T)` of ids; past the end of a completion they mean nothing.
+        `torch.Tensor` `(B, T)`; past the end of a completion the values mean nothing.
     """
     position = lengths[:, :1] - first + torch.arange(int(lengths[:, 1].max()), device=lengths.device)  # (B, T)
-    return logits.argmax(dim=-1).gather(1, position.clamp(max=logits.shape[1] - 1))
+    return values.gather(1, position.clamp(max=values.shape[1] - 1))
 
 
 class Objective(ABC):

@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -49,6 +50,49 @@ def sample_few_of_many(rng: np.random.Generator, count: int, population: int, si
     return picked
 
 
+def arms_of(edges: Sequence[Sequence[int]], start: int) -> list[list[int]]:
+    """Follow the edges of a star graph from its start.
+
+    Args:
+        edges (sequence of `(source, target)`): in any order.
+        start (`int`): the node that the arms share.
+
+    Returns:
+        `list` of arms, each a list of nodes that begins with the start, in the order of their first edges.
+
+    Raises:
+        ValueError: with the reason, if these are not the edges of a star graph.
+
+    Example:
+
+    ```python
+    >>> arms_of([(17, 13), (13, 11), (17, 7), (7, 8)], start=17)
+    [[17, 13, 11], [17, 7, 8]]
+
+    ```
+    """
+    after: dict[int, int] = {}
+    for source, target in edges:
+        if source != start and source in after:
+            raise ValueError(f"node {source} has two outgoing edges, and only the start {start} may have several")
+        if source != start:
+            after[source] = target
+    targets = {target for _, target in edges}
+    if len(targets) < len(edges) or start in targets:
+        raise ValueError("a node is reached by two edges, or the start by one")
+    arms = []
+    for source, target in edges:
+        if source == start:
+            arms.append([start, target])
+            while arms[-1][-1] in after:
+                arms[-1].append(after[arms[-1][-1]])
+    if sum(len(arm) - 1 for arm in arms) != len(edges):
+        raise ValueError(f"some edges do not hang together with the start {start}")
+    if len({len(arm) for arm in arms}) > 1:
+        raise ValueError(f"the arms have different lengths: {sorted(len(arm) for arm in arms)} nodes")
+    return arms
+
+
 def parse_problem(text: str) -> tuple[np.ndarray, list[int], int, int]:
     """Read a problem and its completion as text and make sure that they are a star graph and the path through it.
 
@@ -84,24 +128,7 @@ def parse_problem(text: str) -> tuple[np.ndarray, list[int], int, int]:
     path = [int(node) for node in match["path"].split(",")]
     start, goal = int(match["start"]), int(match["goal"])
 
-    after: dict[int, int] = {}
-    for source, target in edges.tolist():
-        if source != start and source in after:
-            raise ValueError(f"node {source} has two outgoing edges, and only the start {start} may have several")
-        if source != start:
-            after[source] = target
-    if len(set(edges[:, 1].tolist())) < len(edges) or start in edges[:, 1]:
-        raise ValueError("a node is reached by two edges, or the start by one")
-    arms = []
-    for node in edges[edges[:, 0] == start, 1].tolist():
-        arm = [start, node]
-        while arm[-1] in after:
-            arm.append(after[arm[-1]])
-        arms.append(arm)
-    if sum(len(arm) - 1 for arm in arms) != len(edges):
-        raise ValueError(f"some edges do not hang together with the start {start}")
-    if len({len(arm) for arm in arms}) > 1:
-        raise ValueError(f"the arms have different lengths: {sorted(len(arm) for arm in arms)} nodes")
+    arms = arms_of(edges.tolist(), start)
     right = next((arm for arm in arms if arm[-1] == goal), None)
     if right is None:
         raise ValueError(f"the goal {goal} is not the end of an arm")

@@ -10,7 +10,7 @@ from datasets import Dataset
 import hf_nextfail.objectives
 from hf_nextfail.models import build_model
 from hf_nextfail.objectives import OBJECTIVES
-from hf_nextfail.objectives.base import IGNORED, completion_logits, completion_tokens
+from hf_nextfail.objectives.base import IGNORED, at_completion, completion_logits
 from hf_nextfail.tokenization import numeral_tokenizer
 from hf_nextfail.trainer import NextFailTrainer
 from hf_nextfail.training_args import NextFailTrainingArguments
@@ -165,13 +165,13 @@ def test_head_is_applied_to_completion_positions_only(name):
 
 @every_objective
 @torch.no_grad()
-def test_completion_tokens_are_the_most_likely_ones(name):
+def test_values_move_to_the_completion_positions_that_they_are_about(name):
     objective, model = OBJECTIVES[name](TOKENIZER), small_gpt2().eval()
     prompts, completions, lengths = ragged_rows()
     batch = objective.encode(prompts, completions, lengths)
     whole = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits.argmax(dim=-1)
     logits, _, first = completion_logits(model, batch)
-    tokens = completion_tokens(logits, first, lengths)
+    tokens = at_completion(logits.argmax(dim=-1), first, lengths)
     assert tokens.shape == completions.shape
     for row, (prompt_length, completion_length) in enumerate(lengths.tolist()):
         expected = whole[row, prompt_length - 1 : prompt_length - 1 + completion_length]

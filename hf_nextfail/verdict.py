@@ -1,0 +1,118 @@
+"""A diagnosis in a few words, each derived from its numbers."""
+
+from typing import Any
+
+SOLVED = 0.95  # from here on, a share is called "it does"
+MARGIN = 0.02  # what standard errors leave out: two shares this close are called equal
+
+
+def percent(share: float) -> str:
+    """Write a share as `99.8 %`, and only what is all or nothing as `100 %` or `0 %`."""
+    if share in (0, 1):
+        return f"{share:.0%}".replace("%", " %")
+    digits = next(digits for digits in range(1, 8) if 0 < round(share * 100, digits) < 100 or digits == 7)
+    return f"{share * 100:.{digits}f} %"
+
+
+def equal(first: dict[str, float], second: dict[str, float] | float) -> bool:
+    """Say whether two numbers agree, within three standard errors and a margin."""
+    value, error = (second, 0.0) if isinstance(second, float) else (second["value"], second["standard_error"])
+    return abs(first["value"] - value) <= max(3 * (first["standard_error"] ** 2 + error**2) ** 0.5, MARGIN)
+
+
+def verdict(diagnosis: dict[str, Any]) -> str:
+    """Say in plain words what a model does, and why it fails if it fails.
+
+    Args:
+        diagnosis (`dict`): `task` and `numbers`, as `hf_nextfail.diagnose` returns them.
+
+    Returns:
+        `str` of one to three sentences.
+    """
+    task, numbers = diagnosis["task"], diagnosis["numbers"]
+    accuracy = numbers["accuracy"]["value"]
+    if accuracy >= SOLVED:
+        return f"It solves the task: {percent(accuracy)} of its paths are right as a whole{how_solved(task, numbers)}."
+    if numbers["hard_token_mass"]["value"] < 0.5:
+        return (
+            f"It has not learnt to read the graph: where the node next to the start is due, only "
+            f"{percent(numbers['hard_token_mass']['value'])} of its probability lies on the start's neighbours."
+        )
+    if task["objective"] == "teacherless":
+        return teacherless_verdict(task, numbers)
+    if task["reverse"]:
+        return (
+            f"It solves {percent(accuracy)} of the reversed paths, in which no step needs a guess; given the first step, "
+            f"the rest is right {percent(numbers['accuracy_given_first_step']['value'])} of the time."
+            if task["path_length"] > 2
+            else f"It solves {percent(accuracy)} of the reversed paths, in which no step needs a guess."
+        )
+    return forced_verdict(task, numbers)
+
+
+def how_solved(task: dict[str, Any], numbers: dict[str, Any]) -> str:
+    """Say what makes a solution one: the hard token, or that there is none."""
+    if task["reverse"]:
+        return ". Written from the goal to the start, no step needs a guess"
+    if task["degree"] == 1:
+        return ", on graphs of one arm"
+    return f", the first step among them, where guessing an arm gives {percent(1 / task['degree'])}"
+
+
+def first_step(task: dict[str, Any], numbers: dict[str, Any]) -> str:
+    """Say how good the first step is, as the end of a sentence."""
+    hard, chance = numbers["hard_token_accuracy"], 1 / task["degree"]
+    guess = "a coin toss" if task["degree"] == 2 else f"a guess among {task['degree']} arms"
+    if equal(hard, chance):
+        return f"the first step is {guess} (right {percent(hard['value'])} of the time)"
+    comparison = "more often than" if hard["value"] > chance else "less often than even"
+    return f"the first step is right {percent(hard['value'])} of the time, {comparison} {guess} would be"
+
+
+def forced_verdict(task: dict[str, Any], numbers: dict[str, Any]) -> str:
+    """Say why a teacher-forced model fails on paths from the start to the goal."""
+    given, counterfactual = numbers["accuracy_given_first_step"], numbers["counterfactual_accuracy"]
+    if given is None:  # a path of two nodes is its first step
+        return f"It solves {percent(numbers['accuracy']['value'])} of the paths: {first_step(task, numbers)}."
+    if given["value"] < SOLVED:
+        independent, accuracy = numbers["independent_errors_accuracy"], numbers["accuracy"]
+        adding_up = (
+            f"errors add up along the path: independent ones would leave {percent(independent['value'])} of the paths "
+            f"right, and {percent(accuracy['value'])} are"
+            if equal(accuracy, independent)
+            else f"{percent(accuracy['value'])} of the paths are right, where independent errors would leave "
+            f"{percent(independent['value'])}"
+        )
+        return (
+            f"It has not learnt to follow edges: given the right first step it is right {percent(given['value'])} of "
+            f"the time, and {first_step(task, numbers)}; {adding_up}."
+        )
+    text = (
+        f"Errors do not snowball: given the right first step it is right {percent(given['value'])} of the time; it fails "
+        f"because {first_step(task, numbers)}."
+    )
+    if counterfactual is not None and counterfactual["value"] >= SOLVED:
+        text += (
+            f" Led into a wrong arm, it walks that arm to its end {percent(counterfactual['value'])} of the time: it "
+            "follows edges and does not look for the goal (the Clever Hans cheat)."
+        )
+    elif counterfactual is not None:
+        text += f" Led into a wrong arm, it walks that arm to its end {percent(counterfactual['value'])} of the time."
+    if numbers["hard_token_overconfidence"]["value"] > 0.1:
+        text += (
+            f" It is sure of its guess ({percent(numbers['hard_token_confidence']['value'])}), as models are that have "
+            "learnt their training rows by heart."
+        )
+    return text
+
+
+def teacherless_verdict(task: dict[str, Any], numbers: dict[str, Any]) -> str:
+    """Say how far from the goal a teacherless model has learnt to see."""
+    nodes = numbers["token_accuracy"]["value"]
+    backwards = nodes[1:-1] if task["reverse"] else nodes[-2:0:-1]
+    shares = " and ".join(", ".join(map(percent, backwards)).rsplit(", ", 1))
+    text = (
+        f"It is shown nothing to follow, and solves {percent(numbers['accuracy']['value'])} of the paths. "
+        f"From the goal backwards, the nodes in between are right {shares} of the time"
+    )
+    return text + ("." if task["reverse"] else f"; {first_step(task, numbers)}.")
