@@ -49,10 +49,8 @@ def read_graphs(dataset: Dataset) -> tuple[StarGraph, list[list[list[str]]]]:
         largest = max(largest, *itertools.chain(*arms))
         graphs.append([list(map(str, arm[::-1] if reverse else arm)) for arm in arms])
     if len(shapes) > 1:
-        names = " and ".join(
-            f"G({degree},{length}){', reversed' * reverse}" for degree, length, reverse in sorted(shapes)
-        )
-        raise ValueError(f"a diagnosis needs graphs of one shape, got {names}")
+        first, second, *_ = (f"G({degree},{length})" for degree, length, _ in sorted(shapes))
+        raise ValueError(f"a diagnosis needs graphs of one shape and direction, got {first} and {second}")
     degree, path_length, reverse = shapes.pop()
     return StarGraph(degree=degree, path_length=path_length, num_nodes=largest + 1, reverse=reverse), graphs
 

@@ -41,12 +41,9 @@ def verdict(diagnosis: dict[str, Any]) -> str:
     if task["objective"] == "teacherless":
         return teacherless_verdict(task, numbers)
     if task["reverse"]:
-        return (
-            f"It solves {percent(accuracy)} of the reversed paths, in which no step needs a guess; given the first step, "
-            f"the rest is right {percent(numbers['accuracy_given_first_step']['value'])} of the time."
-            if task["path_length"] > 2
-            else f"It solves {percent(accuracy)} of the reversed paths, in which no step needs a guess."
-        )
+        text = f"It solves {percent(accuracy)} of the reversed paths, in which no step needs a guess"
+        given = numbers["accuracy_given_first_step"]
+        return text + ("." if given is None else f"; given the first step, {percent(given['value'])}.")
     return forced_verdict(task, numbers)
 
 
@@ -88,8 +85,8 @@ def forced_verdict(task: dict[str, Any], numbers: dict[str, Any]) -> str:
             f"the time, and {first_step(task, numbers)}; {adding_up}."
         )
     text = (
-        f"Errors do not snowball: given the right first step it is right {percent(given['value'])} of the time; it fails "
-        f"because {first_step(task, numbers)}."
+        f"Errors do not snowball: given the right first step it is right {percent(given['value'])} of the time; it "
+        f"fails because {first_step(task, numbers)}."
     )
     if counterfactual is not None and counterfactual["value"] >= SOLVED:
         text += (
@@ -100,8 +97,8 @@ def forced_verdict(task: dict[str, Any], numbers: dict[str, Any]) -> str:
         text += f" Led into a wrong arm, it walks that arm to its end {percent(counterfactual['value'])} of the time."
     if numbers["hard_token_overconfidence"]["value"] > 0.1:
         text += (
-            f" It is sure of its guess ({percent(numbers['hard_token_confidence']['value'])}), as models are that have "
-            "learnt their training rows by heart."
+            f" It is sure of its guess ({percent(numbers['hard_token_confidence']['value'])}), as models are that "
+            "have learnt their training rows by heart."
         )
     return text
 
