@@ -15,6 +15,7 @@ from hf_nextfail.version import __version__
 # Names that load torch, and where they live.
 _LAZY = {
     "CompletionCollator": "data_collator",
+    "DiagnosticsCallback": "callbacks",
     "NextFailTrainer": "trainer",
     "NextFailTrainingArguments": "training_args",
     "OBJECTIVES": "objectives",

@@ -82,8 +82,8 @@ def evaluate(
     ] = False,
 ) -> None:
     """Measure a checkpoint without training it: the same table and results.json as after training."""
+    from hf_nextfail.checkpoint import evaluate_checkpoint
     from hf_nextfail.hub import check_access
-    from hf_nextfail.measure import evaluate_checkpoint
     from hf_nextfail.publish import push_results as push
     from hf_nextfail.report import results_table, write_results
 
@@ -95,15 +95,15 @@ def evaluate(
         check_access(model)
     record = evaluate_checkpoint(
         model,
-        dataset_name,
-        dataset_config,
-        split,
-        num_rows,
-        dataset_seed,
-        test_file,
-        objective,
         batch_size,
-        trust_remote_code,
+        dataset_name=dataset_name,
+        dataset_config=dataset_config,
+        split=split,
+        num_rows=num_rows,
+        dataset_seed=dataset_seed,
+        test_file=test_file,
+        objective=objective,
+        trust_remote_code=trust_remote_code,
     )
     run = record["run"]
     folder = output_dir / model.strip("/").replace("/", "--") / f"{run['dataset_config'] or run['title']}-{split}"
@@ -162,11 +162,20 @@ def push_dataset(
 
 
 @app.command("push-metric")
-def push_metric(repo: Repo = "nextfail/path_accuracy", private: Private = None) -> None:
-    """Publish the metric as a Space, for `evaluate.load("nextfail/path_accuracy")`."""
+def push_metric(
+    name: Annotated[
+        str, typer.Argument(help="path_accuracy, hard_token_accuracy or valid_path_rate.")
+    ] = "path_accuracy",
+    repo: Annotated[
+        str | None,
+        typer.Option("--repo", help="Where to, on the Hub, by default nextfail/NAME; created if it does not exist."),
+    ] = None,
+    private: Private = None,
+) -> None:
+    """Publish a metric as a Space, for `evaluate.load("nextfail/NAME")`."""
     from hf_nextfail import publish
 
-    print(publish.push_metric(repo, private).commit_url)
+    print(publish.push_metric(name, repo, private).commit_url)
 
 
 @app.command("push-model")

@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from hf_nextfail.arguments import Run, parse_runs
+from hf_nextfail.diagnostics import NUM_DIAGNOSED, diagnose
 from hf_nextfail.errors import HubError, UsageError
 from hf_nextfail.lora import add_lora, load_checkpoint
 from hf_nextfail.measure import NUM_TRAIN_SAMPLE, check_positions, describe_test_file, measure
@@ -157,6 +158,11 @@ def execute(run: Run) -> tuple[dict[str, Any], list[str]]:
     tokenizer, shared = trainer.processing_class, trainer.has_whole_model
     progress = not args.disable_tqdm and trainer.is_world_process_zero()
     results = measure(model, tokenizer, trainer.objective, task, evaluated, args.eval_batch_size, progress, shared)
+    diagnosis = None
+    if args.num_diagnosed and task is not None:
+        rows = evaluated[""].select(range(min(NUM_DIAGNOSED, len(evaluated[""]))))
+        description = "Diagnosing" if progress else None
+        diagnosis = diagnose(model, tokenizer, rows, trainer.objective, args.eval_batch_size, description, shared)
     training = trainer.describe()
     record = {
         "schema_version": SCHEMA_VERSION,
@@ -174,6 +180,7 @@ def execute(run: Run) -> tuple[dict[str, Any], list[str]]:
         "results": results,
         "chance": {"hard_token_accuracy": task and task.hard_token_chance},
         "test_file": describe_test_file(run.data.test_file, evaluated.get("test_file_")),
+        "diagnosis": diagnosis,
         "history": trainer.history(),
         "recipe": run.recipe,
         "versions": versions(task),
@@ -226,6 +233,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 chance = record["chance"]["hard_token_accuracy"]
                 guess = "" if chance is None else f"; guessing the arm gives {chance:.3g}"
                 console.print(f"test accuracy {format_accuracy(record['results']['accuracy'])}{guess}")
+                if record["diagnosis"] is not None:
+                    console.print(record["diagnosis"]["verdict"])
     except (UsageError, HubError) as error:
         print(f"finetune.py: error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None

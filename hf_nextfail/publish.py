@@ -31,6 +31,7 @@ from hf_nextfail.metrics import METRICS_VERSION
 from hf_nextfail.registration import NAMESPACE
 from hf_nextfail.report import plot_graph
 from hf_nextfail.shipped import shipped_folder
+from hf_nextfail.suggestion import did_you_mean
 from hf_nextfail.tasks import SPLITS, StarGraph
 
 # What of a run's folder goes to the Hub: no pickles, and no state of the Trainer, which names local folders.
@@ -114,25 +115,36 @@ def push_dataset(
         return push_files(repo_id, "dataset", files, message, ("*.parquet", "gallery/*"), token, private)
 
 
+def metric_names() -> list[str]:
+    """Name the metrics that there are: the folders with an `evaluate` script of their name."""
+    folders = (shipped_folder("hub_cards") / "spaces").iterdir()
+    return sorted(folder.name for folder in folders if (folder / f"{folder.name}.py").is_file())
+
+
 def push_metric(
-    repo_id: str = f"{NAMESPACE}/path_accuracy", private: bool | None = None, token: str | None = None
+    name: str = "path_accuracy", repo_id: str | None = None, private: bool | None = None, token: str | None = None
 ) -> CommitInfo:
-    """Publish the metric as a Space, so that `evaluate.load(repo_id)` finds it.
+    """Publish a metric as a Space, so that `evaluate.load(repo_id)` finds it.
 
     Args:
-        repo_id (`str`, *optional*): where to; created if it does not exist.
+        name (`str`, *optional*, defaults to `"path_accuracy"`): `"hard_token_accuracy"`, `"path_accuracy"` or
+            `"valid_path_rate"`.
+        repo_id (`str`, *optional*): where to, by default `nextfail/{name}`; created if it does not exist.
         private (`bool`, *optional*): whether a repository that this creates is private.
         token (`str`, *optional*): by default the one of `HF_TOKEN` or `hf auth login`.
 
     Raises:
+        UsageError: if there is no metric of that name.
         HubError: if the Hub refuses or cannot be reached; the repository is as it was.
     """
-    repo_id = check_access(repo_id, token)
-    folder = shipped_folder("hub_cards") / "spaces" / "path_accuracy"
+    if name not in (known := metric_names()):
+        raise UsageError(f"there is no metric {name!r}, only {', '.join(known)}{did_you_mean(name, known)}")
+    repo_id = check_access(repo_id or f"{NAMESPACE}/{name}", token)
+    folder = shipped_folder("hub_cards") / "spaces" / name
     files = {path.name: path for path in folder.iterdir() if path.suffix in (".py", ".md", ".html", ".txt")}
     # `evaluate` looks for a script of the repository's name.
-    files[f"{repo_id.rpartition('/')[2]}.py"] = files.pop("path_accuracy.py")
-    return push_files(repo_id, "space", files, f"path_accuracy {METRICS_VERSION}", ("*.py",), token, private)
+    files[f"{repo_id.rpartition('/')[2]}.py"] = files.pop(f"{name}.py")
+    return push_files(repo_id, "space", files, f"{name} {METRICS_VERSION}", ("*.py",), token, private)
 
 
 def model_files(folder: str | PathLike, repo_id: str) -> dict[str, Path | bytes]:

@@ -9,7 +9,8 @@ A run's `results.json` has these keys:
 | `results` | name -> `{value, standard_error, n, num_graphs}`, or `null` where the number does not exist; see `hf_nextfail.evaluate`. Names without a prefix are on `split`, the test split after training; `train_...` on the first 10,000 training rows; `test_file_...` on the file of `--test_file` |
 | `chance` | `hard_token_accuracy`: the accuracy of guessing an arm, `null` when no guess is needed |
 | `test_file` | `path`, and `train_share`, the share of its graphs that hash to our train split; `null` without one |
-| `history` | a list of `{step, accuracy, loss}` on the validation split |
+| `diagnosis` | why the model fails, on the first 2,000 rows of `split`; see `hf_nextfail.diagnose`; `null` for data that are no star graphs |
+| `history` | a list of `{step, accuracy, loss}` on the validation split; where its first rows were diagnosed, `diagnosis` holds the values: name -> number, or one a node, and `errors`: kind -> share |
 | `recipe` | every option that differs from its default |
 | `versions` | of the package, the task, the metrics, Python and the libraries |
 | `timings` | `train_seconds` (validation included), `examples_per_second`, `evaluation_seconds`: the one part that differs between equal runs |

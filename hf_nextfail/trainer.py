@@ -1,6 +1,7 @@
 """One Trainer for all objectives."""
 
 import json
+import logging
 import shutil
 import time
 from collections.abc import Iterator
@@ -13,15 +14,9 @@ from datasets import Dataset, IterableDataset
 from peft import PeftModel
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import (
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
+from hf_nextfail.callbacks import DiagnosticsCallback, StopAtAccuracy
 from hf_nextfail.data_collator import CompletionCollator
 from hf_nextfail.evaluation import evaluate
 from hf_nextfail.hub_trainer import HubTrainer
@@ -30,28 +25,7 @@ from hf_nextfail.report import versions
 from hf_nextfail.tokenization import COMPLETION_IDS, PROMPT_IDS, longest_completion, tokenize_dataset
 from hf_nextfail.training_args import NextFailTrainingArguments
 
-
-class StopAtAccuracy(TrainerCallback):
-    """Stop training as soon as the accuracy of an evaluation reaches a threshold.
-
-    Args:
-        threshold (`float`): above 0 and at most 1.
-    """
-
-    def __init__(self, threshold: float):
-        self.threshold = threshold
-
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, float],
-        **kwargs: Any,
-    ):
-        """Look at the metrics of an evaluation."""
-        if metrics.get("eval_accuracy", 0.0) >= self.threshold:
-            control.should_training_stop = True
+logger = logging.getLogger(__name__)
 
 
 class WholeStream(torch.utils.data.IterableDataset):
@@ -167,6 +141,19 @@ class NextFailTrainer(HubTrainer):
             if isinstance(eval_dataset, dict):
                 raise ValueError("stop_at_accuracy watches one eval_dataset, not several")
             self.add_callback(StopAtAccuracy(args.stop_at_accuracy))
+        if isinstance(args, NextFailTrainingArguments) and isinstance(eval_dataset, Dataset):
+            self._diagnose_on_the_way(eval_dataset, args.num_diagnosed)
+
+    def _diagnose_on_the_way(self, rows: Dataset, num_rows: int) -> None:
+        if num_rows == 0:
+            return
+        try:
+            rows = rows.select(range(min(num_rows, len(rows))))
+            callback = DiagnosticsCallback(self, rows, self.objective, shared=self.has_whole_model)
+        except ValueError as error:  # another task
+            logger.info("Training is not diagnosed: %s.", error)
+        else:
+            self.add_callback(callback)
 
     def _set_signature_columns_if_needed(self) -> None:
         # The stock method keeps the columns that the model takes; ours are the collator's.
@@ -268,13 +255,17 @@ class NextFailTrainer(HubTrainer):
             "num_threads": torch.get_num_threads(),
         }
 
-    def history(self) -> list[dict[str, float]]:
-        """Return the evaluations during training: `step`, `accuracy` and `loss`."""
-        history = {  # by step, since a resumed run evaluates its first step a second time
-            entry["step"]: {"step": entry["step"], "accuracy": entry["eval_accuracy"], "loss": entry["eval_loss"]}
-            for entry in self.state.log_history
-            if "eval_accuracy" in entry
-        }
+    def history(self) -> list[dict[str, Any]]:
+        """Return the evaluations during training: `step`, `accuracy`, `loss`, and `diagnosis` if there was one."""
+        history: dict[int, dict[str, Any]] = {}  # by step, since a resumed run evaluates its first step a second time
+        for entry in self.state.log_history:
+            if "eval_accuracy" in entry:
+                numbers = {"accuracy": entry["eval_accuracy"], "loss": entry["eval_loss"]}
+            elif "diagnosis" in entry:
+                numbers = {"diagnosis": entry["diagnosis"]}
+            else:
+                continue
+            history[entry["step"]] = history.get(entry["step"], {"step": entry["step"]}) | numbers
         return list(history.values())
 
     def record(self) -> dict[str, Any]:

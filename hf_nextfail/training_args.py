@@ -32,13 +32,15 @@ def fast_bf16(use_cpu: bool = False) -> bool:
 
 @dataclass
 class NextFailTrainingArguments(TrainingArguments):
-    """Extend `transformers.TrainingArguments` by three fields. `output_dir` defaults to `"runs"`.
+    """Extend `transformers.TrainingArguments` by four fields. `output_dir` defaults to `"runs"`.
 
     Args:
         objective (`str`, *optional*, defaults to `"teacher_forced"`): a name in `OBJECTIVES`.
         stop_at_accuracy (`float`, above 0 to 1, *optional*): stop as soon as validation accuracy reaches this.
         precision (`str`, *optional*, defaults to `"auto"`): `"bf16"` (autocast; weights stay float32), `"fp32"`, or
             `"auto"`: bf16 where the device is faster at it. `bf16=True` or `fp16=True` has the last word.
+        num_diagnosed (`int`, >= 0, *optional*, defaults to 500): validation rows diagnosed at every evaluation; 0 for
+            none. Rows of other tasks than ours are never.
 
     Raises:
         ValueError: naming the field, its value and what is allowed.
@@ -58,11 +60,21 @@ class NextFailTrainingArguments(TrainingArguments):
         default="auto", metadata={"help": "bf16, fp32, or auto: bf16 where the device is faster at it."}
     )
 
+    num_diagnosed: int = field(
+        default=500,
+        metadata={
+            "help": "Validation rows diagnosed at every evaluation, to see what is learnt when; 0 for no diagnosis, "
+            "also at the end."
+        },
+    )
+
     def __post_init__(self):
         if self.objective not in OBJECTIVES:
             raise ValueError(f"objective must be {' or '.join(OBJECTIVES)}, got {self.objective!r}")
         if self.stop_at_accuracy is not None and not 0 < self.stop_at_accuracy <= 1:
             raise ValueError(f"stop_at_accuracy must be above 0 and at most 1, got {self.stop_at_accuracy}")
+        if self.num_diagnosed < 0:
+            raise ValueError(f"num_diagnosed must be at least 0, got {self.num_diagnosed}")
         for name in POSITIVE:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")

@@ -8,9 +8,9 @@ from small_tokenizers import whole_numbers
 from transformers import AutoTokenizer, GenerationConfig
 
 from hf_nextfail import OBJECTIVES, generate_teacherless, load_tokenizer
+from hf_nextfail.checkpoint import evaluate_checkpoint
 from hf_nextfail.finetune import main as finetune
 from hf_nextfail.lora import add_lora, load_checkpoint
-from hf_nextfail.measure import evaluate_checkpoint
 from hf_nextfail.models import build_model
 
 FAMILIES = {

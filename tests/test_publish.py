@@ -13,9 +13,9 @@ from loopback_hub.server import Fault
 import hf_nextfail
 import hf_nextfail.hub
 from hf_nextfail import StarGraph, push_dataset, push_metric, push_model
+from hf_nextfail.checkpoint import evaluate_checkpoint
 from hf_nextfail.errors import HubError, UsageError
 from hf_nextfail.finetune import main as finetune
-from hf_nextfail.measure import evaluate_checkpoint
 from hf_nextfail.publish import push_results
 
 SIZES = {"num_train": 60, "num_validation": 20, "num_test": 30}
@@ -191,30 +191,52 @@ main(["push-dataset", "--configs", "d2_l3_n20,d2_l5_n50", "--num_train", "60", "
     assert get_dataset_config_names(f"hf://datasets/{REPO}") == ["d2_l3_n20", "d2_l5_n50"]
 
 
-# --- the metric ---
+# --- metrics ---
 
 
-def test_the_metric_loads_by_name_elsewhere(hub, fresh):
+def test_every_metric_loads_by_name_elsewhere_and_all_combine(hub, fresh):
+    names = ["path_accuracy", "hard_token_accuracy", "valid_path_rate"]
     push_metric()
-    head = hub.head("space", "nextfail/path_accuracy")
-    push_metric()
-    assert hub.head("space", "nextfail/path_accuracy") == head
+    for name in names[1:]:
+        push_metric(name)
+    heads = [hub.head("space", f"nextfail/{name}") for name in names]
+    for name in names:
+        push_metric(name)
+    assert [hub.head("space", f"nextfail/{name}") for name in names] == heads
     code = """
 import evaluate
-metric = evaluate.load("nextfail/path_accuracy")
-print(metric.compute(predictions=["3,1,2", "3,5,2"], references=["3,1,2", "3,1,2"])["token_accuracy"])
+metrics = evaluate.combine(["nextfail/path_accuracy", "nextfail/hard_token_accuracy", "nextfail/valid_path_rate"])
+results = metrics.compute(
+    predictions=["3,1,2", "3,5,4"], references=["3,1,2", "3,1,2"], prompts=["3,1|3,5|1,2|5,4/3,2="] * 2
+)
+print([results[name] for name in ("path_accuracy", "token_accuracy", "hard_token_accuracy", "valid_path_rate")])
 """
-    assert fresh(code, package=False).stdout == "[1.0, 0.5, 1.0]\n"
+    assert fresh(code, package=False).stdout == "[0.5, [1.0, 0.5, 0.5], 0.5, 1.0]\n"
 
 
-def test_the_metric_under_another_name_is_found_too(hub, fresh):
-    push_metric("nextfail/my_metric")
-    code = """
+@pytest.mark.parametrize("name", ["path_accuracy", "hard_token_accuracy", "valid_path_rate"])
+@lfs_only
+def test_a_metric_under_another_name_is_found_too(hub, fresh, name):
+    push_metric(name, "nextfail/my_metric")
+    files = hub.files("space", "nextfail/my_metric")
+    assert {path for path in files if path.endswith(".py")} == {"my_metric.py"}
+    assert yaml.safe_load(files["README.md"].decode().split("---")[1])["sdk"]
+    code = f"""
 import evaluate
-print(evaluate.load("nextfail/my_metric").compute(predictions=["3"], references=["3"], hard_node=0)["path_accuracy"])
+options = {{"prompts": ["3,1/3,1="]}} if {name == "valid_path_rate"} else {{}}
+print(evaluate.load("nextfail/my_metric").compute(predictions=["3,1"], references=["3,1"], **options)["{name}"])
 """
     assert fresh(code, package=False).stdout == "1.0\n"
-    assert yaml.safe_load(hub.files("space", "nextfail/my_metric")["README.md"].decode().split("---")[1])["sdk"]
+
+
+@lfs_only
+@pytest.mark.parametrize("name", ["path_acuracy", "nextfail/my_metric", "..", ""])
+def test_a_metric_that_does_not_exist_is_refused_before_the_hub_is_asked(hub, name):
+    known = "hard_token_accuracy, path_accuracy, valid_path_rate"
+    with pytest.raises(UsageError, match=f"there is no metric '{name}', only {known}") as error:
+        push_metric(name)
+    assert ("did you mean 'path_accuracy'?" in str(error.value)) == (name == "path_acuracy")
+    assert hub.log == []
 
 
 # --- checkpoints and results ---

@@ -7,9 +7,9 @@ from datasets import load_dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from hf_nextfail.checkpoint import evaluate_checkpoint, trained_on
 from hf_nextfail.errors import UsageError
 from hf_nextfail.evaluation import evaluate
-from hf_nextfail.measure import evaluate_checkpoint, trained_on
 from hf_nextfail.models import build_model
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.paper_file import load_paper_file
