@@ -1,7 +1,7 @@
 """Datasets and results to the cards and result files that stand on the Hub. Nothing of this machine goes there."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from huggingface_hub import (
 )
 
 from hf_nextfail.dataset_builder import TaskConfig
+from hf_nextfail.definitions import DEFINITIONS
 from hf_nextfail.objectives import OBJECTIVES
+from hf_nextfail.pictures import PICTURES
 from hf_nextfail.registration import task_called
 from hf_nextfail.report import format_number
 from hf_nextfail.shipped import shipped_folder
@@ -84,19 +86,12 @@ def public_record(record: dict[str, Any]) -> dict[str, Any]:
     return record | {"run": run, "recipe": recipe or None}
 
 
-def example_row(config: TaskConfig, split: str) -> dict[str, Any]:
-    """Return the first row of a split: its texts and its numbers."""
-    columns = config.task.sample_shard(split, 0, config.seed, 1)
-    texts = {name: column.tolist()[0] for name, column in config.task.to_text(columns).items()}
-    return texts | {name: values[0].tolist() for name, values in columns.items()}
-
-
 def example_prompt(run: dict[str, Any]) -> str:
     """Return a prompt of the task that a checkpoint was trained on, the first of the test split."""
     task_class = run["dataset_name"] and task_called(run["dataset_name"])
     if not task_class:
         return "..."
-    return example_row(TaskConfig.resolve(task_class, run["dataset_config"]), "test")["prompt"]
+    return TaskConfig.resolve(task_class, run["dataset_config"]).row("test", 0)["prompt"]
 
 
 def metric_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -118,14 +113,30 @@ def metric_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def model_card(record: dict[str, Any], repo_id: str, picture: bool = False) -> str:
+def diagnosis_rows(diagnosis: dict[str, Any] | None) -> list[dict[str, str]]:
+    """Lay out a diagnosis as rows of a table: name, value, standard error, n, meaning; no rows without one."""
+    return [
+        {
+            "name": name,
+            "meaning": DEFINITIONS[name].meaning,
+            **(
+                {"value": "does not exist", "standard_error": "", "n": ""}
+                if result is None
+                else {key: format_number(result[key]) for key in ("value", "standard_error", "n")}
+            ),
+        }
+        for name, result in (diagnosis or {"numbers": {}})["numbers"].items()
+    ]
+
+
+def model_card(record: dict[str, Any], repo_id: str, files: Collection[str] = ()) -> str:
     """Write the card of a checkpoint from what was measured on it.
 
     Args:
         record (`dict`): what stands in the run's `results.json`, paths of this machine and all; without results it
             makes a card without a table.
         repo_id (`str`): the checkpoint's name on the Hub.
-        picture (`bool`, *optional*, defaults to `False`): whether `accuracy.png` stands beside the card.
+        files (collection of `str`, *optional*): what stands beside the card; it shows the pictures among them.
 
     Returns:
         `str`: the text of a `README.md`, metadata included.
@@ -157,7 +168,9 @@ def model_card(record: dict[str, Any], repo_id: str, picture: bool = False) -> s
         metrics=metric_rows(record),
         chance=record["chance"]["hard_token_accuracy"],
         prompt=example_prompt(run),
-        picture=picture,
+        pictures={name: picture.caption for name, picture in PICTURES.items() if f"{name}.png" in files},
+        diagnosis=record.get("diagnosis"),
+        diagnosis_rows=diagnosis_rows(record.get("diagnosis")),
         run=run,
         results=record["results"],
         versions=record["versions"],

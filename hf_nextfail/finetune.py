@@ -27,15 +27,16 @@ from hf_nextfail.models import build_model
 from hf_nextfail.models.build import check_layout
 from hf_nextfail.options import ModelArguments
 from hf_nextfail.paper_file import load_paper_file
+from hf_nextfail.pictures import draw_pictures, plot_accuracy
 from hf_nextfail.report import (
     SCHEMA_VERSION,
     format_accuracy,
-    plot_accuracy,
     results_table,
     versions,
     write_results,
 )
 from hf_nextfail.tokenization import load_tokenizer, numeral_tokenizer, tokenize_dataset
+from hf_nextfail.trackers import report_end
 from hf_nextfail.trainer import NextFailTrainer
 
 logger = logging.getLogger(__name__)
@@ -130,6 +131,16 @@ def prepare(run: Run) -> tuple[NextFailTrainer, dict[str, Dataset]]:
     return trainer, evaluated
 
 
+def tracked_numbers(record: dict[str, Any]) -> dict[str, float]:
+    """Choose what of a record goes to trackers: every number that is one, named after the rows that it is on."""
+    diagnosed = {} if record["diagnosis"] is None else record["diagnosis"]["numbers"]
+    return {
+        name if name.startswith(("train_", "test_")) else f"test_{name}": result["value"]
+        for name, result in (diagnosed | record["results"]).items()
+        if result is not None and not isinstance(result["value"], list)
+    }
+
+
 def execute(run: Run) -> tuple[dict[str, Any], list[str]]:
     """Train, evaluate, save and, if asked to, push one run.
 
@@ -194,9 +205,9 @@ def execute(run: Run) -> tuple[dict[str, Any], list[str]]:
     if trainer.is_world_process_zero():
         recipe = yaml.safe_dump(run.recipe, sort_keys=False)
         (run.folder / "recipe.yaml").write_text(recipe, encoding="utf-8")
-        if record["history"]:
-            plot_accuracy([record], run.folder / "accuracy.png")
         write_results(record, run.folder / "results.json")
+        pictures = draw_pictures([record], run.folder)
+        report_end(trainer, tracked_numbers(record), pictures)
     if args.push_to_hub:
         try:
             trainer.push_to_hub()

@@ -77,7 +77,7 @@ class HubTrainer(Trainer, ABC):
         if self.is_world_process_zero():
             folder = Path(self.args.output_dir)
             repo_id = self.hub_model_id or self.args.hub_model_id or folder.absolute().name
-            card = model_card(self.record(), repo_id, picture=(folder / "accuracy.png").is_file())
+            card = model_card(self.record(), repo_id, [path.name for path in folder.iterdir()])
             (folder / "README.md").write_text(card, encoding="utf-8")
 
     def push_to_hub(

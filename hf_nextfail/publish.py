@@ -18,7 +18,6 @@ from hf_nextfail.cards import (
     dataset_card,
     eval_results,
     evaluation_name,
-    example_row,
     model_card,
     public_record,
     without_paths,
@@ -28,8 +27,8 @@ from hf_nextfail.errors import UsageError
 from hf_nextfail.evaluation import graph_hashes
 from hf_nextfail.hub import check_access, push_files
 from hf_nextfail.metrics import METRICS_VERSION
+from hf_nextfail.pictures import plot_graph
 from hf_nextfail.registration import NAMESPACE
-from hf_nextfail.report import plot_graph
 from hf_nextfail.shipped import shipped_folder
 from hf_nextfail.suggestion import did_you_mean
 from hf_nextfail.tasks import SPLITS, StarGraph
@@ -52,7 +51,7 @@ def publish_config(config: TaskConfig, folder: Path) -> PublishedConfig:
         dataset.to_parquet(path)
         download_size += path.stat().st_size
     generated = dataset.info
-    example = example_row(config, split)
+    example = config.row(split, 0)
     picture = f"gallery/{config.name}.png"
     (folder / picture).parent.mkdir(exist_ok=True)
     plot_graph(example, folder / picture)
@@ -176,7 +175,7 @@ def model_files(folder: str | PathLike, repo_id: str) -> dict[str, Path | bytes]
         record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         files |= result_files(record, "results.json")
         files["recipe.yaml"] = yaml.safe_dump(public_record(record)["recipe"], sort_keys=False).encode()
-        files["README.md"] = model_card(record, repo_id, picture="accuracy.png" in files).encode()
+        files["README.md"] = model_card(record, repo_id, files).encode()
     elif (folder / "README.md").is_file():
         files["README.md"] = folder / "README.md"
     return files

@@ -249,7 +249,7 @@ def test_seed_and_picture_are_there_when_they_exist():
     record = load("memorize")
     assert "Seed 42, bf16 on `cpu`, 2000 steps." in cards.model_card(record, REPO)
     assert "![" not in cards.model_card(record, REPO)
-    assert "(accuracy.png)" in cards.model_card(record, REPO, picture=True)
+    assert "(accuracy.png)" in cards.model_card(record, REPO, ["accuracy.png"])
     record["run"] |= {"seed": None, "steps": None, "split": "validation"}
     text = cards.model_card(record, REPO)
     check_text(text)
@@ -365,9 +365,3 @@ def test_a_dataset_of_one_split_has_one_column_of_rows(tmp_path):
     data = DatasetCard(text).data.to_dict()
     assert [entry["split"] for entry in data["configs"][0]["data_files"]] == ["test"]
     assert "| `d2_l3_n10` | G(2,3), 10 labels | 30 | 30 | 0.5 |" in text
-
-
-def test_a_row_to_show_is_the_first_of_its_split():
-    config = TaskConfig.resolve(StarGraph, "d2_l3_n10_rev", seed=3, **SIZES)
-    for split, rows in load_dataset("nextfail/star_graph", "d2_l3_n10_rev", seed=3, **SIZES).items():
-        assert cards.example_row(config, split) == rows[0]
