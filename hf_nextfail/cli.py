@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -31,6 +31,26 @@ Private = Annotated[
     bool | None, typer.Option("--private/--public", help="For a repository that this creates.", show_default=False)
 ]
 
+Model = Annotated[str, typer.Argument(help="A causal LM: a name on the Hub, or a folder. Ours or not.")]
+DatasetName = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset_name",
+        help="nextfail/star_graph or your own data; by default what the checkpoint was trained on.",
+    ),
+]
+DatasetConfig = Annotated[str | None, typer.Option("--dataset_config", help="Such as d2_l5_n50; by default the same.")]
+Split = Annotated[str, typer.Option("--split", help="train, validation or test.")]
+DatasetSeed = Annotated[int, typer.Option("--dataset_seed", help="Seed of the rows.")]
+ObjectiveName = Annotated[
+    str | None,
+    typer.Option(
+        "--objective", help="How the model decodes: teacher_forced or teacherless; by default as it was trained."
+    ),
+]
+BatchSize = Annotated[int, typer.Option("--batch_size", help="Rows of one pass.")]
+TrustRemoteCode = Annotated[bool, typer.Option("--trust_remote_code", help="Run code that comes with the checkpoint.")]
+
 
 @app.callback(invoke_without_command=True)
 def nextfail(
@@ -44,42 +64,27 @@ def nextfail(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A causal LM: a name on the Hub, or a folder. Ours or not.")],
-    dataset_name: Annotated[
-        str | None,
-        typer.Option(
-            "--dataset_name",
-            help="nextfail/star_graph or your own data; by default what the checkpoint was trained on.",
-        ),
-    ] = None,
-    dataset_config: Annotated[
-        str | None, typer.Option("--dataset_config", help="Such as d2_l5_n50; by default the same.")
-    ] = None,
-    split: Annotated[str, typer.Option("--split", help="train, validation or test.")] = "test",
+    model: Model,
+    dataset_name: DatasetName = None,
+    dataset_config: DatasetConfig = None,
+    split: Split = "test",
     num_rows: Annotated[
         int | None,
         typer.Option("--num_rows", help="Of the split; by default 20000 of test, 5000 of validation, 10000 of train."),
     ] = None,
-    dataset_seed: Annotated[int, typer.Option("--dataset_seed", help="Seed of the rows.")] = 0,
+    dataset_seed: DatasetSeed = 0,
     test_file: Annotated[
         str | None, typer.Option("--test_file", help="A file in the paper's format, evaluated beside the split.")
     ] = None,
-    objective: Annotated[
-        str | None,
-        typer.Option(
-            "--objective", help="How the model decodes: teacher_forced or teacherless; by default as it was trained."
-        ),
-    ] = None,
-    batch_size: Annotated[int, typer.Option("--batch_size", help="Rows of one pass.")] = 256,
+    objective: ObjectiveName = None,
+    batch_size: BatchSize = 256,
     output_dir: Annotated[Path, typer.Option("--output_dir", help="Folder for all evaluations.")] = Path(
         "runs/evaluate"
     ),
     push_results: Annotated[
         bool, typer.Option("--push_results", help="Add the results to the model's repository on the Hub.")
     ] = False,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust_remote_code", help="Run code that comes with the checkpoint.")
-    ] = False,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Measure a checkpoint without training it: the same table and results.json as after training."""
     from hf_nextfail.checkpoint import evaluate_checkpoint
@@ -106,8 +111,7 @@ def evaluate(
         trust_remote_code=trust_remote_code,
     )
     run = record["run"]
-    folder = output_dir / model.strip("/").replace("/", "--") / f"{run['dataset_config'] or run['title']}-{split}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = measured_folder(output_dir, model, run)
     write_results(record, folder / "results.json")
     console = Console()
     console.rule(f"{run['title']}, {run['objective']}: whole paths right (± standard error)")
@@ -115,6 +119,112 @@ def evaluate(
     console.print(f"results.json: {folder}", soft_wrap=True)
     if push_results:
         console.print(f"Added to {push(record, model).commit_url}", soft_wrap=True)
+
+
+@app.command()
+def diagnose(
+    model: Model,
+    dataset_name: DatasetName = None,
+    dataset_config: DatasetConfig = None,
+    split: Split = "test",
+    num_rows: Annotated[int, typer.Option("--num_rows", help="The first so many rows.")] = 2000,
+    dataset_seed: DatasetSeed = 0,
+    test_file: Annotated[
+        str | None, typer.Option("--test_file", help="Diagnose on a file in the paper's format instead of a split.")
+    ] = None,
+    objective: ObjectiveName = None,
+    batch_size: BatchSize = 256,
+    output_dir: Annotated[Path, typer.Option("--output_dir", help="Folder for all diagnoses.")] = Path(
+        "runs/diagnose"
+    ),
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Say why a checkpoint fails on star graphs: the Clever Hans cheat, the hard token, the kinds of error."""
+    from hf_nextfail.checkpoint import diagnose_checkpoint
+    from hf_nextfail.page import write_report
+    from hf_nextfail.report import diagnosis_table, write_results
+
+    record = diagnose_checkpoint(
+        model,
+        num_rows,
+        test_file,
+        batch_size,
+        dataset_name=dataset_name,
+        dataset_config=dataset_config,
+        split=split,
+        dataset_seed=dataset_seed,
+        objective=objective,
+        trust_remote_code=trust_remote_code,
+    )
+    run = record["run"]
+    folder = measured_folder(output_dir, model, run)
+    write_results(record, folder / "results.json")
+    page = write_report([folder], folder)
+    console = Console()
+    console.rule(f"{run['title']}, {run['objective']}: {num_rows:,} rows of {run['split']}")
+    console.print(diagnosis_table(record["diagnosis"]))
+    console.print(record["diagnosis"]["verdict"])
+    console.print(f"The page, with pictures: {page}", soft_wrap=True)
+
+
+def measured_folder(output_dir: Path, model: str, run: dict[str, Any]) -> Path:
+    """Make the folder of one measurement of one model."""
+    folder = (
+        output_dir / model.strip("/").replace("/", "--") / f"{run['dataset_config'] or run['title']}-{run['split']}"
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@app.command()
+def sample(
+    config: Annotated[str, typer.Argument(help="Such as d2_l5_n50, with _rev for reversed paths.")] = "d2_l5_n50",
+    split: Split = "test",
+    index: Annotated[int, typer.Option("--index", help="Which row of the split, from 0.")] = 0,
+    dataset_seed: DatasetSeed = 0,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option("--tokenizer", help="A name on the Hub, or a folder; by default one token a label."),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", help="A .png or .svg file; by default runs/sample/CONFIG.png.", show_default=False),
+    ] = None,
+) -> None:
+    """Show a row of the star graph: its text, its arms, its tokens, what each objective makes of them, a picture."""
+    from hf_nextfail.pictures import FORMATS, plot_graph
+    from hf_nextfail.sample import load_sample, sample_lines
+
+    picture = picture or Path("runs/sample") / f"{config}.png"
+    if picture.suffix.lower().removeprefix(".") not in FORMATS:
+        raise UsageError(f"--picture must end in {' or '.join(f'.{name}' for name in FORMATS)}, got {str(picture)!r}")
+    shown = load_sample(config, split, index, dataset_seed, tokenizer)
+    try:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        plot_graph(shown.row, picture)
+    except OSError as error:
+        raise UsageError(f"--picture {picture}: {error}") from error
+    console = Console()
+    console.rule(shown.title)
+    for line in sample_lines(shown, console.width):
+        console.print(line, soft_wrap=True)
+    console.print(f"\npicture     {picture}", soft_wrap=True)
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Folders of runs, or of several below; results.json files.", metavar="RUN_DIR..."),
+    ],
+    output_dir: Annotated[Path, typer.Option("--output_dir", help="Folder for the page and its pictures.")] = Path(
+        "runs/report"
+    ),
+) -> None:
+    """Show runs on one page: tables, pictures, diagnoses and how to repeat them, as Markdown and as one HTML file."""
+    from hf_nextfail.page import write_report
+
+    print(write_report(runs, output_dir))
 
 
 @app.command("env")

@@ -103,6 +103,24 @@ class TaskConfig(datasets.BuilderConfig):
         sizes = {key: value for key, value in options.items() if key in own_fields}
         return cls(name=task.config_name, version=datasets.Version(task.version), task=task, **sizes)
 
+    def row(self, split: str, index: int) -> dict[str, Any]:
+        """Generate one row alone: what `load_dataset` gives at this place of the split.
+
+        Args:
+            split (`str`): `"train"`, `"validation"` or `"test"`.
+            index (`int`, from 0 to the rows of the split less 1): which row.
+
+        Raises:
+            ValueError: if there is no such row.
+        """
+        num_rows = self.num_rows(split)
+        check_integer("index", index, 0, num_rows - 1, f" for the {num_rows} rows of the {split} split")
+        shard, place = divmod(index, SHARD_ROWS)
+        columns = self.task.sample_shard(split, shard, self.seed, place + 1)
+        columns = {name: values[-1:] for name, values in columns.items()}
+        texts = {name: column.tolist()[0] for name, column in self.task.to_text(columns).items()}
+        return texts | {name: values[0].tolist() for name, values in columns.items()}
+
     def cache_options(self) -> dict[str, int]:
         """Return the options that the name leaves out and that differ from their defaults."""
         defaults = {field.name: field.default for field in fields(self)}

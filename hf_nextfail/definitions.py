@@ -40,7 +40,7 @@ DEFINITIONS: dict[str, Definition] = {
     ),
     "forced_token_accuracy": Definition(
         "each node right, with the true previous ones shown; none for teacherless models, which never see them",
-        "1/S",
+        "1/S, and 1 for the one that stands in the prompt",
         "1",
         "1/d at the hard token, else 1",
         "1 - error at each node",
@@ -87,10 +87,10 @@ DEFINITIONS: dict[str, Definition] = {
     ),
     "hard_token_overconfidence": Definition(
         "hard_token_confidence less how often that neighbour is the right one; 0 is calibrated",
-        "0",
+        "1/S - 1/d",
         "0",
         "0, or up to 1 - 1/d once it has learnt its training rows by heart",
-        "0",
+        "0, or below: what it is unsure of, it often has right",
     ),
     "valid_path_rate": Definition(
         "free-running output is an arm from end to end, the right one or not", "d/S^(l - 1)", "1", "1", "near accuracy"

@@ -49,7 +49,7 @@ def read_graphs(dataset: Dataset) -> tuple[StarGraph, list[list[list[str]]]]:
         largest = max(largest, *itertools.chain(*arms))
         graphs.append([list(map(str, arm[::-1] if reverse else arm)) for arm in arms])
     if len(shapes) > 1:
-        first, second, *_ = (f"G({degree},{length})" for degree, length, _ in sorted(shapes))
+        first, second, *_ = (f"G({d},{n})" + " reversed" * reverse for d, n, reverse in sorted(shapes))
         raise ValueError(f"a diagnosis needs graphs of one shape and direction, got {first} and {second}")
     degree, path_length, reverse = shapes.pop()
     return StarGraph(degree=degree, path_length=path_length, num_nodes=largest + 1, reverse=reverse), graphs
@@ -76,15 +76,11 @@ class Arms:
 
 
 def probability_of_node(scores: Scores, node_of_token: np.ndarray, node: int) -> np.ndarray:
-    """Multiply the probabilities of a node's tokens, and of the separator that ends it where that is a token.
+    """Multiply the probabilities of a node's tokens: `(n,)`.
 
-    Returns:
-        `np.ndarray` of `float64`, shape `(n,)`.
+    Where the separator is no token of its own but the beginning of the next one, 1 counts what 12 has as well.
     """
-    of_node = node_of_token == node
-    ends = np.zeros_like(of_node)
-    ends[:, 1:] = of_node[:, :-1] & (node_of_token[:, 1:] == -1)
-    return np.exp((scores.log_probs.numpy() * (of_node | ends)).sum(axis=1))
+    return np.exp(np.where(node_of_token == node, scores.log_probs.numpy(), 0).sum(axis=1))
 
 
 def right_after_node(scores: Scores, node_of_token: np.ndarray, node: int) -> np.ndarray:
@@ -120,6 +116,8 @@ def absent_numbers(task: StarGraph, objective: Objective) -> dict[str, str]:
             absent[name] = "paths of 2 nodes end with the first step"
     if task.path_length == 3:
         absent["clever_hans_accuracy"] = "not identifiable: the one later node stands in the prompt"
+        if task.reverse:  # and all arms lead to it
+            absent["counterfactual_accuracy"] = absent["clever_hans_accuracy"]
     if not objective.teacher_forced:
         for name in ("forced_token_accuracy", "independent_errors_accuracy", *AFTER_FIRST_STEP):
             absent[name] = f"a {objective.name} model is not shown the true previous nodes"
@@ -181,7 +179,8 @@ def diagnose(
         - `verdict`: all this in a few words.
 
     Raises:
-        ValueError: if the dataset is empty, or holds no star graphs of one shape, or the tokenizer is a slow one.
+        ValueError: if the dataset is empty, or holds no star graphs of one shape, or there is no such
+            objective, or the tokenizer is a slow one.
 
     Example:
 
@@ -199,6 +198,8 @@ def diagnose(
     if objective is None:
         objective = getattr(model.generation_config, "objective", "teacher_forced")
     if isinstance(objective, str):
+        if objective not in OBJECTIVES:
+            raise ValueError(f"objective must be {' or '.join(OBJECTIVES)}, got {objective!r}")
         objective = OBJECTIVES[objective](tokenizer)
     rows = Rows.of(dataset, tokenizer)
     task, graphs = read_graphs(dataset)
@@ -224,7 +225,9 @@ def diagnose(
         ],
         axis=1,
     )
-    confidence, right = candidates.max(axis=1), (candidates.argmax(axis=1) == 0).astype(np.float64)
+    confidence = candidates.max(axis=1)
+    likeliest = candidates == confidence[:, None]
+    right = likeliest[:, 0] / likeliest.sum(axis=1)  # among equals it is a draw
 
     values: dict[str, np.ndarray | None] = {
         "accuracy": scores.correct.all(dim=1).double().numpy(),

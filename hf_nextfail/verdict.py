@@ -59,6 +59,8 @@ def how_solved(task: dict[str, Any], numbers: dict[str, Any]) -> str:
 def first_step(task: dict[str, Any], numbers: dict[str, Any]) -> str:
     """Say how good the first step is, as the end of a sentence."""
     hard, chance = numbers["hard_token_accuracy"], 1 / task["degree"]
+    if task["degree"] == 1:
+        return f"the first step is right {percent(hard['value'])} of the time"
     guess = "a coin toss" if task["degree"] == 2 else f"a guess among {task['degree']} arms"
     if equal(hard, chance):
         return f"the first step is {guess} (right {percent(hard['value'])} of the time)"
@@ -94,11 +96,14 @@ def forced_verdict(task: dict[str, Any], numbers: dict[str, Any]) -> str:
             "follows edges and does not look for the goal (the Clever Hans cheat)."
         )
     elif counterfactual is not None:
-        text += f" Led into a wrong arm, it walks that arm to its end {percent(counterfactual['value'])} of the time."
-    if numbers["hard_token_overconfidence"]["value"] > 0.1:
+        text += f" Led into a wrong arm, it walks that arm to its end {percent(counterfactual['value'])} of the time"
+        copied = task["path_length"] == 3 and counterfactual["value"] < 1 - SOLVED
+        text += ": it copies the goal out of the prompt, whatever came before." if copied else "."
+    confidence, over = numbers["hard_token_confidence"]["value"], numbers["hard_token_overconfidence"]["value"]
+    if over > 0.1:
         text += (
-            f" It is sure of its guess ({percent(numbers['hard_token_confidence']['value'])}), as models are that "
-            "have learnt their training rows by heart."
+            f" It is surer of its first step than it may be: {percent(confidence)} on average, and right "
+            f"{percent(confidence - over)} of the time."
         )
     return text
 
@@ -106,6 +111,8 @@ def forced_verdict(task: dict[str, Any], numbers: dict[str, Any]) -> str:
 def teacherless_verdict(task: dict[str, Any], numbers: dict[str, Any]) -> str:
     """Say how far from the goal a teacherless model has learnt to see."""
     nodes = numbers["token_accuracy"]["value"]
+    if len(nodes) == 2:
+        return f"It is shown nothing to follow: {first_step(task, numbers)}."
     backwards = nodes[1:-1] if task["reverse"] else nodes[-2:0:-1]
     shares = " and ".join(", ".join(map(percent, backwards)).rsplit(", ", 1))
     text = (

@@ -4,11 +4,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from datasets import load_dataset
+from made_records import OBJECTIVES, diagnosed_record
 
 from hf_nextfail import TeacherlessObjective, __version__, build_model, numeral_tokenizer
 from hf_nextfail.cli import main
+from hf_nextfail.pictures import plot_graph
 
-COMMANDS = ["env", "evaluate", "push-dataset", "push-metric", "push-model"]
+COMMANDS = ["env", "evaluate", "push-dataset", "push-metric", "push-model", "report", "sample"]
 SIZES = ["--num_train", "20", "--num_validation", "5", "--num_test", "5"]
 
 
@@ -71,7 +74,21 @@ def test_the_version(capsys):
         (["push-dataset", "--num_train", "-1"], "num_train must be"),
         (["push-model", "nowhere", "--repo", "x"], "nowhere holds no checkpoint"),
         (["push-model", "CHECKPOINT"], "Missing option"),
+        (["report"], "Missing argument"),
+        (["report", "nowhere"], "there is no file or folder nowhere"),
+        (["report", "CHECKPOINT"], "holds no results.json"),
+        (["report", "checkpoint/config.json"], "schema_version must be 1, got None"),
         (["push-metric", "--repo", "a/b/c"], "'a/b/c' is no name for a repository"),
+        (["sample", "d2_l5"], "unknown config 'd2_l5'"),
+        (
+            ["sample", "--split", "tset"],
+            "split must be train or validation or test, got 'tset' (did you mean 'test'?)",
+        ),
+        (["sample", "--index", "20000"], "index must be an integer from 0 to 19999"),
+        (["sample", "--picture", "a.gif"], "--picture must end in .png or .svg, got 'a.gif'"),
+        (["sample", "--picture", "checkpoint/README.md/a.png"], "File exists"),
+        (["sample", "--tokenizer", "./nothing"], "no tokenizer can be loaded from ./nothing"),
+        (["push-metric", "valid_paths"], "no metric 'valid_paths', only hard_token_accuracy, path_accuracy, valid"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(hub, checkpoint, tmp_path, monkeypatch, capfd, argv, words):
@@ -113,9 +130,10 @@ def test_the_four_lines_push_load_decode_and_evaluate(hub, checkpoint, tmp_path,
     monkeypatch.chdir(tmp_path)
     assert run("push-dataset", "--configs", "d2_l3_n20", *SIZES, "--private") == 0
     assert run("push-metric") == 0
+    assert run("push-metric", "valid_path_rate", "--repo", "nextfail/rate") == 0
     assert run("push-model", checkpoint, "--repo", "nextfail/x") == 0
     urls = capsys.readouterr().out.splitlines()
-    heads = [("dataset", "star_graph"), ("space", "path_accuracy"), ("model", "x")]
+    heads = [("dataset", "star_graph"), ("space", "path_accuracy"), ("space", "rate"), ("model", "x")]
     assert [url.rpartition("/")[2] for url in urls] == [hub.head(kind, f"nextfail/{name}") for kind, name in heads]
     assert hub.files("model", "nextfail/x")["README.md"] == b"# Mine\n"  # no run of ours, so the card is the user's
 
@@ -141,6 +159,19 @@ def test_several_configs(hub, configs):
     assert folders == {"d2_l3_n20", "d3_l3_n50"}
 
 
+def test_a_report_of_runs_is_one_page(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for objective in OBJECTIVES:
+        (tmp_path / objective).mkdir()
+        (tmp_path / objective / "results.json").write_text(json.dumps(diagnosed_record(objective)))
+    assert run("report", "teacher_forced", "teacherless/results.json", "reversed") == 0
+    page = Path(capsys.readouterr().out.strip())
+    assert page == Path("runs/report/report.html")
+    assert "3 runs on G(2,3), 20 labels" in page.read_text(encoding="utf-8")
+    assert run("report", ".", "--output_dir", "elsewhere") == 0
+    assert (tmp_path / "elsewhere" / "report.md").is_file()
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
@@ -161,6 +192,28 @@ def test_the_environment_says_which_way_a_model_takes(capsys, model, words):
 def test_the_environment_of_an_unknown_model_is_said_in_one_line(capfd):
     assert run("env", "./nowhere") == 2
     assert "nextfail: error: ./nowhere" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "config", "path"),
+    [
+        ([], "d2_l5_n50", "runs/sample/d2_l5_n50.png"),
+        (["d3_l3_n50_rev"], "d3_l3_n50_rev", "runs/sample/d3_l3_n50_rev.png"),
+        (["--picture", "new/folder/graph.svg"], "d2_l5_n50", "new/folder/graph.svg"),
+    ],
+)
+def test_a_row_is_shown_and_drawn(tmp_path, monkeypatch, capsys, argv, config, path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run("sample", *argv, "--split", "train", "--index", 3, "--dataset_seed", 1) == 0
+    lines = capsys.readouterr().out.splitlines()
+    row = load_dataset("nextfail/star_graph", config, split="train", seed=1, num_train=4)[3]
+    assert "row 3 of the train split, seed 1" in lines[0]
+    assert lines[1:3] == [f"prompt      {row['prompt']}", f"completion  {row['completion']}"]
+    assert lines[-1] == f"picture     {path}"
+    assert max(map(len, lines)) <= 80
+    plot_graph(row, f"expected{Path(path).suffix}")
+    assert Path(path).read_bytes() == Path(f"expected{Path(path).suffix}").read_bytes()
 
 
 def test_the_command_is_installed():

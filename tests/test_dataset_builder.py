@@ -279,3 +279,22 @@ def test_every_option_outside_the_task_changes_what_is_generated():
         config = TaskConfig.resolve(StarGraph, None, **{option: 7})
         assert config.task == task
         assert config.cache_options() == {option: 7}
+
+
+@pytest.mark.parametrize("index", [0, SHARD_ROWS - 1, SHARD_ROWS, 2 * SHARD_ROWS, 2 * SHARD_ROWS + 999])
+def test_a_row_alone_is_that_of_its_place(several_shards, index):
+    sizes = {name: rows for name, rows in SEVERAL_SHARDS.items() if name.startswith("num_")}
+    assert TaskConfig.resolve(StarGraph, None, **sizes).row("train", index) == several_shards[index]
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_a_row_alone_is_that_of_its_split_seed_and_direction(split):
+    rows = load_tiny("d2_l3_n10_rev", seed=3)[split]
+    config = TaskConfig.resolve(StarGraph, "d2_l3_n10_rev", seed=3, **TINY)
+    assert [config.row(split, index) for index in range(len(rows))] == list(rows)
+
+
+@pytest.mark.parametrize("index", [-1, 30, 1.0, True])
+def test_a_row_that_does_not_exist_is_named(index):
+    with pytest.raises(ValueError, match="index must be an integer from 0 to 29 for the 30 rows of the train split"):
+        TaskConfig.resolve(StarGraph, None, **TINY).row("train", index)

@@ -184,10 +184,9 @@ def test_forced_numbers_are_those_of_a_pass_over_the_true_tokens(tokenizer_name)
         logits, labels = logits_and_labels(trained, row)
         nodes = [[]]
         for token, token_right in zip(labels.tolist(), (logits.argmax(dim=-1) == labels).tolist(), strict=True):
-            if trained.tokenizer.convert_ids_to_tokens(token) == "," or tokenizer_name == "numeral":
+            nodes[-1].append(token_right)  # a separator with the node that it ends
+            if trained.tokenizer.convert_ids_to_tokens(token) in (",", END) or tokenizer_name == "numeral":
                 nodes.append([])
-            if trained.tokenizer.convert_ids_to_tokens(token) not in (",", END):
-                nodes[-1].append(token_right)
         right.append([all(node) for node in nodes if node])
     results = trained.evaluate()
     np.testing.assert_allclose(results["forced_token_accuracy"]["value"], np.mean(right, axis=0), rtol=1e-12)
@@ -364,9 +363,8 @@ def test_empty_dataset_is_refused():
 
 
 def test_node_is_right_when_all_its_tokens_are():
-    correct_tokens = np.array([[True, False, True, True, True], [True, False, False, True, False]])
-    # two tokens, a separator, one token, an end token; then one token, a separator, two tokens, an end token
-    node_of_token = np.array([[0, 0, -1, 1, -1], [0, -1, 1, 1, -1]])
+    correct_tokens = np.array([[True, False, True, True, True], [True, True, False, True, False]])
+    node_of_token = np.array([[0, 0, 1, 1, -1], [0, 0, 1, 1, -1]])
     np.testing.assert_array_equal(correct_nodes(correct_tokens, node_of_token), [[0, 1], [1, 0]])
 
 

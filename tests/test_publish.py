@@ -16,6 +16,7 @@ from hf_nextfail import StarGraph, push_dataset, push_metric, push_model
 from hf_nextfail.checkpoint import evaluate_checkpoint
 from hf_nextfail.errors import HubError, UsageError
 from hf_nextfail.finetune import main as finetune
+from hf_nextfail.pictures import PICTURES
 from hf_nextfail.publish import push_results
 
 SIZES = {"num_train": 60, "num_validation": 20, "num_test": 30}
@@ -267,7 +268,7 @@ def test_a_pushed_run_holds_all_that_others_need_and_nothing_else(hub, runs, tra
         ".gitattributes",
         f".eval_results/star_graph-{config}-test-60_rows.yaml",
         "README.md",
-        "accuracy.png",
+        *(f"{picture}.png" for picture in PICTURES),
         "config.json",
         *(["custom_generate/generate.py"] if training == "teacherless" else []),
         "generation_config.json",

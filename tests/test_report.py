@@ -2,18 +2,15 @@ import io
 import json
 from importlib.metadata import version
 
-import matplotlib.image
-import numpy as np
 import pytest
 from rich.console import Console
 
 from hf_nextfail.metrics import METRICS_VERSION
 from hf_nextfail.report import (
+    distinct_names,
     format_accuracy,
     format_number,
     other_tokens,
-    plot_accuracy,
-    plot_graph,
     results_table,
     short_name,
     versions,
@@ -86,13 +83,14 @@ def test_short_names_leave_out_what_all_runs_share(records):
     assert short_name(mixed[0], mixed) == "teacher_forced/smoke"
 
 
-def test_the_picture_is_drawn_and_depends_on_the_results(records, tmp_path):
-    plot_accuracy(records, tmp_path / "a.png")
-    plot_accuracy(records[:2], tmp_path / "b.png")
-    first, second = (matplotlib.image.imread(tmp_path / name) for name in ("a.png", "b.png"))
-    assert first.shape == second.shape
-    assert first.shape[0] >= 600
-    assert (first != second).any()
+def test_runs_of_one_name_are_told_apart_by_their_seeds_or_numbers(records):
+    assert distinct_names(records) == ["teacher_forced", "teacherless", "reversed"]
+    twice = [*records, record("star_graph/teacherless/smoke", 0.5)]
+    assert distinct_names(twice) == ["teacher_forced", "teacherless #1", "reversed", "teacherless #2"]
+    for seed, entry in zip((42, 1, 2, 7), twice, strict=True):
+        entry["run"]["seed"] = seed
+    assert distinct_names(twice) == ["teacher_forced", "teacherless, seed 1", "reversed", "teacherless, seed 7"]
+    assert distinct_names([twice[1], twice[3]]) == ["teacherless/smoke, seed 1", "teacherless/smoke, seed 7"]
 
 
 def test_results_are_written_whole_or_not_at_all(records, tmp_path):
@@ -150,45 +148,3 @@ def test_an_evaluation_without_training_has_no_steps_and_no_training_rows(record
     assert "test" not in render([evaluation])
     assert "validation" in render([evaluation])
     assert "validation or test" in " ".join(render(records, width=120).split())
-
-
-def star_graph_row(degree, path_length):
-    columns = StarGraph(degree=degree, path_length=path_length, num_nodes=100).sample(np.random.default_rng(0), 1)
-    return {name: values[0].tolist() for name, values in columns.items()}
-
-
-@pytest.mark.parametrize(("degree", "path_length"), [(1, 2), (1, 5), (2, 2), (2, 5), (3, 4), (7, 4), (20, 5)])
-def test_a_graph_is_drawn_at_a_size_to_look_at(tmp_path, degree, path_length):
-    row = star_graph_row(degree, path_length)
-    plot_graph(row, tmp_path / "a.png")
-    height, width, _ = matplotlib.image.imread(tmp_path / "a.png").shape
-    assert 300 <= width <= 1500
-    assert 80 <= height <= 1500
-    assert (height < width / 2) == (degree <= 2)  # one or two arms are a line
-
-
-def test_equal_graphs_are_equal_files_and_the_goal_shows(tmp_path):
-    row = star_graph_row(degree=3, path_length=4)
-    plot_graph(row, tmp_path / "a.png")
-    plot_graph(row, tmp_path / "b.png")
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    arms = {source: target for source, target in row["edges"] if source != row["start"]}
-    other = [next(target for source, target in row["edges"] if source == row["start"] and target not in row["path"])]
-    while other[-1] in arms:
-        other.append(arms[other[-1]])
-    plot_graph(row | {"path": [row["start"], *other], "goal": other[-1]}, tmp_path / "c.png")
-    drawn = [matplotlib.image.imread(tmp_path / name) for name in ("a.png", "c.png")]
-    assert drawn[0].shape == drawn[1].shape
-    assert (drawn[0] != drawn[1]).any()
-
-
-def test_the_colours_of_a_graph_are_those_of_its_path(tmp_path):
-    plot_graph(star_graph_row(degree=3, path_length=4), tmp_path / "a.png")
-    pixels = (matplotlib.image.imread(tmp_path / "a.png")[..., :3] * 255).round().astype(int)
-    for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)):  # the path and the goal
-        assert (pixels == colour).all(axis=-1).sum() > 100
-    grey = (pixels.min(axis=-1) == pixels.max(axis=-1)) & (pixels.max(axis=-1) < 200)
-    assert grey.sum() > 100
-    plot_graph(star_graph_row(degree=1, path_length=4), tmp_path / "b.png")  # nothing but the path
-    pixels = matplotlib.image.imread(tmp_path / "b.png")[..., :3]
-    assert not ((pixels.min(axis=-1) == pixels.max(axis=-1)) & (pixels.max(axis=-1) < 200 / 255)).any()

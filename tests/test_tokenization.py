@@ -244,18 +244,18 @@ def test_each_numeral_token_is_a_node():
     np.testing.assert_array_equal(nodes, [[0, 1, 2, -1], [0, 1, -1, -1]])
 
 
-def test_separators_belong_to_no_node():
+def test_separators_and_end_tokens_belong_to_the_node_that_they_end():
     tokenizer = byte_level_tokenizer(eos_token=END)
     assert tokenizer.tokenize("3,12,7") == ["3", ",", "12", ",", "7"]
-    nodes = node_of_each_token(tokenizer, ["3,12,7", "12,3,29"], width=6)  # with room for an end token
-    np.testing.assert_array_equal(nodes, [[0, -1, 1, -1, 2, -1]] * 2)
+    nodes = node_of_each_token(tokenizer, ["3,12,7", "12,3,29"], width=7)
+    np.testing.assert_array_equal(nodes, [[0, 0, 1, 1, 2, 2, -1]] * 2)
 
 
 def test_all_digits_of_a_label_belong_to_its_node():
     tokenizer = byte_level_tokenizer(split_digits=True)
     assert tokenizer.tokenize("3,12,7") == ["3", ",", "1", "2", ",", "7"]
     nodes = node_of_each_token(tokenizer, ["3,12,7", "12,3,4", "1,2,3"], width=6)
-    np.testing.assert_array_equal(nodes, [[0, -1, 1, 1, -1, 2], [0, 0, -1, 1, -1, 2], [0, -1, 1, -1, 2, -1]])
+    np.testing.assert_array_equal(nodes, [[0, 0, 1, 1, 1, 2], [0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 2, -1]])
 
 
 def test_a_dataset_that_has_ids_is_taken_as_it_is():

@@ -5,7 +5,7 @@ from hf_nextfail.metrics.path_errors import KINDS, path_kind, valid_path
 from hf_nextfail.metrics.standard_error import mean_and_standard_error
 
 #: Changes whenever the same predictions give other numbers.
-METRICS_VERSION = "1.0.0"
+METRICS_VERSION = "1.1.0"
 
 __all__ = [
     "KINDS",

@@ -1,5 +1,7 @@
 """One look for all pictures: sizes, colours, files that are equal for equal input."""
 
+import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
@@ -26,6 +28,7 @@ STYLE = {
     "legend.fontsize": 8.5,
     "legend.frameon": False,
     "savefig.dpi": 240,
+    "text.parse_math": False,  # names and what models write may hold dollar signs
     "svg.hashsalt": "hf_nextfail",  # else the ids in a file are random
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
@@ -61,12 +64,13 @@ def picture(path: str | PathLike, width: float, height: float, **style: Any) -> 
         figure.savefig(path, metadata={"Software": None} if suffix == "png" else {"Date": None, "Creator": None})
 
 
-def spread(values: Sequence[float], gap: float) -> list[float]:
+def spread(values: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
     """Move values apart until neighbours are `gap` apart, as little as that takes.
 
     Args:
         values (sequence of `float`): in any order; equal ones keep the order in which they came, the first highest.
         gap (`float`): the least distance.
+        low, high (`float`, *optional*): where to stay, as far as there is room.
 
     Returns:
         `list` of the places, in the order of `values`.
@@ -76,29 +80,41 @@ def spread(values: Sequence[float], gap: float) -> list[float]:
     ```python
     >>> spread([1.0, 1.0, 0.0], 0.5)
     [1.25, 0.75, 0.0]
+    >>> spread([1.0, 1.0, 0.0], 0.5, high=1.0)
+    [1.0, 0.5, 0.0]
 
     ```
     """
-    order = sorted(range(len(values)), key=lambda i: (values[i], -i))
-    groups: list[list[int]] = []  # of neighbours that touch, each centred on where its members want to be
-    centre = {}
-    for i in order:
-        groups.append([i])
-        while True:
-            group = groups[-1]
-            wanted = [values[k] - gap * place for place, k in enumerate(group)]
-            centre[group[0]] = sum(wanted) / len(wanted)
-            if len(groups) < 2:
-                break
-            below = groups[-2]
-            if centre[below[0]] + gap * len(below) <= centre[group[0]] + 1e-12:
-                break
-            groups[-2:] = [below + group]
-    places = [0.0] * len(values)
-    for group in groups:
-        for place, i in enumerate(group):
-            places[i] = centre[group[0]] + gap * place
-    return places
+    groups: list[tuple[float, list[int]]] = []  # from below: the lowest place of neighbours that touch, and they
+    for i in sorted(range(len(values)), key=lambda i: (values[i], -i)):
+        lowest, group = values[i], [i]
+        while groups and groups[-1][0] + gap * len(groups[-1][1]) > lowest:
+            group = groups.pop()[1] + group
+            lowest = sum(values[k] - gap * place for place, k in enumerate(group)) / len(group)
+        groups.append((lowest, group))
+    order = [i for _, group in groups for i in group]
+    places = {i: lowest + gap * place for lowest, group in groups for place, i in enumerate(group)}
+    for number, i in enumerate(reversed(order)):
+        places[i] = min(places[i], high - gap * number)
+    for number, i in enumerate(order):
+        places[i] = max(places[i], low + gap * number)
+    return [places[i] for i in range(len(values))]
+
+
+def title_of(records: Sequence[dict[str, Any]]) -> str:
+    """Name the graphs of runs, as far as there is room in a title."""
+    titles = sorted({record["run"]["title"] for record in records})
+    return shorten(" and ".join(titles), 45) if len(titles) <= 2 else f"{len(titles)} kinds of graphs"
+
+
+def in_words(name: str) -> str:
+    """Write the name of a run for a picture: `teacher forced` for `teacher_forced`, but `g2_5_small` as it is."""
+    return re.sub("(?<=[a-z])_(?=[a-z])", " ", shorten(name, 50))
+
+
+def shorten(text: str, length: int) -> str:
+    """Leave out the middle of a text that is too long."""
+    return text if len(text) <= length else f"{text[: length // 2]}...{text[-(length // 2 - 3) :]}"
 
 
 def mark_chance(axes: "Axes", chances: Sequence[float | None], height: float) -> None:
@@ -111,7 +127,7 @@ def mark_chance(axes: "Axes", chances: Sequence[float | None], height: float) ->
     """
     levels = sorted({chance for chance in chances if chance})
     low, high = axes.get_ylim()
-    places = spread(levels, 10.5 / 72 / height * (high - low))
+    places = spread(levels, 10.5 / 72 / height * (high - low), low=low)
     for level, place in zip(levels, places, strict=True):
         axes.axhline(level, color="0.45", linestyle=(0, (4, 3)), linewidth=0.9, zorder=1)
         axes.text(

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
-from hf_nextfail.pictures.base import COLOURS, WIDTH, mark_chance, over_steps, picture, spread
-from hf_nextfail.report import distinct_names, short_name
+from hf_nextfail.pictures.base import COLOURS, WIDTH, in_words, mark_chance, over_steps, picture, spread, title_of
+from hf_nextfail.report import short_name
 
 # What is learnt, in the words of the picture: the first of these numbers that a run has, its colour and line.
 LEARNT = (
@@ -28,7 +28,7 @@ def plot_accuracy(records: Sequence[dict[str, Any]], path: str | PathLike) -> No
         path (path): where the picture goes, `.png` or `.svg`.
     """
     records = [record for record in records if record["history"]]
-    names = [short_name(record, records) or name for record, name in zip(records, distinct_names(records), strict=True)]
+    names = [short_name(record, records) for record in records]
     groups = list(dict.fromkeys(names))
     height = 3.1 + 0.17 * len(groups)
     with picture(path, WIDTH, height) as figure:
@@ -39,7 +39,7 @@ def plot_accuracy(records: Sequence[dict[str, Any]], path: str | PathLike) -> No
             seeds = [run["run"].get("seed") for run in runs]
             of_seeds = f" (seeds {', '.join(map(str, seeds))})" if len(runs) > 1 and None not in seeds else ""
             split = runs[0]["run"].get("split", "test")
-            label = f"{group.replace('_', ' ')}: {', '.join(values)} on the {split} split{of_seeds}"
+            label = f"{in_words(group)}: {', '.join(values)} on the {split} split{of_seeds}"
             colour = COLOURS[number % len(COLOURS)]
             style = ("-", "--", ":")[number // len(COLOURS) % 3]
             for run in runs:
@@ -47,8 +47,7 @@ def plot_accuracy(records: Sequence[dict[str, Any]], path: str | PathLike) -> No
                 accuracy = [point["accuracy"] for point in run["history"]]
                 axes.plot(steps, accuracy, style, color=colour, linewidth=1.6, label=label if run is runs[0] else None)
                 axes.plot(steps[-1], accuracy[-1], "o", color=colour, markersize=4.5, clip_on=False)
-        titles = sorted({record["run"]["title"] for record in records})
-        axes.set_title(f"{' and '.join(titles)}: whole paths right")
+        axes.set_title(f"{title_of(records)}: whole paths right")
         axes.set_ylabel("accuracy, validation split")
         over_steps(axes, [point["step"] for record in records for point in record["history"]])
         mark_chance(axes, [record["chance"]["hard_token_accuracy"] for record in records], 2.5)
@@ -86,7 +85,7 @@ def plot_learning(record: dict[str, Any], path: str | PathLike) -> None:
         end = axes.get_xlim()[1]
         for label, colour, style, steps, values in curves:
             # Curves at 1 lie on each other: thinner ones on top of wider ones show both.
-            width = 3.2 - 0.36 * [curve[0] for curve in curves].index(label)
+            width = 2.8 - 0.3 * [curve[0] for curve in curves].index(label)
             axes.plot(steps, values, style, color=colour, linewidth=width, solid_capstyle="round")
         chance = record["chance"]["hard_token_accuracy"]
         labels = [(values[-1], label, colour) for label, colour, _, _, values in curves]
@@ -94,8 +93,9 @@ def plot_learning(record: dict[str, Any], path: str | PathLike) -> None:
             axes.axhline(chance, color="0.45", linestyle=(0, (4, 3)), linewidth=0.9, zorder=1)
             labels.append((chance, f"1/{1 / chance:.0f}: a guess", "0.35"))
         # Labels stand in the margin, where no curve runs, each with a line to the end of its own.
-        for (value, label, colour), place in zip(labels, spread([entry[0] for entry in labels], 0.066), strict=True):
+        places = spread([value for value, _, _ in labels], 0.066, low=0, high=1)
+        for (value, label, colour), place in zip(labels, places, strict=True):
             axes.plot([end, end * 1.035], [value, place], color=colour, linewidth=0.8, clip_on=False)
             axes.text(end * 1.045, place, label, color="0.15", va="center", fontsize=8.5)
-        axes.set_title(f"{record['run']['title']}, {record['run']['objective'].replace('_', ' ')}: what it learns when")
+        axes.set_title(f"{record['run']['title']}, {in_words(record['run']['objective'])}: what it learns when")
         axes.set_ylabel("share of the validation split")

@@ -1,11 +1,13 @@
 """Shares as areas: the accuracy of each node over steps, and the kinds of path."""
 
+import itertools
+import textwrap
 from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
 from hf_nextfail.metrics import KINDS
-from hf_nextfail.pictures.base import COLOURS, WIDTH, picture
+from hf_nextfail.pictures.base import COLOURS, WIDTH, in_words, picture, title_of
 from hf_nextfail.report import distinct_names
 
 PANELS = 3  # in one row
@@ -59,20 +61,24 @@ def plot_positions(records: Sequence[dict[str, Any]], path: str | PathLike) -> N
     names = distinct_names(records)
     maps = [accuracy_by_distance(record) for record in records]
     longest = max(len(values) for _, values in maps)
-    columns = min(len(records), PANELS)
-    rows = -(-len(records) // columns)
-    height = rows * (0.85 + max(1.1, min(0.24 * longest, 3.0))) + 0.15
     same_length = len({len(values) for _, values in maps}) == 1
+    columns = min(len(records), PANELS if same_length else PANELS - 1)  # with labels of its own a panel is wider
+    rows = -(-len(records) // columns)
+    headings = [textwrap.fill(in_words(name), (45, 28, 17)[columns - 1]) for name in names]
+    lines = 1 + max(heading.count("\n") for heading in headings)
+    height = rows * (0.7 + 0.15 * lines + max(1.1, min(0.24 * longest, 3.0))) + 0.15
     with picture(path, WIDTH if columns > 1 else 3.8, height, **{"axes.titlesize": 9}) as figure:
         panels = figure.subplots(rows, columns, squeeze=False)
-        for panel, (name, record, (steps, values)) in enumerate(zip(names, records, maps, strict=True)):
+        for panel, (steps, values) in enumerate(maps):
             axes = panels[panel // columns, panel % columns]
             # Each evaluation colours the steps around it; the last one ends the picture.
-            middles = [(before + after) / 2 for before, after in zip(steps, steps[1:], strict=False)]
+            middles = [(before + after) / 2 for before, after in itertools.pairwise(steps)]
             first = steps[0] - (middles[0] - steps[0] if middles else 0.5)
             last = steps[-1] + (steps[-1] - middles[-1] if middles else 0.5)
             edges = [first, *middles, last]
-            axes.pcolormesh(edges, range(len(values) + 1), values, vmin=0, vmax=1, cmap="viridis", rasterized=False)
+            # Cells with edges of their own colour: else viewers of SVG show seams between them.
+            cells = {"vmin": 0, "vmax": 1, "cmap": "viridis", "edgecolors": "face", "linewidth": 0.4}
+            axes.pcolormesh(edges, range(len(values) + 1), values, **cells)
             places = [place + 0.5 for place in range(len(values))]
             labels = position_names(len(values))
             # Of very many nodes every second one is named, and always those that have a name of their own.
@@ -89,7 +95,7 @@ def plot_positions(records: Sequence[dict[str, Any]], path: str | PathLike) -> N
             if panel % columns and same_length:
                 axes.set_yticklabels([])
             axes.tick_params(length=2)
-            axes.set_title(f"{name.replace('_', ' ')}")
+            axes.set_title(headings[panel])
             axes.set_xlim(first, last)
             axes.locator_params(axis="x", nbins=4, integer=True)
             axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
@@ -105,8 +111,7 @@ def plot_positions(records: Sequence[dict[str, Any]], path: str | PathLike) -> N
         else:
             bar.set_ticks([0, 0.5, 1], labels=["0", "0.5", "1"])
         figure.supxlabel("training steps", fontsize=9)
-        titles = sorted({record["run"]["title"] for record in records})
-        figure.suptitle(f"{' and '.join(titles)}: which node is right when", x=0.01, ha="left", fontsize=9.5)
+        figure.suptitle(f"{title_of(records)}: which node is right when", x=0.01, ha="left", fontsize=9.5)
 
 
 def plot_errors(records: Sequence[dict[str, Any]], path: str | PathLike) -> None:
@@ -123,6 +128,7 @@ def plot_errors(records: Sequence[dict[str, Any]], path: str | PathLike) -> None
         {kind: record["diagnosis"]["errors"].get(kind, {"value": 0.0})["value"] for kind in KINDS}
         for record in records
     ]
+    labels = [textwrap.fill(in_words(name), 26) for name in distinct_names(records)]
     kinds = [kind for kind in KINDS if any(share[kind] > 0 for share in shares)]
     with picture(path, WIDTH, 0.85 + 0.34 * len(records) + 0.17 * (len(kinds) > 4)) as figure:
         axes = figure.add_subplot()
@@ -130,26 +136,26 @@ def plot_errors(records: Sequence[dict[str, Any]], path: str | PathLike) -> None
             left = 0.0
             for kind in kinds:
                 axes.barh(place, share[kind], 0.68, left, color=KIND_COLOURS[kind], edgecolor="white", linewidth=0.6)
-                if share[kind] >= 0.07:
+                if share[kind] >= 0.1:
                     text = f"{share[kind] * 100:.1f} %" if share[kind] < 1 else "100 %"
                     dark = kind in ("wrong arm", "repeated node", "wrong length")  # on light colours
                     colour = "black" if dark else "white"
                     axes.text(left + share[kind] / 2, place, text, ha="center", va="center", color=colour, fontsize=8)
                 left += share[kind]
-        axes.set_yticks(range(len(records)), [name.replace("_", " ") for name in distinct_names(records)])
-        axes.invert_yaxis()
+        axes.set_yticks(range(len(records)), labels)
+        axes.set_ylim(len(records) - 0.5, -0.5)
         axes.set_xlim(0, 1)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         handles = [Patch(color=KIND_COLOURS[kind], label=kind) for kind in kinds]
-        title = f"{' and '.join(sorted({record['run']['title'] for record in records}))}: what the written paths are"
+        title = f"{title_of(records)}: what the written paths are"
         figure.suptitle(title, x=0.01, ha="left", fontsize=9.5)
         axes.legend(
             handles=handles,
             loc="lower left",
             bbox_to_anchor=(0, 1.0),
-            ncols=4,
+            ncols=4 if len(kinds) <= 4 else 3,
             borderpad=0.2,
             borderaxespad=0.2,
             handlelength=1,

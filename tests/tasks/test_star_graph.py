@@ -9,6 +9,7 @@ from hf_nextfail.tasks import SPLITS, StarGraph
 from hf_nextfail.tasks.base import occupied_splits
 from hf_nextfail.tasks.star_graph import (
     MAX_LABEL,
+    arms_of,
     parse_problem,
     sample_few_of_many,
     sample_without_replacement,
@@ -451,3 +452,62 @@ def test_unknown_override_is_refused():
 
 def test_title_is_prose():
     assert StarGraph(2, 3, 20, reverse=True).title == "G(2,3), 20 labels"
+
+
+# Arms from edges alone
+
+
+def shuffled_edges(arms, seed):
+    edges = [edge for arm in arms for edge in itertools.pairwise(arm)]
+    return [edges[i] for i in np.random.default_rng(seed).permutation(len(edges))]
+
+
+@pytest.mark.parametrize(
+    "arms",
+    [
+        [[3, 1, 2], [3, 5, 4]],
+        [[0, 1]],
+        [[7, 6, 5, 4, 3]],
+        [[3, 1], [3, 5], [3, 0]],
+        [[9, 1, 2, 3], [9, 4, 5, 6], [9, 7, 8, 10]],
+    ],
+)
+def test_arms_are_found_whatever_the_order_of_the_edges(arms):
+    for seed in range(10):
+        edges = shuffled_edges(arms, seed)
+        found = arms_of(edges, start=arms[0][0])
+        assert sorted(found) == sorted(arms)
+        first_steps = [target for source, target in edges if source == arms[0][0]]
+        assert [arm[1] for arm in found] == first_steps
+
+
+@pytest.mark.parametrize("config_name", ["d1_l4_n8", "d2_l2_n8", "d5_l5_n50"])
+def test_arms_of_sampled_graphs_are_as_many_and_as_long_as_the_task_says(config_name):
+    task = StarGraph.from_config_name(config_name)
+    columns = task.sample(np.random.default_rng(0), 50)
+    for edges, path, start in zip(columns["edges"].tolist(), columns["path"].tolist(), columns["start"], strict=True):
+        arms = arms_of(edges, int(start))
+        assert [len(arm) for arm in arms] == [task.path_length] * task.degree
+        assert path in arms
+        assert sorted(edge for arm in arms for edge in itertools.pairwise(arm)) == sorted(map(tuple, edges))
+
+
+NO_STAR = {
+    "fork": ([(3, 1), (1, 2), (1, 4)], "node 1 has two outgoing edges, and only the start 3"),
+    "two arms that meet": ([(3, 1), (3, 5), (1, 2), (5, 2)], "a node is reached by two edges"),
+    "edge twice": ([(3, 1), (3, 1)], "a node is reached by two edges"),
+    "edge to the start": ([(3, 1), (1, 3)], "or the start by one"),
+    "edge from the start to itself": ([(3, 3)], "or the start by one"),
+    "another graph beside it": ([(3, 1), (5, 4)], "do not hang together with the start 3"),
+    "circle beside it": ([(3, 1), (5, 4), (4, 5)], "do not hang together with the start 3"),
+    "no edge from the start": ([(1, 2)], "do not hang together with the start 3"),
+    "arms of two lengths": ([(3, 1), (1, 2), (3, 5)], r"the arms have different lengths: \[2, 3\] nodes"),
+}
+
+
+@pytest.mark.parametrize("case", NO_STAR)
+def test_edges_that_are_no_star_are_refused(case):
+    edges, message = NO_STAR[case]
+    for order in itertools.permutations(edges):
+        with pytest.raises(ValueError, match=message):
+            arms_of(order, start=3)
