@@ -32,6 +32,7 @@ _LAZY = {
     "push_metric": "publish",
     "push_model": "publish",
     "tokenize_dataset": "tokenization",
+    "use_fast_path": "models.fast_path",
 }
 
 __all__ = ["TASKS", "StarGraph", "Task", "__version__", "load_paper_file", "register", "unregister", *_LAZY]

@@ -25,6 +25,7 @@ from hf_nextfail.lora import add_lora, load_checkpoint
 from hf_nextfail.measure import NUM_TRAIN_SAMPLE, check_positions, describe_test_file, measure
 from hf_nextfail.models import build_model
 from hf_nextfail.models.build import check_layout
+from hf_nextfail.models.fast_path import FAST_PATHS, use_fast_path
 from hf_nextfail.options import ModelArguments
 from hf_nextfail.paper_file import load_paper_file
 from hf_nextfail.pictures import draw_pictures, plot_accuracy
@@ -35,7 +36,7 @@ from hf_nextfail.report import (
     versions,
     write_results,
 )
-from hf_nextfail.tokenization import load_tokenizer, numeral_tokenizer, tokenize_dataset
+from hf_nextfail.tokenization import load_tokenizer, longest_row, numeral_tokenizer, tokenize_dataset
 from hf_nextfail.trackers import report_end
 from hf_nextfail.trainer import NextFailTrainer
 
@@ -128,6 +129,16 @@ def prepare(run: Run) -> tuple[NextFailTrainer, dict[str, Dataset]]:
     trainer = NextFailTrainer(
         model, run.training, train_dataset=train, eval_dataset=splits["validation"], processing_class=tokenizer
     )
+    # Of these options and these rows alone, so that a resumed run chooses the same.
+    allowed = set(run.model.fast_path)
+    if run.model.attn_implementation is not None:
+        allowed.discard("attention")
+    if run.training.torch_compile:
+        allowed.discard("last_mlp")  # hooks with a memory are not compiled
+    longest = max(longest_row(dataset) for dataset in evaluated.values())
+    trainer.fast_path = use_fast_path(model, longest, allowed)
+    ways = [FAST_PATHS[name][1] for name in trainer.fast_path]
+    logger.info("%s on %s: %s.", trainer.precision, trainer.args.device, "; ".join(ways) or "as transformers does it")
     return trainer, evaluated
 
 

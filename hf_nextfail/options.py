@@ -9,6 +9,7 @@ from datasets import Dataset, load_dataset
 
 from hf_nextfail.dataset_builder import TaskConfig
 from hf_nextfail.models.build import check_model_source
+from hf_nextfail.models.fast_path import FAST_PATHS
 from hf_nextfail.own_dataset import load_own_dataset
 from hf_nextfail.registration import NAMESPACE, task_called
 from hf_nextfail.tasks import SPLITS, TASKS, Task
@@ -110,7 +111,14 @@ class ModelArguments:
         default=None, metadata={"help": "Fields of the untrained model's configuration, as JSON: '{\"n_layer\": 4}'."}
     )
     attn_implementation: str | None = field(
-        default=None, metadata={"help": "eager, sdpa, ...; by default what transformers chooses."}
+        default=None, metadata={"help": "eager, sdpa, ...; by default the faster one that is exact."}
+    )
+    fast_path: list[str] = field(
+        default_factory=lambda: list(FAST_PATHS),
+        metadata={
+            "help": f"What may be computed in a faster way, of {', '.join(FAST_PATHS)}: the same function, up to "
+            "rounding. none for nothing."
+        },
     )
     trust_remote_code: bool = field(default=False, metadata={"help": "Run code that comes with the checkpoint."})
     use_peft: bool = field(
@@ -133,6 +141,9 @@ class ModelArguments:
                 f'config_overrides must be a JSON object such as {{"n_layer": 4}}, got {self.overrides!r}'
             )
         check_model_source(self.model_name_or_path, self.model_type, self.overrides)
+        for name in self.fast_path:
+            if name not in FAST_PATHS and self.fast_path != ["none"]:
+                raise ValueError(f"fast_path must be some of {', '.join(FAST_PATHS)}, or none, got {name!r}")
         for name, low in (("lora_r", 1), ("lora_alpha", 1)):
             check_integer(name, getattr(self, name), low)
         if not 0 <= self.lora_dropout < 1:

@@ -170,15 +170,17 @@ def tokenize_dataset(dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase) ->
     return dataset.map(encode, **options)
 
 
-def padded_ids(dataset: Dataset, column: str, pad_token_id: int) -> tuple[np.ndarray, np.ndarray]:
+def padded_ids(
+    dataset: Dataset, column: str, pad_token_id: int, dtype: type = np.int64
+) -> tuple[np.ndarray, np.ndarray]:
     """Read a column of ids as one right-padded array.
 
     Returns:
-        The ids `(rows, longest)` and the lengths `(rows,)`, both `int64`.
+        The ids `(rows, longest)` of `dtype`, and the lengths `(rows,)`, `int64`.
     """
     lists = dataset.select_columns(column).with_format("arrow")[:].column(0).combine_chunks()
     lengths = lists.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
-    ids = np.full((len(lengths), lengths.max(initial=0)), pad_token_id, np.int64)
+    ids = np.full((len(lengths), lengths.max(initial=0)), pad_token_id, dtype)
     ids[np.arange(ids.shape[1]) < lengths[:, None]] = lists.flatten().to_numpy()
     return ids, lengths
 

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from hf_nextfail.callbacks import DiagnosticsCallback, StopAtAccuracy
-from hf_nextfail.data_collator import CompletionCollator
+from hf_nextfail.data_collator import CompletionCollator, TokenRows
 from hf_nextfail.evaluation import evaluate
 from hf_nextfail.hub_trainer import HubTrainer
 from hf_nextfail.objectives import OBJECTIVES, Objective
@@ -112,6 +112,8 @@ class NextFailTrainer(HubTrainer):
                 raise ValueError("pass an objective, or name one in NextFailTrainingArguments(objective=...)")
             objective = OBJECTIVES[args.objective](processing_class)
         self.objective = objective
+        #: What of `hf_nextfail.models.fast_path` the model uses, for the record.
+        self.fast_path: list[str] = []
 
         if train_dataset is not None:
             train_dataset = tokenize_dataset(train_dataset, processing_class)
@@ -170,6 +172,23 @@ class NextFailTrainer(HubTrainer):
         elif self.objective.custom_generate is not None:  # which transformers does not look for beside an adapter
             (folder / "custom_generate").mkdir()
             shutil.copyfile(self.objective.custom_generate, folder / "custom_generate/generate.py")
+
+    def _get_collator_with_removed_columns(self, data_collator: Any, description: str | None = None) -> Any:
+        if isinstance(data_collator, CompletionCollator):  # which takes what it needs
+            return data_collator
+        return super()._get_collator_with_removed_columns(data_collator, description)
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Return the batches of training, cut from tensors where ours is the collator."""
+        rows = self.train_dataset
+        # The other strategies read the lengths of rows out of the dataset.
+        plain = self.args.train_sampling_strategy in ("random", "sequential")
+        if plain and isinstance(rows, Dataset) and isinstance(self.data_collator, CompletionCollator):
+            self.train_dataset = TokenRows(rows, self.objective.pad_token_id)
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.train_dataset = rows
 
     def get_test_dataloader(self, test_dataset: Dataset) -> DataLoader:
         """Return the batches of `predict`, of texts or ids."""
@@ -232,6 +251,11 @@ class NextFailTrainer(HubTrainer):
         return metrics
 
     @property
+    def precision(self) -> str:
+        """`"bf16"`, `"fp16"` or `"fp32"`: what matrix products are computed in; weights are float32."""
+        return "bf16" if self.args.bf16 else "fp16" if self.args.fp16 else "fp32"
+
+    @property
     def has_whole_model(self) -> bool:
         """Whether each process can run the model on its own; where it is sharded, all must do so at once."""
         sharded = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
@@ -250,7 +274,8 @@ class NextFailTrainer(HubTrainer):
             "epochs": state.epoch,
             "examples": state.global_step * args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
             "stopped_at_accuracy": state.global_step < state.max_steps,
-            "precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
+            "precision": self.precision,
+            "fast_path": self.fast_path,
             "device": str(args.device),
             "num_threads": torch.get_num_threads(),
         }
