@@ -69,11 +69,19 @@ DEFINITIONS: dict[str, Definition] = {
         "(1 - error)^(l - 2)",
     ),
     "counterfactual_accuracy": Definition(
-        "with the first step into a wrong arm given, that arm walked to its end; over all wrong arms",
-        "S^-(l - 2)",
+        "with the first step into a wrong arm given, that arm followed, its last node left out; over all wrong arms",
+        "S^-(l - 3)",
         "below 1 if it turns to the goal, 1 if it follows edges as well",
         "1",
-        "(1 - error)^(l - 2)",
+        "(1 - error)^(l - 3)",
+    ),
+    "counterfactual_end_accuracy": Definition(
+        "led to the last step of a wrong arm, its end written, not the goal that stands in the prompt; over all wrong "
+        "arms",
+        "1/S",
+        "0 if it turns to the goal, 1 if it follows edges as well",
+        "1, or 0 if it copies the goal",
+        "1 - error, or 0 if it copies the goal",
     ),
     "hard_token_mass": Definition(
         "probability, at the hard token, of the start's d neighbours together", "d/S", "1", "1", "near 1"
@@ -93,6 +101,10 @@ DEFINITIONS: dict[str, Definition] = {
         "0, or below: what it is unsure of, it often has right",
     ),
     "valid_path_rate": Definition(
-        "free-running output is an arm from end to end, the right one or not", "d/S^(l - 1)", "1", "1", "near accuracy"
+        "free-running output is an arm from end to end, the right one or not",
+        "d/S^(l - 1)",
+        "1",
+        "1, or 1/d if it copies the goal",
+        "near accuracy",
     ),
 }

@@ -22,7 +22,8 @@ NUM_DIAGNOSED = 2_000
 
 NUM_EXAMPLES = 3  # of each kind of error
 NUM_BINS = 10  # of a calibration curve
-AFTER_FIRST_STEP = ("accuracy_given_first_step", "clever_hans_accuracy", "counterfactual_accuracy")
+COUNTERFACTUAL = ("counterfactual_accuracy", "counterfactual_end_accuracy")
+AFTER_FIRST_STEP = ("accuracy_given_first_step", "clever_hans_accuracy", *COUNTERFACTUAL)
 COLUMNS = ("prompt", "completion", "edges", "path", "start", "goal")
 
 
@@ -74,6 +75,11 @@ class Arms:
             self.scores.append(inference.score(other, f"{what} {number}"))
             self.nodes.append(node_of_each_token(inference.tokenizer, texts, other.completion_ids.shape[1]))
 
+    def mean_right(self, first: int, last: int) -> np.ndarray:
+        """Say for each row in how many of its arms the nodes from `first` to `last` are all right: `(n,)`."""
+        right = [right_nodes(*arm, first, last) for arm in zip(self.scores, self.nodes, strict=True)]
+        return np.mean(right, axis=0) if right else np.zeros(0)
+
 
 def probability_of_node(scores: Scores, node_of_token: np.ndarray, node: int) -> np.ndarray:
     """Multiply the probabilities of a node's tokens: `(n,)`.
@@ -83,11 +89,10 @@ def probability_of_node(scores: Scores, node_of_token: np.ndarray, node: int) ->
     return np.exp(np.where(node_of_token == node, scores.log_probs.numpy(), 0).sum(axis=1))
 
 
-def right_after_node(scores: Scores, node_of_token: np.ndarray, node: int) -> np.ndarray:
-    """Say for each row whether all is right that follows a node: `(n,)` of 1.0 or 0.0."""
-    width = node_of_token.shape[1]
-    last = width - 1 - (node_of_token[:, ::-1] == node).argmax(axis=1)  # the place of the node's last token
-    return (scores.correct.numpy() | (np.arange(width) <= last[:, None])).all(axis=1).astype(np.float64)
+def right_nodes(scores: Scores, node_of_token: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Say for each row whether the nodes from `first` to `last` are all right: `(n,)` of 1.0 or 0.0."""
+    elsewhere = (node_of_token < first) | (node_of_token > last)
+    return (scores.correct.numpy() | elsewhere).all(axis=1).astype(np.float64)
 
 
 def product_of_means(values: np.ndarray) -> np.ndarray:
@@ -109,15 +114,15 @@ def product_of_means(values: np.ndarray) -> np.ndarray:
 def absent_numbers(task: StarGraph, objective: Objective) -> dict[str, str]:
     """Say which numbers do not exist for a task and a training, and why."""
     absent = {}
-    if task.degree == 1:
-        absent["counterfactual_accuracy"] = "there is no wrong arm"
-    if task.path_length == 2:
-        for name in AFTER_FIRST_STEP:
-            absent[name] = "paths of 2 nodes end with the first step"
+    in_prompt = "not identifiable: the one later node stands in the prompt"
     if task.path_length == 3:
-        absent["clever_hans_accuracy"] = "not identifiable: the one later node stands in the prompt"
-        if task.reverse:  # and all arms lead to it
-            absent["counterfactual_accuracy"] = absent["clever_hans_accuracy"]
+        absent |= {"clever_hans_accuracy": in_prompt, "counterfactual_accuracy": in_prompt}
+    if task.reverse:
+        absent["counterfactual_end_accuracy"] = "all arms lead to the start, which stands in the prompt"
+    if task.path_length == 2:
+        absent |= dict.fromkeys(AFTER_FIRST_STEP, "paths of 2 nodes end with the first step")
+    if task.degree == 1:
+        absent |= dict.fromkeys(COUNTERFACTUAL, "there is no wrong arm")
     if not objective.teacher_forced:
         for name in ("forced_token_accuracy", "independent_errors_accuracy", *AFTER_FIRST_STEP):
             absent[name] = f"a {objective.name} model is not shown the true previous nodes"
@@ -229,19 +234,17 @@ def diagnose(
     likeliest = candidates == confidence[:, None]
     right = likeliest[:, 0] / likeliest.sum(axis=1)  # among equals it is a draw
 
-    values: dict[str, np.ndarray | None] = {
+    end = task.path_length - 1
+    values: dict[str, np.ndarray] = {
         "accuracy": scores.correct.all(dim=1).double().numpy(),
         "hard_token_accuracy": tokens[:, task.hard_node],
         "token_accuracy": tokens,
         "forced_token_accuracy": forced,
         "independent_errors_accuracy": product_of_means(forced),
-        "accuracy_given_first_step": right_after_node(scores, nodes, 1),
-        "clever_hans_accuracy": right_after_node(scores, nodes, 1),
-        "counterfactual_accuracy": np.mean(
-            [right_after_node(*arm, 1) for arm in zip(entered.scores, entered.nodes, strict=True)], axis=0
-        )
-        if entered.scores
-        else None,
+        "accuracy_given_first_step": right_nodes(scores, nodes, 2, end),
+        "clever_hans_accuracy": right_nodes(scores, nodes, 2, end),
+        "counterfactual_accuracy": entered.mean_right(2, end - 1),
+        "counterfactual_end_accuracy": entered.mean_right(end, end),
         "hard_token_mass": candidates.sum(axis=1),
         "hard_token_confidence": confidence,
         "hard_token_overconfidence": confidence - right,

@@ -70,7 +70,7 @@ def first_step(task: dict[str, Any], numbers: dict[str, Any]) -> str:
 
 def forced_verdict(task: dict[str, Any], numbers: dict[str, Any]) -> str:
     """Say why a teacher-forced model fails on paths from the start to the goal."""
-    given, counterfactual = numbers["accuracy_given_first_step"], numbers["counterfactual_accuracy"]
+    given = numbers["accuracy_given_first_step"]
     if given is None:  # a path of two nodes is its first step
         return f"It solves {percent(numbers['accuracy']['value'])} of the paths: {first_step(task, numbers)}."
     if given["value"] < SOLVED:
@@ -90,15 +90,7 @@ def forced_verdict(task: dict[str, Any], numbers: dict[str, Any]) -> str:
         f"Errors do not snowball: given the right first step it is right {percent(given['value'])} of the time; it "
         f"fails because {first_step(task, numbers)}."
     )
-    if counterfactual is not None and counterfactual["value"] >= SOLVED:
-        text += (
-            f" Led into a wrong arm, it walks that arm to its end {percent(counterfactual['value'])} of the time: it "
-            "follows edges and does not look for the goal (the Clever Hans cheat)."
-        )
-    elif counterfactual is not None:
-        text += f" Led into a wrong arm, it walks that arm to its end {percent(counterfactual['value'])} of the time"
-        copied = task["path_length"] == 3 and counterfactual["value"] < 1 - SOLVED
-        text += ": it copies the goal out of the prompt, whatever came before." if copied else "."
+    text += led_astray(numbers["counterfactual_accuracy"], numbers["counterfactual_end_accuracy"])
     confidence, over = numbers["hard_token_confidence"]["value"], numbers["hard_token_overconfidence"]["value"]
     if over > 0.1:
         text += (
@@ -106,6 +98,21 @@ def forced_verdict(task: dict[str, Any], numbers: dict[str, Any]) -> str:
             f"{percent(confidence - over)} of the time."
         )
     return text
+
+
+def led_astray(follows: dict[str, float] | None, ends: dict[str, float] | None) -> str:
+    """Say what a model does that is led into a wrong arm, as a sentence of its own; nothing if that is not known."""
+    if ends is None:
+        return ""
+    at_end = f"writes its end {percent(ends['value'])} of the time"
+    if ends["value"] < 1 - SOLVED:
+        at_end = "at its end writes the goal, which stands in the prompt"
+    if follows is None:  # a path of three nodes has nothing but its end
+        return f" Led into a wrong arm, it {at_end}."
+    text = f" Led into a wrong arm, it follows it {percent(follows['value'])} of the time and {at_end}"
+    if follows["value"] >= SOLVED:
+        text += ": it follows edges and does not look for the goal (the Clever Hans cheat)"
+    return text + "."
 
 
 def teacherless_verdict(task: dict[str, Any], numbers: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent.parent / "hub_cards" / "results"
 OBJECTIVES = ("teacher_forced", "teacherless", "reversed")
-KINDS = ("right arm", "wrong arm", "jump", "repeated node", "not a node", "wrong length")
+KINDS = ("right arm", "wrong arm", "wrong arm to the goal", "jump", "repeated node", "not a node", "wrong length")
 
 
 def result(value: Any) -> dict[str, Any]:
@@ -33,12 +33,14 @@ def diagnosed_record(objective: str, seed: int = 42) -> dict[str, Any]:
             "token_accuracy": nodes[::-1] if reverse else nodes,
             "hard_token_mass": min(1.0, 3 * learnt),
             "valid_path_rate": learnt**2,
-            "errors": dict(zip(KINDS, (point["accuracy"], 1 - point["accuracy"], 0.0, 0.0, 0.0, 0.0), strict=True)),
+            "errors": dict(
+                zip(KINDS, (point["accuracy"], 1 - point["accuracy"], 0.0, 0.0, 0.0, 0.0, 0.0), strict=True)
+            ),
         }
         if forced:
             point["diagnosis"] |= {"accuracy_given_first_step": learnt, "counterfactual_accuracy": learnt / 2}
     numbers = {name: result(value) for name, value in point["diagnosis"].items() if name != "errors"}
-    shares = (accuracy, (1 - accuracy) * 0.75, (1 - accuracy) * 0.25, 0.0, 0.0, 0.0)
+    shares = (accuracy, (1 - accuracy) * 0.5, (1 - accuracy) * 0.25, (1 - accuracy) * 0.25, 0.0, 0.0, 0.0)
     path = [17, 13, 11]
     record["diagnosis"] = {
         "task": {

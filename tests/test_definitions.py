@@ -45,6 +45,7 @@ FORMULAS = {
     "d/S^(l - 1)": lambda d, n, S: d / S ** (n - 1),
     "S^-(l - 1)": lambda d, n, S: S ** -(n - 1),
     "S^-(l - 2)": lambda d, n, S: S ** -(n - 2),
+    "S^-(l - 3)": lambda d, n, S: S ** -(n - 3),
 }
 
 

@@ -34,7 +34,8 @@ from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.tasks import StarGraph
 from hf_nextfail.tokenization import numeral_tokenizer, tokenize_dataset
 
-AFTER_FIRST_STEP = ["accuracy_given_first_step", "clever_hans_accuracy", "counterfactual_accuracy"]
+COUNTERFACTUAL = ["counterfactual_accuracy", "counterfactual_end_accuracy"]
+AFTER_FIRST_STEP = ["accuracy_given_first_step", "clever_hans_accuracy", *COUNTERFACTUAL]
 FORCED = ["forced_token_accuracy", "independent_errors_accuracy"]
 
 
@@ -83,7 +84,8 @@ forward_and_reversed = pytest.mark.parametrize("config_name", [name + end for na
 def test_oracle_is_right_everywhere(config_name):
     task = StarGraph.from_config_name(config_name)
     values = values_of(diagnosis_of(Oracle, config_name))
-    values.pop("counterfactual_accuracy", None)
+    for name in COUNTERFACTUAL:
+        values.pop(name, None)
     assert values.pop("hard_token_overconfidence") == pytest.approx(0, abs=1e-6)
     for name in ("token_accuracy", "forced_token_accuracy"):
         assert values.pop(name) == [1.0] * task.path_length
@@ -115,13 +117,15 @@ def test_reversed_oracle_is_wrong_on_paths_from_the_start():
 @pytest.mark.parametrize("config_name", ["d2_l3_n8", "d2_l4_n8", "d5_l5_n25", "d2_l4_n8_rev", "d5_l5_n25_rev"])
 def test_planner_that_turns_to_the_goal_walks_no_wrong_arm(config_name):
     values = values_of(diagnosis_of(Oracle, config_name))
-    assert (values["accuracy"], values["counterfactual_accuracy"]) == (1.0, 0.0)
+    assert values["accuracy"] == 1.0
+    assert {values[name] for name in COUNTERFACTUAL if name in values} == {0.0}
 
 
 @pytest.mark.parametrize("config_name", ["d2_l3_n8", "d2_l4_n8", "d5_l5_n25", "d2_l4_n8_rev", "d5_l5_n25_rev"])
 def test_planner_that_follows_edges_walks_wrong_arms_as_well(config_name):
     values = values_of(diagnosis_of(EdgeFollower, config_name))
-    assert (values["accuracy"], values["counterfactual_accuracy"]) == (1.0, 1.0)
+    assert values["accuracy"] == 1.0
+    assert {values[name] for name in COUNTERFACTUAL if name in values} == {1.0}
 
 
 class FollowerOfHalf(EdgeFollower):
@@ -132,18 +136,23 @@ class FollowerOfHalf(EdgeFollower):
         return {graph.path[len(nodes)]: 1.0} if odd else super().next_node(graph, nodes)
 
 
-@pytest.mark.parametrize("config_name", ["d5_l3_n25", "d5_l4_n25"])
+@pytest.mark.parametrize("config_name", ["d5_l3_n25", "d5_l4_n25", "d2_l5_n25"])
 def test_counterfactual_accuracy_is_a_mean_over_all_wrong_arms(config_name):
-    rows, walked = star_graphs(config_name, 60), []
+    rows, followed, ended = star_graphs(config_name, 60), [], []
     for row, arms in zip(rows, read_graphs(rows)[1], strict=True):
         assert list(map(int, arms[0])) == row["path"]
-        # Each step along the arm leaves a node; the last is not left.
-        walked.append([all(int(node) % 2 == 0 for node in arm[1:-1]) for arm in arms[1:]])
-    assert 0.1 < np.mean(walked) < 0.9
-    diagnosis = diagnosis_of(FollowerOfHalf, config_name, num_rows=60)
-    assert values_of(diagnosis)["counterfactual_accuracy"] == pytest.approx(np.mean(walked))
-    _, error = mean_and_standard_error(np.mean(walked, axis=1))
-    assert diagnosis["numbers"]["counterfactual_accuracy"]["standard_error"] == pytest.approx(error)
+        # Each step along the arm leaves a node; the last step leaves the one before the end.
+        followed.append([all(int(node) % 2 == 0 for node in arm[1:-2]) for arm in arms[1:]])
+        ended.append([int(arm[-2]) % 2 == 0 for arm in arms[1:]])
+    numbers = diagnosis_of(FollowerOfHalf, config_name, num_rows=60)["numbers"]
+    for name, right in zip(COUNTERFACTUAL, (followed, ended), strict=True):
+        if numbers[name] is None:
+            assert (name, len(arms[0])) == ("counterfactual_accuracy", 3)
+            continue
+        assert 0.1 < np.mean(right) < 0.9
+        assert numbers[name]["value"] == pytest.approx(np.mean(right))
+        _, error = mean_and_standard_error(np.mean(right, axis=1))
+        assert numbers[name]["standard_error"] == pytest.approx(error)
 
 
 # Clever Hans
@@ -166,6 +175,7 @@ def test_clever_hans_guesses_and_follows(config_name):
         "accuracy_given_first_step": 1.0,
         "clever_hans_accuracy": 1.0,
         "counterfactual_accuracy": 1.0,
+        "counterfactual_end_accuracy": 1.0,
         "hard_token_mass": 1.0,
         "hard_token_confidence": confidence,
         "hard_token_overconfidence": confidence - rate,
@@ -234,10 +244,6 @@ def test_the_right_one_of_equally_likely_neighbours_is_not_counted_as_foreseen()
     values = values_of(diagnosis_of(GraphGuesser, "d2_l3_n8", num_rows=200))
     right = values["hard_token_confidence"] - values["hard_token_overconfidence"]
     assert right == pytest.approx(1 / 2, abs=0.12)  # three standard errors
-
-
-def test_counterfactual_is_not_identifiable_on_reversed_paths_of_three_nodes():
-    assert diagnosis_of(Oracle, "d2_l3_n8_rev")["numbers"]["counterfactual_accuracy"] is None
 
 
 # Errors along the path
@@ -336,17 +342,18 @@ def test_objective_is_what_the_generation_config_says():
 # Numbers that do not exist
 
 
+IN_PROMPT = "not identifiable: the one later node stands in the prompt"
+TO_START = {"counterfactual_end_accuracy": "all arms lead to the start, which stands in the prompt"}
+NO_WRONG_ARM = dict.fromkeys(COUNTERFACTUAL, "there is no wrong arm")
 ABSENT = {
     "d2_l2_n8": dict.fromkeys(AFTER_FIRST_STEP, "paths of 2 nodes end with the first step"),
     "d2_l2_n8_rev": dict.fromkeys(AFTER_FIRST_STEP, "paths of 2 nodes end with the first step"),
-    "d2_l3_n8": {"clever_hans_accuracy": "not identifiable: the one later node stands in the prompt"},
-    "d1_l4_n8": {"counterfactual_accuracy": "there is no wrong arm"},
-    "d1_l3_n8": {
-        "clever_hans_accuracy": "not identifiable: the one later node stands in the prompt",
-        "counterfactual_accuracy": "there is no wrong arm",
-    },
+    "d2_l3_n8": {"clever_hans_accuracy": IN_PROMPT, "counterfactual_accuracy": IN_PROMPT},
+    "d2_l3_n8_rev": {"clever_hans_accuracy": IN_PROMPT, "counterfactual_accuracy": IN_PROMPT} | TO_START,
+    "d1_l4_n8": NO_WRONG_ARM,
+    "d1_l3_n8": {"clever_hans_accuracy": IN_PROMPT} | NO_WRONG_ARM,
     "d2_l4_n8": {},
-    "d2_l4_n8_rev": {},
+    "d2_l4_n8_rev": TO_START,
 }
 
 
@@ -430,10 +437,11 @@ class Stutterer(Oracle):
         return {
             "right arm": [start, first, second, goal],
             "wrong arm": list(wrong),
+            "wrong arm to the goal": [*wrong[:-1], goal],
             "jump": [start, first, wrong[2], goal],
             "repeated node": [start, first, first, goal],
             "not a node": [start, first, label, goal],
-        }[chosen(KINDS[:5], prompt)]
+        }[chosen(KINDS[:6], prompt)]
 
     def next_node(self, graph, nodes):
         return {self.path_of(graph.prompt)[len(nodes)]: 1.0}
@@ -442,7 +450,7 @@ class Stutterer(Oracle):
 def test_errors_are_shares_of_kinds_and_examples_are_the_first_of_each():
     rows, model = star_graphs("d2_l4_n8", 60), Stutterer(8)
     diagnosis = diagnose(model, model.tokenizer, rows)
-    kinds = [chosen(KINDS[:5], prompt) for prompt in rows["prompt"]]
+    kinds = [chosen(KINDS[:6], prompt) for prompt in rows["prompt"]]
     assert list(diagnosis["errors"]) == list(KINDS)
     for kind in KINDS:
         assert diagnosis["errors"][kind]["value"] == pytest.approx(kinds.count(kind) / 60)
@@ -450,7 +458,7 @@ def test_errors_are_shares_of_kinds_and_examples_are_the_first_of_each():
     assert values_of(diagnosis)["valid_path_rate"] == pytest.approx(
         (kinds.count("right arm") + kinds.count("wrong arm")) / 60
     )
-    assert set(diagnosis["examples"]) == set(KINDS[1:5])
+    assert set(diagnosis["examples"]) == set(KINDS[1:6])
     for kind, examples in diagnosis["examples"].items():
         first = [row for row, its_kind in zip(rows, kinds, strict=True) if its_kind == kind][:3]
         assert examples == [
@@ -530,7 +538,7 @@ def half_trained(config_name, steps, learning_rate):
     return model.eval(), tokenizer
 
 
-def writes_the_rest(model, tokenizer, prompts, paths, num_shown):
+def writes_the_rest(model, tokenizer, prompts, paths, num_shown, num_left_out=0):
     """Whether free-running decoding after the first nodes of each path writes the others."""
     ids = torch.tensor(tokenizer(prompts, add_special_tokens=False)["input_ids"])
     paths = torch.tensor([list(map(int, path)) for path in paths])  # a label is its own id
@@ -538,7 +546,8 @@ def writes_the_rest(model, tokenizer, prompts, paths, num_shown):
     rest = paths.shape[1] - num_shown
     options = {"max_new_tokens": rest, "do_sample": False, "pad_token_id": tokenizer.pad_token_id}
     written = model.generate(shown, attention_mask=torch.ones_like(shown), **options)[:, -rest:]
-    return (written == paths[:, num_shown:]).all(dim=1).double().numpy()
+    right = written == paths[:, num_shown:]
+    return right[:, : rest - num_left_out].all(dim=1).double().numpy()
 
 
 @pytest.mark.parametrize(
@@ -551,10 +560,11 @@ def test_accuracy_given_the_first_step_is_what_is_written_after_it(config_name, 
     entered = [one[0][:1] + one[1][1:] for one in arms]  # the first node, and the other arm from there
     values = values_of(diagnose(model, tokenizer, rows))
     given = writes_the_rest(model, tokenizer, prompts, true, num_shown=2).mean()
-    counterfactual = writes_the_rest(model, tokenizer, prompts, entered, num_shown=2).mean()
+    name, num_left_out = ("counterfactual_accuracy", 1) if len(true[0]) > 3 else ("counterfactual_end_accuracy", 0)
+    counterfactual = writes_the_rest(model, tokenizer, prompts, entered, 2, num_left_out).mean()
     assert 0.02 < given < 0.98 and 0.02 < counterfactual < 0.98 and given != counterfactual
     assert values["accuracy_given_first_step"] == pytest.approx(given)
-    assert values["counterfactual_accuracy"] == pytest.approx(counterfactual)
+    assert values[name] == pytest.approx(counterfactual)
     assert values["accuracy"] == pytest.approx(writes_the_rest(model, tokenizer, prompts, true, num_shown=0).mean())
 
 

@@ -29,6 +29,7 @@ CLEVER_HANS = {
     "independent_errors_accuracy": 0.51,
     "accuracy_given_first_step": 0.998,
     "counterfactual_accuracy": 0.997,
+    "counterfactual_end_accuracy": 0.996,
     "hard_token_mass": 0.999,
     "hard_token_confidence": 0.52,
     "hard_token_overconfidence": 0.01,
@@ -139,8 +140,9 @@ def test_untrained(objective, reverse):
 def test_clever_hans():
     assert verdict_on() == (
         "Errors do not snowball: given the right first step it is right 99.8 % of the time; it fails because the "
-        "first step is a coin toss (right 51.0 % of the time). Led into a wrong arm, it walks that arm to its end "
-        "99.7 % of the time: it follows edges and does not look for the goal (the Clever Hans cheat)."
+        "first step is a coin toss (right 51.0 % of the time). Led into a wrong arm, it follows it 99.7 % of the "
+        "time and writes its end 99.6 % of the time: it follows edges and does not look for the goal (the Clever "
+        "Hans cheat)."
     )
 
 
@@ -149,11 +151,15 @@ def test_clever_hans_among_five_arms():
     assert "it fails because the first step is a guess among 5 arms (right 21.0 % of the time)." in text
 
 
-def test_copying_the_goal_is_not_following_edges():
-    text = verdict_on(path_length=3, counterfactual_accuracy=0.01)
-    assert "walks that arm to its end 1.0 % of the time: it copies the goal out of the prompt" in text
-    assert "copies" not in verdict_on(path_length=3, counterfactual_accuracy=0.5)
-    assert "copies" not in verdict_on(path_length=4, counterfactual_accuracy=0.01)
+def test_copying_the_goal_is_told_from_following_the_last_edge():
+    text = verdict_on(counterfactual_end_accuracy=0.01)
+    assert (
+        "follows it 99.7 % of the time and at its end writes the goal, which stands in the prompt: it follows" in text
+    )
+    text = verdict_on(path_length=3, counterfactual_accuracy=None, counterfactual_end_accuracy=0.01)
+    assert text.endswith(" Led into a wrong arm, it at its end writes the goal, which stands in the prompt.")
+    text = verdict_on(path_length=3, counterfactual_accuracy=None)
+    assert text.endswith(" Led into a wrong arm, it writes its end 99.6 % of the time.")
 
 
 def test_clever_hans_that_is_surer_than_it_may_be():
@@ -178,13 +184,17 @@ def test_first_step_that_is_no_coin_toss(accuracy, words):
 
 
 def test_model_that_turns_to_the_goal_is_not_called_a_clever_hans():
-    text = verdict_on(counterfactual_accuracy=0.1)
-    assert text.endswith("Led into a wrong arm, it walks that arm to its end 10.0 % of the time.")
+    text = verdict_on(counterfactual_accuracy=0.1, counterfactual_end_accuracy=0.2)
+    assert text.endswith(
+        "Led into a wrong arm, it follows it 10.0 % of the time and writes its end 20.0 % of the time."
+    )
     assert "Clever Hans" not in text
 
 
 def test_graph_without_a_wrong_arm_says_nothing_of_one():
-    text = verdict_on(degree=1, accuracy=0.9, hard_token_accuracy=0.9, counterfactual_accuracy=None)
+    text = verdict_on(
+        degree=1, accuracy=0.9, hard_token_accuracy=0.9, counterfactual_accuracy=None, counterfactual_end_accuracy=None
+    )
     assert "wrong arm" not in text and "right 90.0 % of the time" in text
 
 
@@ -201,7 +211,9 @@ def test_errors_that_add_up():
 
 
 def test_paths_of_two_nodes_are_their_first_step():
-    text = verdict_on(path_length=2, accuracy_given_first_step=None, counterfactual_accuracy=None)
+    text = verdict_on(
+        path_length=2, accuracy_given_first_step=None, counterfactual_accuracy=None, counterfactual_end_accuracy=None
+    )
     assert text == "It solves 51.0 % of the paths: the first step is a coin toss (right 51.0 % of the time)."
 
 
@@ -215,7 +227,12 @@ def test_reversed_paths_that_are_not_solved():
 
 
 def test_teacherless_model_sees_backwards_from_the_goal():
-    nothing_forced = {"objective": "teacherless", "accuracy_given_first_step": None, "counterfactual_accuracy": None}
+    nothing_forced = {
+        "objective": "teacherless",
+        "accuracy_given_first_step": None,
+        "counterfactual_accuracy": None,
+        "counterfactual_end_accuracy": None,
+    }
     nodes = {"token_accuracy": [1.0, 0.5, 0.6, 0.7, 1.0]}
     text = verdict_on(path_length=5, accuracy=0.4, hard_token_accuracy=0.5, **nothing_forced, **nodes)
     assert text == (
@@ -230,7 +247,11 @@ def test_teacherless_model_sees_backwards_from_the_goal():
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_teacherless_model_on_paths_of_two_nodes(reverse):
-    nothing_forced = {"accuracy_given_first_step": None, "counterfactual_accuracy": None}
+    nothing_forced = {
+        "accuracy_given_first_step": None,
+        "counterfactual_accuracy": None,
+        "counterfactual_end_accuracy": None,
+    }
     options = {"path_length": 2, "reverse": reverse, "objective": "teacherless", "token_accuracy": [1.0, 0.51]}
     text = verdict_on(**options, **nothing_forced)
     assert "51.0 %" in text
@@ -255,7 +276,8 @@ def verdict_of(rule, config_name, *arguments, num_rows=300, **options):
 
 SOLVED = "It solves the task: 100 % of its paths are right as a whole"
 COIN_TOSS, GUESS = "the first step is a coin toss (right ", "the first step is a guess among 5 arms (right "
-CHEAT = "Led into a wrong arm, it walks that arm to its end 100 % of the time: it follows edges"
+CHEAT = "Led into a wrong arm, it follows it 100 % of the time and writes its end 100 % of the time: it follows edges"
+END = "Led into a wrong arm, it writes its end 100 % of the time."
 
 
 @pytest.mark.parametrize(
@@ -267,8 +289,8 @@ CHEAT = "Led into a wrong arm, it walks that arm to its end 100 % of the time: i
         (Oracle, "d2_l4_n8_rev", [], "teacher_forced", [SOLVED, "no step needs a guess"]),
         (CleverHans, "d1_l4_n8", [], "teacher_forced", [SOLVED, "on graphs of one arm"]),
         (CleverHans, "d2_l4_n8", [], "teacher_forced", ["Errors do not snowball", COIN_TOSS, CHEAT]),
-        (CleverHans, "d2_l3_n8", [], "teacher_forced", ["Errors do not snowball", COIN_TOSS, CHEAT]),
-        (CleverHans, "d5_l3_n25", [], "teacher_forced", ["Errors do not snowball", GUESS, CHEAT]),
+        (CleverHans, "d2_l3_n8", [], "teacher_forced", ["Errors do not snowball", COIN_TOSS, END]),
+        (CleverHans, "d5_l3_n25", [], "teacher_forced", ["Errors do not snowball", GUESS, END]),
         (CleverHans, "d2_l2_n8", [], "teacher_forced", ["It solves ", " of the paths: " + COIN_TOSS]),
         (Memoriser, "d2_l4_n8", [], "teacher_forced", [COIN_TOSS, CHEAT, "surer of its first step than it may be"]),
         (ErringOracle, "d2_l4_n8", [0.1], "teacher_forced", ["has not learnt to follow edges", "errors add up along"]),

@@ -4,14 +4,14 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-#: What a written path can be. Of several errors, the one that stands last here names the path.
-KINDS = ("right arm", "wrong arm", "jump", "repeated node", "not a node", "wrong length")
+#: What a written path can be.
+KINDS = ("right arm", "wrong arm", "wrong arm to the goal", "jump", "repeated node", "not a node", "wrong length")
 
 
 def path_kind(
     prediction: Sequence[Hashable], arms: Sequence[Sequence[Hashable]], reference: Sequence[Hashable]
 ) -> str:
-    """Name what a written path is, one of `KINDS`.
+    """Name what a written path is, one of `KINDS`: the most elementary error, where there are several.
 
     Args:
         prediction (sequence of nodes): what a model wrote, of any length.
@@ -22,15 +22,16 @@ def path_kind(
         `str`:
 
         - `"right arm"`, `"wrong arm"`: an arm of the graph from end to end, to the goal or elsewhere.
-        - `"jump"`: different nodes of the graph, but somewhere no edge leads from one to the next.
+        - `"wrong arm to the goal"`: a wrong arm, but with the goal, which stands in the prompt, as its end.
+        - `"jump"`: other different nodes of the graph, but somewhere no edge leads from one to the next.
         - `"repeated node"`, `"not a node"` (of this graph), `"wrong length"`.
 
     Example:
 
     ```python
     >>> arms = [["3", "1", "12"], ["3", "5", "8"]]
-    >>> [path_kind(text.split(","), arms, arms[0]) for text in ("3,1,12", "3,5,8", "3,5,12", "3,3,8", "3,1", "3,1,9")]
-    ['right arm', 'wrong arm', 'jump', 'repeated node', 'wrong length', 'not a node']
+    >>> [path_kind(text.split(","), arms, arms[0]) for text in ("3,1,12", "3,5,8", "3,5,12", "3,1,8", "3,3,8", "3,1")]
+    ['right arm', 'wrong arm', 'wrong arm to the goal', 'jump', 'repeated node', 'wrong length']
 
     ```
     """
@@ -44,7 +45,19 @@ def path_kind(
         return "repeated node"
     if prediction == list(reference):
         return "right arm"
-    return "wrong arm" if any(prediction == list(arm) for arm in arms) else "jump"
+    if any(prediction == list(arm) for arm in arms):
+        return "wrong arm"
+    return (
+        "wrong arm to the goal"
+        if any(ends_at_goal(prediction, list(arm), list(reference)) for arm in arms)
+        else "jump"
+    )
+
+
+def ends_at_goal(prediction: list[Hashable], arm: list[Hashable], reference: list[Hashable]) -> bool:
+    """Say whether a path is an arm whose end, where the paths differ, is that of the right one: the goal."""
+    forwards = prediction == [*arm[:-1], reference[-1]]
+    return forwards or prediction == [reference[0], *arm[1:]]
 
 
 def valid_path(kinds: Sequence[str]) -> np.ndarray:

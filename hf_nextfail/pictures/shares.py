@@ -12,7 +12,9 @@ from hf_nextfail.report import distinct_names
 
 PANELS = 3  # in one row
 # Right is green, the wrong arm orange, what is no arm at all darker and greyer.
-KIND_COLOURS = dict(zip(KINDS, (COLOURS[2], COLOURS[4], COLOURS[0], COLOURS[3], "#6B6B6B", "#BDBDBD"), strict=True))
+KIND_COLOURS = dict(
+    zip(KINDS, (COLOURS[2], COLOURS[4], COLOURS[0], COLOURS[3], COLOURS[5], "#6B6B6B", "#BDBDBD"), strict=True)
+)
 
 
 def accuracy_by_distance(record: dict[str, Any]) -> tuple[list[int], list[list[float]]]:
@@ -138,7 +140,7 @@ def plot_errors(records: Sequence[dict[str, Any]], path: str | PathLike) -> None
                 axes.barh(place, share[kind], 0.68, left, color=KIND_COLOURS[kind], edgecolor="white", linewidth=0.6)
                 if share[kind] >= 0.1:
                     text = f"{share[kind] * 100:.1f} %" if share[kind] < 1 else "100 %"
-                    dark = kind in ("wrong arm", "repeated node", "wrong length")  # on light colours
+                    dark = kind in ("wrong arm", "jump", "repeated node", "wrong length")  # on light colours
                     colour = "black" if dark else "white"
                     axes.text(left + share[kind] / 2, place, text, ha="center", va="center", color=colour, fontsize=8)
                 left += share[kind]

@@ -21,15 +21,15 @@ Args:
 Returns:
     valid_path_rate (float): the share of paths that are an arm of their graph from end to end.
     valid_path_rate_standard_error (float): of that share, over rows.
-    path_kinds (dict from str to float): the share of each kind of path: "right arm", "wrong arm", "jump" (different
-        nodes of the graph, but no edge leads from one to the next), "repeated node", "not a node" (of this graph) and
-        "wrong length". Of several errors the last of these names the path.
+    path_kinds (dict from str to float): the share of each kind of path: "right arm", "wrong arm", "wrong arm
+        to the goal" (with the goal as its end), "jump" (other different nodes of the graph, but no edge leads from one
+        to the next), "repeated node", "not a node" (of this graph) and "wrong length".
 Examples:
     >>> metric = evaluate.load("nextfail/valid_path_rate")
     >>> metric.compute(predictions=["3,1,2", "3,5,2"], references=["3,1,2", "3,1,2"], prompts=["3,1|3,5|1,2|5,4/3,2="] * 2)
     {'valid_path_rate': 0.5, 'valid_path_rate_standard_error': 0.35355339059327373,
-     'path_kinds': {'right arm': 0.5, 'wrong arm': 0.0, 'jump': 0.5, 'repeated node': 0.0, 'not a node': 0.0,
-                    'wrong length': 0.0}}
+     'path_kinds': {'right arm': 0.5, 'wrong arm': 0.0, 'wrong arm to the goal': 0.5, 'jump': 0.0, 'repeated node': 0.0,
+                    'not a node': 0.0, 'wrong length': 0.0}}
 """  # noqa: E501
 
 _CITATION = """
@@ -41,7 +41,7 @@ _CITATION = """
 }
 """
 
-KINDS = ("right arm", "wrong arm", "jump", "repeated node", "not a node", "wrong length")
+KINDS = ("right arm", "wrong arm", "wrong arm to the goal", "jump", "repeated node", "not a node", "wrong length")
 
 
 def nodes_of(path):
@@ -85,7 +85,10 @@ def kind_of(prediction, arms, reference):
         return "repeated node"
     if prediction == reference:
         return "right arm"
-    return "wrong arm" if prediction in arms else "jump"
+    if prediction in arms:
+        return "wrong arm"
+    to_goal = any(prediction in ([*arm[:-1], reference[-1]], [reference[0], *arm[1:]]) for arm in arms)
+    return "wrong arm to the goal" if to_goal else "jump"
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
