@@ -1,16 +1,7 @@
-"""Time the generation of star graphs, ours and one graph at a time, on one core.
+"""The generation of star graphs on one core, ours and one graph at a time; in a process of its own: see `Child`."""
 
-    python tests/benchmarks/data_generation.py [--config d2_l5_n50] [--rows 225000]
-
-Ours is `load_dataset` into an empty cache: sampling, split membership, text, structured columns and Arrow on disk. The
-others write lines of text to a file and decide nothing about splits.
-"""
-
-import argparse
 import os
-import platform
 import random
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,17 +10,18 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pyarrow as pa
+from measuring import Figure, Parent, Settings, Table, alternate
 
 from hf_nextfail import StarGraph
 from hf_nextfail.dataset_builder import to_arrow_table
 from hf_nextfail.tasks import split_of
 from hf_nextfail.tasks.base import SHARD_ROWS
 
-#: A loop that would take longer than this is measured on fewer rows.
-LIMIT_SECONDS = 60
-FEWER_ROWS = 20_000
+#: A way of one graph at a time is measured on as many rows as it writes in about this time.
+SECONDS_A_ROUND = 2.0
 
 Labels = list[int]
+Graph = tuple[list[tuple[int, int]], Labels]
 
 
 def labels_by_rejection(task: StarGraph, draw: Callable[[int], int]) -> Labels:
@@ -60,8 +52,8 @@ def labels_by_shuffle(task: StarGraph) -> Labels:
     return labels[: task.graph_size]
 
 
-def write_line(task: StarGraph, labels: Labels) -> str:
-    """Build one graph and its text; the goal is at the end of the first arm."""
+def build_graph(task: StarGraph, labels: Labels) -> Graph:
+    """Return the shuffled edges and the path; the goal is at the end of the first arm."""
     start, steps = labels[0], task.path_length - 1
     edges = []
     for arm in range(task.degree):
@@ -69,99 +61,140 @@ def write_line(task: StarGraph, labels: Labels) -> str:
         for target in labels[1 + arm * steps : 1 + (arm + 1) * steps]:
             edges.append((source, target))
             source = target
-    path = labels[: task.path_length]
     random.shuffle(edges)
+    return edges, labels[: task.path_length]
+
+
+def write_line(graph: Graph) -> str:
+    """Write its text."""
+    edges, path = graph
     text = ""
     for source, target in edges:
         text += str(source) + "," + str(target) + "|"
-    text = text[:-1] + "/" + str(start) + "," + str(path[-1]) + "="
+    text = text[:-1] + "/" + str(path[0]) + "," + str(path[-1]) + "="
     for node in path:
         text += str(node) + ","
     return text[:-1] + "\n"
 
 
-def seconds_one_at_a_time(task: StarGraph, draw_labels: Callable[[StarGraph], Labels], rows: int) -> float:
-    """Write `rows` lines to a file."""
-    random.seed(0)
-    with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        with (Path(folder) / "rows.txt").open("w") as file:
-            for _ in range(rows):
-                file.write(write_line(task, draw_labels(task)))
-        return time.perf_counter() - began
+def one_at_a_time(task: StarGraph, draw_labels: Callable[[StarGraph], Labels], rows: int, text: bool = True) -> None:
+    """Write `rows` lines to a file; or, without `text`, keep that many graphs in memory."""
+    if not text:
+        graphs = [build_graph(task, draw_labels(task)) for _ in range(rows)]
+        assert len(graphs) == rows
+        return
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "rows.txt").open("w") as file:
+        for _ in range(rows):
+            file.write(write_line(build_graph(task, draw_labels(task))))
 
 
-def seconds_ours(task: StarGraph, rows: int) -> float:
-    """Load a dataset of `rows` rows, shared out to the splits as by default, into an empty cache."""
+def load_into_empty_cache(task: StarGraph, rows: int) -> None:
+    """Load a dataset of `rows` rows, shared out to the splits as by default."""
     sizes = {"num_validation": rows * 5 // 225, "num_test": rows * 20 // 225}
     sizes["num_train"] = rows - sum(sizes.values())
     with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
         loaded = datasets.load_dataset("nextfail/star_graph", task.config_name, cache_dir=folder, **sizes)
-        seconds = time.perf_counter() - began
         assert sum(loaded.num_rows.values()) == rows
-        return seconds
 
 
-def microseconds_a_row(function: Callable[[], object], rows: int, repeats: int = 7) -> float:
-    """Return the median over repeats."""
-    seconds = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds) / rows * 1e6
+def sample_and_hash(task: StarGraph, rows: int) -> None:
+    """Draw graphs as numbers, a shard at a time, and say which split each belongs to."""
+    rng = np.random.default_rng(0)
+    for first in range(0, rows, SHARD_ROWS):
+        split_of(task.sample(rng, min(SHARD_ROWS, rows - first))["edges"])
 
 
-def print_parts(task: StarGraph) -> None:
+def train_tables(task: StarGraph, rows: int) -> None:
+    """Make the Arrow tables of a train split, in memory: other splits' graphs are drawn too, and thrown away."""
+    for shard in range(-(-rows // SHARD_ROWS)):
+        to_arrow_table(task, task.sample_shard("train", shard, num_rows=min(SHARD_ROWS, rows - shard * SHARD_ROWS)))
+
+
+def affordable_rows(function: Callable[[int], None], most: int) -> int:
+    """Return how many rows a slow way writes in about `SECONDS_A_ROUND`."""
+    trial = min(200, most)
+    began = time.perf_counter()
+    function(trial)
+    return max(trial, min(most, int(SECONDS_A_ROUND * trial / (time.perf_counter() - began))))
+
+
+def compare(parent: Parent, task: StarGraph, rows: int, repeat: int) -> Table:
+    """Let all ways take turns."""
+    paper_ids, paper_text = "one at a time, rejection (as the paper): ids", "one at a time, rejection (as the paper)"
+    # What a way makes is compared with the paper's way of making the same.
+    ways: dict[str, tuple[str, Callable[[int], None]]] = {
+        paper_ids: (paper_ids, lambda n: one_at_a_time(task, labels_by_numpy_rejection, n, text=False)),
+        "ours: ids, sample and hash": (paper_ids, lambda n: sample_and_hash(task, n)),
+        paper_text: (paper_text, lambda n: one_at_a_time(task, labels_by_numpy_rejection, n)),
+        "one at a time, rejection, `random`": (
+            paper_text,
+            lambda n: one_at_a_time(task, labels_by_python_rejection, n),
+        ),
+        "one at a time, shuffle, `random`": (paper_text, lambda n: one_at_a_time(task, labels_by_shuffle, n)),
+        "ours: Arrow with text, in memory": (paper_text, lambda n: train_tables(task, n)),
+        "ours: load_dataset, Arrow on disk": (paper_text, lambda n: load_into_empty_cache(task, n)),
+    }
+    parent.say(f"{task.config_name}: trying all ways")
+    rows_of = {}
+    for name, (_, function) in ways.items():
+        if name.startswith("ours"):
+            function(min(rows, 1000))
+            rows_of[name] = rows
+        else:
+            rows_of[name] = affordable_rows(function, rows)
+    random.seed(0)
+    seconds = alternate(
+        {name: lambda name=name: ways[name][1](rows_of[name]) for name in ways},
+        repeat,
+        lambda text: parent.say(f"{task.config_name}: {text}"),
+    )
+    a_row = {name: [second / rows_of[name] for second in seconds[name]] for name in ways}
+    return Table(
+        f"Data: {task.title} ({task.config_name}), one core",
+        [
+            {
+                "way": name,
+                "rows": rows_of[name],
+                "rows/s": Figure.of(1 / second for second in a_row[name]),
+                "µs a row": Figure.of(second * 1e6 for second in a_row[name]),
+                "times the paper's": Figure.of_ratios(a_row[base], a_row[name]),
+            }
+            for name, (base, _) in ways.items()
+        ],
+        [
+            "Ids are compared with ids, text with text. One at a time, lines go to a file and nothing is decided "
+            "about splits; ours has text and structured columns."
+        ],
+    )
+
+
+def parts(parent: Parent, task: StarGraph, repeat: int) -> Table:
     """Say where our time goes."""
     drawn = task.sample(np.random.default_rng(0), SHARD_ROWS)
-    parts = {
+    steps = {
         "sampling": lambda: task.sample(np.random.default_rng(0), SHARD_ROWS),
         "hashing": lambda: split_of(drawn["edges"]),
         "text": lambda: task.to_text(drawn),
         "text and Arrow columns": lambda: to_arrow_table(task, drawn),
     }
-    print(f"\n{f'part, of {SHARD_ROWS:,} rows in memory':<44}{'µs a row':>10}")
-    for name, function in parts.items():
-        print(f"{name:<44}{microseconds_a_row(function, SHARD_ROWS):>10.2f}")
-    print("Of 16 rows drawn, 12 are kept for train, 2 for validation and 2 for test.")
+    seconds = alternate(steps, repeat, lambda text: parent.say(f"{task.config_name}, parts: {text}"))
+    return Table(
+        f"Data: where our time goes, {SHARD_ROWS:,} rows of {task.config_name} in memory",
+        [
+            {"part": name, "µs a row": Figure.of(second / SHARD_ROWS * 1e6 for second in values)}
+            for name, values in seconds.items()
+        ],
+        ["Of 16 rows drawn, 12 are kept for train, 2 for validation and 2 for test."],
+    )
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--config", default="d2_l5_n50", help="a configuration of nextfail/star_graph")
-    parser.add_argument("--rows", type=int, default=225_000, help="rows of all splits together")
-    arguments = parser.parse_args()
-    task = StarGraph.from_config_name(arguments.config)
-
+def measure(parent: Parent, settings: Settings, config_names: list[str], rows: int) -> None:
+    """Answer the tables."""
     if hasattr(os, "sched_setaffinity"):  # Linux
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     pa.set_cpu_count(1)
     datasets.disable_progress_bars()
-
-    print(f"{task.config_name}, {arguments.rows:,} rows, Python {platform.python_version()}, NumPy {np.__version__}")
-    print(f"\n{'way':<44}{'seconds':>10}{'rows/s':>12}{'ratio':>8}")
-    ours = seconds_ours(task, arguments.rows)
-    print(f"{'ours: load_dataset into an empty cache':<44}{ours:>10.2f}{arguments.rows / ours:>12,.0f}{1:>8.1f}")
-    ways = {
-        "a graph at a time, rejection (as the paper)": labels_by_numpy_rejection,
-        "a graph at a time, rejection, `random`": labels_by_python_rejection,
-        "a graph at a time, shuffle, `random`": labels_by_shuffle,
-    }
-    notes = []
-    for name, draw_labels in ways.items():
-        trial = min(2_000, arguments.rows)
-        expected = seconds_one_at_a_time(task, draw_labels, trial) / trial * arguments.rows
-        rows = arguments.rows if expected <= LIMIT_SECONDS else min(FEWER_ROWS, arguments.rows)
-        seconds = seconds_one_at_a_time(task, draw_labels, rows) / rows * arguments.rows
-        if rows < arguments.rows:
-            notes.append(f"{name}: measured on {rows:,} rows and scaled.")
-        print(f"{name:<44}{seconds:>10.2f}{arguments.rows / seconds:>12,.0f}{seconds / ours:>8.1f}")
-    print(*notes, sep="\n", end="")
-    print_parts(task)
-
-
-if __name__ == "__main__":
-    main()
+    tables = []
+    for task in map(StarGraph.from_config_name, config_names):
+        tables += [compare(parent, task, rows, settings.repeat), parts(parent, task, settings.repeat)]
+    parent.answer(tables)
