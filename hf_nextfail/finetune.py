@@ -267,6 +267,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if evaluated := [record for record in records if record["history"]]:
             plot_accuracy(evaluated, picture)
             console.print(f"Accuracy over steps: {picture}", soft_wrap=True)
+            console.print(f"All of it on one page: nextfail report {picture.parent}", soft_wrap=True)
         for run in runs:
             console.print(f"Checkpoint, recipe and results.json: {run.folder}", soft_wrap=True)
     if failed_pushes:
