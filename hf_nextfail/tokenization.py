@@ -1,5 +1,7 @@
 """Text to token ids: the numeral tokenizer of the paper, and the dummy token for any tokenizer."""
 
+import itertools
+import json
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -15,6 +17,8 @@ from hf_nextfail.version import __version__
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
 
 PROMPT_IDS, COMPLETION_IDS = "prompt_ids", "completion_ids"
+
+SIGNS = "|/=$"  # that the numeral tokenizer knows beside labels, in the order of their ids
 
 
 def numeral_tokenizer(num_nodes: int) -> PreTrainedTokenizerFast:
@@ -43,7 +47,7 @@ def numeral_tokenizer(num_nodes: int) -> PreTrainedTokenizerFast:
 
     Reference: Bachmann and Nagarajan (arXiv 2403.06963); the ids of labels and signs are those of their code.
     """
-    vocabulary = {token: i for i, token in enumerate([*map(str, range(num_nodes)), "|", "/", "=", "$", "<pad>"])}
+    vocabulary = {token: i for i, token in enumerate([*map(str, range(num_nodes)), *SIGNS, "<pad>"])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary))
     # Numbers and signs become tokens; whatever lies between them, the commas, is dropped.
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[0-9]+|[^0-9,]"), behavior="removed", invert=True)
@@ -96,12 +100,68 @@ def load_tokenizer(name_or_path: str, trust_remote_code: bool = False) -> PreTra
     return tokenizer
 
 
+def num_labels(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return for how many labels a tokenizer is that of `numeral_tokenizer`; `None` if it is another."""
+    number = len(tokenizer) - len(SIGNS) - 1
+    if not tokenizer.is_fast or tokenizer.get_vocab().get(SIGNS[0]) != number:
+        return None
+    own, ours = (json.loads(t.backend_tokenizer.to_str()) for t in (tokenizer, numeral_tokenizer(number)))
+    same = all(own[part] == ours[part] for part in ("normalizer", "pre_tokenizer", "post_processor", "model"))
+    return number if same else None
+
+
+def numeral_ids(texts: Sequence[str], num_nodes: int) -> list[list[int]] | None:
+    """Do for many texts at once what the tokenizer of `numeral_tokenizer` does text by text.
+
+    Args:
+        texts (sequence of `str`): problems or paths.
+        num_nodes (`int`): the number of labels.
+
+    Returns:
+        The ids of each text; `None` if a text holds anything but labels and signs, which is for the
+        tokenizer to judge.
+    """
+    characters = np.frombuffer("".join(texts).encode(), np.uint8)
+    offsets = np.cumsum([0, *map(len, texts)])
+    if len(characters) != offsets[-1]:  # not ASCII
+        return None
+    values = characters.astype(np.int32) - ord("0")
+    digits = (values >= 0) & (values <= 9)
+    more = digits.copy()  # whether a digit goes on with a label
+    more[1:] &= digits[:-1]
+    more[offsets[:-1][np.diff(offsets) > 0]] = False
+    begins = digits & ~more
+    places = np.flatnonzero(begins | (~digits & (characters != ord(","))))  # of tokens
+    ids = np.full(len(places), -1, np.int32)
+    for sign, character in enumerate(SIGNS):
+        ids[characters[places] == ord(character)] = num_nodes + sign
+    of_labels = begins[places]
+    at, labels = places[of_labels], values[places[of_labels]]
+    longest = len(str(num_nodes))
+    more = np.append(more, np.zeros(longest + 1, bool))
+    known = ~((labels == 0) & more[at + 1])  # 07 is no label
+    alive = np.ones(len(at), bool)
+    for digit in range(1, longest + 1):
+        alive &= more[at + digit]
+        labels[alive] = labels[alive] * 10 + values[at[alive] + digit]
+    known &= (labels < num_nodes) & ~alive  # a label that still goes on is too long
+    ids[of_labels] = np.where(known, labels, -1)
+    if (ids < 0).any():
+        return None
+    ends = np.searchsorted(places, offsets).tolist()
+    ids = ids.tolist()
+    return [ids[begin:end] for begin, end in itertools.pairwise(ends)]
+
+
 def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     """Turn texts into token ids, without special tokens.
 
     Raises:
         ValueError: naming the first text that the tokenizer has no tokens for, e.g. a label out of its range.
     """
+    number = num_labels(tokenizer)
+    if number is not None and (ids := numeral_ids(texts, number)) is not None:
+        return ids
     options = {"add_special_tokens": False, "return_attention_mask": False, "return_token_type_ids": False}
     try:
         return tokenizer(list(texts), **options)["input_ids"]

@@ -10,6 +10,8 @@ from hf_nextfail.tokenization import (
     longest_completion,
     longest_row,
     node_of_each_token,
+    num_labels,
+    numeral_ids,
     numeral_tokenizer,
     padded_ids,
     tokenize_dataset,
@@ -276,3 +278,47 @@ def test_longest_completion_counts_its_end_token():
     texts = Dataset.from_dict({"prompt": ["1,2=", "3="], "completion": ["1", "12,3"]})
     assert longest_completion(tokenize_dataset(texts, byte_level_tokenizer(eos_token=END))) == 4
     assert longest_completion(tokenize_dataset(texts, numeral_tokenizer(num_nodes=20))) == 2
+
+
+# Many texts at once
+
+
+def texts_of_labels(num_nodes, count):
+    draw = np.random.default_rng(0)
+    return [
+        "".join(draw.choice([*map(str, range(num_nodes)), *",,,,||/=$"], size=draw.integers(12))) for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("num_nodes", [1, 2, 10, 11, 50, 100, 1000])
+def test_many_texts_at_once_are_tokenized_as_each_by_itself(num_nodes):
+    tokenizer, texts = numeral_tokenizer(num_nodes), [*texts_of_labels(num_nodes, 500), "", "0", "0,", ",0", "="]
+    known, ids = [], []
+    for text in texts:
+        try:
+            ids.append(tokenizer(text)["input_ids"])
+            known.append(text)
+        except Exception:  # two labels beside each other make another, that may not exist
+            assert numeral_ids([text], num_nodes) is None
+    assert len(known) > 50
+    assert numeral_ids(known, num_nodes) == ids
+    assert encode_texts(tokenizer, known) == ids
+    assert [numeral_ids([text], num_nodes) for text in known] == [[row] for row in ids]
+
+
+@pytest.mark.parametrize(
+    "text", ["3,50", "3,07", "00", "3, 1", "3;1", "3,x", "é,3", "<pad>", "99999999999999999999999"]
+)
+def test_texts_of_anything_else_are_for_the_tokenizer_to_judge(text):
+    assert numeral_ids(["1,2", text], 50) is None
+
+
+def test_only_the_numeral_tokenizer_is_taken_for_one(tmp_path):
+    tokenizer = numeral_tokenizer(12)
+    assert num_labels(tokenizer) == 12
+    tokenizer("1,2", padding="max_length", max_length=8)
+    tokenizer.save_pretrained(tmp_path)
+    assert num_labels(load_tokenizer(str(tmp_path))) == 12
+    assert num_labels(byte_level_tokenizer()) is None
+    tokenizer.add_tokens(["12,3"])
+    assert num_labels(tokenizer) is None
