@@ -13,6 +13,7 @@ from hf_nextfail.trainer import NextFailTrainer
 from hf_nextfail.training_args import NextFailTrainingArguments
 
 SIZES = {"num_train": 200, "num_validation": 60, "num_test": 10}
+COLUMNS = ["prompt_ids", "completion_ids"]
 TINY = {"n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 32}
 TOKENIZER = numeral_tokenizer(num_nodes=20)
 STEPS = {"max_steps": 4, "eval_strategy": "steps", "eval_steps": 2, "eval_on_start": True, "use_cpu": True}
@@ -99,3 +100,25 @@ def test_a_stock_trainer_can_be_diagnosed(tmp_path, splits):
 def test_rows_that_are_no_star_graphs_are_refused_at_once(splits):
     with pytest.raises(ValueError, match="no column edges"):
         DiagnosticsCallback(None, splits["validation"].remove_columns("edges"))
+
+
+class RowByRow(CompletionCollator):
+    """Takes rows, so that the Trainer reads them out of the dataset."""
+
+    def __call__(self, examples):
+        assert isinstance(examples, list)
+        return super().__call__(examples)
+
+
+def test_training_on_tensors_is_training_on_rows(tmp_path, splits, monkeypatch):
+    fast = trainer(tmp_path, splits, num_diagnosed=0)
+    assert isinstance(next(iter(fast.get_train_dataloader())), dict)
+    assert fast.train_dataset.column_names[-2:] == ["prompt_ids", "completion_ids"]  # the user's own, as it was
+    fast = trainer(tmp_path, splits, num_diagnosed=0)
+    fast.train()
+    plain = trainer(tmp_path, splits, num_diagnosed=0)
+    monkeypatch.setattr("hf_nextfail.trainer.TokenRows", lambda rows, pad: rows.select_columns(COLUMNS))
+    plain.data_collator = RowByRow(plain.objective)
+    plain.train()
+    for name, parameter in plain.model.named_parameters():
+        assert parameter.equal(fast.model.get_parameter(name)), name

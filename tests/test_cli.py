@@ -70,6 +70,10 @@ def test_the_version(capsys):
         (["evaluate", "CHECKPOINT", "--dataset_config", "d2"], "unknown config 'd2'"),
         (["evaluate", "CHECKPOINT", "--test_file", "nothing.txt"], "nothing.txt"),
         (["evaluate", "CHECKPOINT", "--push_results"], "is a folder: name the model"),
+        (["diagnose", "nowhere"], "nowhere"),
+        (["diagnose", "CHECKPOINT", "--num_rows", "0"], "num_test"),
+        (["diagnose", "CHECKPOINT", "--batch_size", "0"], "batch_size must be at least 1"),
+        (["diagnose", "CHECKPOINT", "--dataset_config", "d2"], "unknown config 'd2'"),
         (["push-dataset", "--configs", "d2_l3"], "unknown config 'd2_l3'"),
         (["push-dataset", "--num_train", "-1"], "num_train must be"),
         (["push-model", "nowhere", "--repo", "x"], "nowhere holds no checkpoint"),
@@ -157,6 +161,27 @@ def test_several_configs(hub, configs):
     assert run("push-dataset", *configs, *SIZES) == 0
     folders = {path.partition("/")[0] for path in hub.files("dataset", "nextfail/star_graph") if "parquet" in path}
     assert folders == {"d2_l3_n20", "d3_l3_n50"}
+
+
+@pytest.mark.parametrize("rows", ["split", "file"])
+def test_a_checkpoint_is_diagnosed(checkpoint, tmp_path, capsys, rows):
+    on_file = []
+    if rows == "file":
+        (tmp_path / "paper.txt").write_text("7,3|3,15|7,9|9,1/7,15=7,3,15\n4,5|6,4|6,2|2,1/6,5=6,4,5\n")
+        on_file = ["--test_file", str(tmp_path / "paper.txt")]
+    options = ["--dataset_config", "d2_l3_n20", "--num_rows", "30", "--output_dir", str(tmp_path / "out")]
+    assert run("diagnose", checkpoint, *options, *on_file) == 0
+    (path,) = (tmp_path / "out").rglob("results.json")
+    record = json.loads(path.read_text())
+    assert record["run"]["split"] == ("test" if rows == "split" else "paper.txt")
+    assert record["diagnosis"]["numbers"]["accuracy"]["n"] == (30 if rows == "split" else 2)
+    assert record["results"]["accuracy"] == record["diagnosis"]["numbers"]["accuracy"]
+    page = (path.parent / "report.html").read_text(encoding="utf-8")
+    out = capsys.readouterr().out
+    assert str(path.parent / "report.html") in out
+    for text in (page, " ".join(out.split())):
+        assert record["diagnosis"]["verdict"] in text
+        assert "hard_token_mass" in text
 
 
 def test_a_report_of_runs_is_one_page(tmp_path, capsys, monkeypatch):

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from datasets import Dataset
 
-from hf_nextfail.data_collator import CompletionCollator, pad_rows
+from hf_nextfail.data_collator import CompletionCollator, TokenRows, pad_rows
 from hf_nextfail.objectives import OBJECTIVES, Objective, TeacherForcedObjective, TeacherlessObjective
 from hf_nextfail.tokenization import numeral_tokenizer
 
@@ -85,3 +86,32 @@ def test_pad_rows():
     assert ids.tolist() == [[1, 2, 9], [3, 9, 9], [4, 5, 6]]
     assert lengths.tolist() == [2, 1, 3]
     assert ids.dtype == lengths.dtype == torch.int64
+
+
+# Rows as tensors
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("indices", [[0], [2, 0], [1, 1, 2, 0]])
+def test_rows_as_tensors_make_the_batches_of_the_dataset_itself(name, indices):
+    collator = CompletionCollator(OBJECTIVES[name](TOKENIZER))
+    rows = TokenRows(Dataset.from_list(ROWS), TOKENIZER.pad_token_id)
+    batch, expected = collator(rows.__getitems__(indices)), collator([ROWS[i] for i in indices])
+    assert batch.keys() == expected.keys()
+    for key in batch:
+        assert torch.equal(batch[key], expected[key])
+        assert batch[key].dtype == expected[key].dtype
+
+
+@pytest.mark.parametrize(("largest", "dtype"), [(2**15 - 1, torch.int16), (2**15, torch.int32)])
+def test_rows_take_as_few_bytes_as_they_need(largest, dtype):
+    rows = TokenRows(Dataset.from_list([{"prompt_ids": [largest], "completion_ids": [1, 2]}]), pad_token_id=0)
+    assert (rows.prompt_ids.dtype, rows.completion_ids.dtype) == (dtype, torch.int16)
+    assert rows[0].prompt_ids.tolist() == [[largest]]
+    assert len(rows) == 1
+
+
+def test_an_empty_row_as_a_tensor_is_refused_as_well():
+    rows = TokenRows(Dataset.from_list([*ROWS, {"prompt_ids": [], "completion_ids": [1]}]), TOKENIZER.pad_token_id)
+    with pytest.raises(ValueError, match="empty prompt or completion"):
+        CompletionCollator(OBJECTIVES["teacher_forced"](TOKENIZER))(rows[3])

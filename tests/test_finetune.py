@@ -68,6 +68,33 @@ def test_results_say_what_was_run_and_measured(finished):
     assert record["timings"]["train_seconds"] > 0
 
 
+def test_a_run_is_diagnosed_on_the_way_and_at_its_end(finished):
+    folder, records = finished
+    for name, record in records.items():
+        assert record["diagnosis"]["numbers"]["accuracy"]["n"] == 300
+        assert record["diagnosis"]["verdict"].startswith("It ")
+        assert [set(point) for point in record["history"]] == [{"step", "accuracy", "loss", "diagnosis"}] * 3
+        assert record["run"]["fast_path"] == ["attention", "gelu", "last_mlp"]
+        for picture in ("accuracy", "positions", "learning", "errors", "graph"):
+            assert (folder / name / f"{picture}.svg").is_file() and (folder / name / f"{picture}.png").is_file()
+
+
+def test_neither_a_diagnosis_nor_a_fast_path_need_be(tmp_path, caplog):
+    (record,) = run(
+        tmp_path, "--config", "star_graph/teacherless/smoke", "--num_diagnosed=0", "--fast_path=none"
+    ).values()
+    assert record["diagnosis"] is None
+    assert [set(point) for point in record["history"]] == [{"step", "accuracy", "loss"}] * 3
+    assert record["run"]["fast_path"] == []
+    assert "fp32 on cpu: as transformers does it." in caplog.text
+
+
+def test_attention_that_was_chosen_is_kept(tmp_path, caplog):
+    (record,) = run(tmp_path, "--config", "star_graph/teacherless/smoke", "--attn_implementation=sdpa").values()
+    assert record["run"]["fast_path"] == ["gelu", "last_mlp"]
+    assert "GELU in one kernel; the last MLP on completions only." in caplog.text
+
+
 def test_forced_numbers_and_chance_exist_where_they_mean_something(finished):
     _, records = finished
     forced = {name: record["results"]["forced_token_accuracy"] for name, record in records.items()}

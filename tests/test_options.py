@@ -34,6 +34,11 @@ def test_own_data_has_no_task_and_at_most_the_sizes_asked_for(tmp_path):
         ({"use_peft": True, "model_type": "gpt2"}, "use_peft adapts a pretrained model"),
         ({"lora_r": 0, "model_type": "gpt2"}, "lora_r must be"),
         ({"lora_dropout": 1.0, "model_type": "gpt2"}, "lora_dropout must be from 0 to below 1, got 1.0"),
+        (
+            {"fast_path": ["gelu", "atention"], "model_type": "gpt2"},
+            "fast_path must be some of attention, gelu,.*'atention'",
+        ),
+        ({"fast_path": ["none", "gelu"], "model_type": "gpt2"}, "got 'none'"),
         ({"config_overrides": "[1]", "model_type": "gpt2"}, "must be a JSON object"),
         ({}, "give either model_name_or_path"),
     ],

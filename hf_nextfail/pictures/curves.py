@@ -97,5 +97,7 @@ def plot_learning(record: dict[str, Any], path: str | PathLike) -> None:
         for (value, label, colour), place in zip(labels, places, strict=True):
             axes.plot([end, end * 1.035], [value, place], color=colour, linewidth=0.8, clip_on=False)
             axes.text(end * 1.045, place, label, color="0.15", va="center", fontsize=8.5)
-        axes.set_title(f"{record['run']['title']}, {in_words(record['run']['objective'])}: what it learns when")
+        reverse = (record.get("diagnosis") or {"task": {"reverse": False}})["task"]["reverse"]
+        training = in_words(record["run"]["objective"]) + ", reversed" * reverse
+        axes.set_title(f"{record['run']['title']}, {training}: what it learns when")
         axes.set_ylabel("share of the validation split")
