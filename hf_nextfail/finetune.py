@@ -270,6 +270,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             console.print(f"All of it on one page: nextfail report {picture.parent}", soft_wrap=True)
         for run in runs:
             console.print(f"Checkpoint, recipe and results.json: {run.folder}", soft_wrap=True)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter, and abort
     if failed_pushes:
         for failure in failed_pushes:
             print(f"finetune.py: error: {failure}", file=sys.stderr)

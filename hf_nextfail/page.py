@@ -90,7 +90,8 @@ def check_record(record: dict[str, Any]) -> None:
 def versions_of(record: dict[str, Any]) -> dict[str, str]:
     """Return what a record says of versions, of the machine too."""
     run = record["run"]
-    return {**record["versions"], "device": run["device"], "precision": run["precision"]}
+    machine = {"device": run["device"], "threads": str(run["num_threads"]), "precision": run["precision"]}
+    return record["versions"] | machine
 
 
 def share(number: float | None) -> str:

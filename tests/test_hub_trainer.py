@@ -6,7 +6,7 @@ import pytest
 from datasets import load_dataset
 from huggingface_hub import ModelCard
 from loopback_hub.server import Fault
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 import hf_nextfail.hub
 from hf_nextfail import NextFailTrainer, NextFailTrainingArguments, TeacherForcedObjective, TeacherlessObjective
@@ -130,7 +130,7 @@ def test_a_hub_that_does_not_answer_does_not_hold_up_training(hub, tmp_path):
     hub.faults = [Fault("POST", "/commit/", call=lambda: answer.wait(60))]
     steps_while_waiting = []
 
-    class Watch(hf_nextfail.trainer.TrainerCallback):
+    class Watch(TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):
             steps_while_waiting.append(state.global_step)
             if state.global_step == 8:

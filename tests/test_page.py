@@ -17,6 +17,7 @@ from made_records import OBJECTIVES, diagnosed_record, diagnosed_records, old_re
 
 from hf_nextfail import build_model, diagnose, numeral_tokenizer
 from hf_nextfail.arguments import parse_runs
+from hf_nextfail.cards import PLACES
 from hf_nextfail.definitions import DEFINITIONS
 from hf_nextfail.errors import UsageError
 from hf_nextfail.markdown import code, fence, plain, table, to_html
@@ -70,7 +71,7 @@ def test_a_page_says_what_the_records_say(runs, tmp_path):
     assert "no `clever_hans_accuracy`: not identifiable" in markdown
     assert list(numbers)[3:] == [f"`{name}`" for name in DEFINITIONS]
     kinds = {row[0]: row[1:] for row in cells(markdown, "kind")}
-    assert kinds["wrong arm"][1] == "0.371±0.004"
+    assert kinds["wrong arm"][1] == "0.247±0.004"
     example = "asked `17,13|13,11|17,7|7,8/17,11=`, where `17,13,11` is right, it wrote `17,7,8`."
     assert f"- **wrong arm** (reversed): {example}" in markdown
     assert ["torch", "2.13.0+cpu"] in cells(markdown, "")
@@ -268,9 +269,10 @@ def page_of(record, tmp_path) -> str:
 
 
 def test_a_run_as_it_was_shipped_is_one_line(tmp_path):
-    assert f"\n```bash\naccelerate launch recipes/finetune.py --config {RECIPE}\n```\n" in page_of(
-        diagnosed_record("teacherless"), tmp_path
-    )
+    record = diagnosed_record("teacherless")
+    (run,) = parse_runs(["--config", RECIPE])
+    record["recipe"] = {name: value for name, value in run.recipe.items() if name not in PLACES}
+    assert f"\n```bash\naccelerate launch recipes/finetune.py --config {RECIPE}\n```\n" in page_of(record, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -453,7 +455,7 @@ def test_a_browser_shows_all_of_a_page_on_a_phone(runs, tmp_path, chromium, serv
         assert natural_width > 200
         assert natural_height > 60
         assert 200 < width <= 360
-    assert seen["tables"] == [4, 14, 13, 7, 12]
+    assert seen["tables"] == [4, 15, 14, 8, 13]
     assert seen["width"] <= seen["room"]  # what is wider than the screen scrolls by itself
     assert seen["scripts"] == 0
     assert seen["text"] > 3000

@@ -41,7 +41,7 @@ def test_tensorboard_receives_scalars_and_pictures(tracked):
     log = EventAccumulator(str(events)).Reload()
     assert set(log.Tags()["images"]) == PICTURES
     results = json.loads((run / "results.json").read_text())
-    for name in ("hard_token_mass", "token_accuracy_1", "counterfactual_accuracy", "error_jump"):
+    for name in ("hard_token_mass", "token_accuracy_1", "counterfactual_end_accuracy", "error_jump"):
         assert [scalar.step for scalar in log.Scalars(f"eval/{name}")] == [0, 2, 4]
     masses = [point["diagnosis"]["hard_token_mass"] for point in results["history"]]
     assert [scalar.value for scalar in log.Scalars("eval/hard_token_mass")] == pytest.approx(masses)

@@ -72,8 +72,8 @@ PICTURES: dict[str, Picture] = {
         True,
         "What is learnt when, on the first rows of the validation split. Knows the candidates: probability of the "
         "start's neighbours together, at the hard token. Follows edges: all right after the true first step. Follows "
-        "a wrong arm: the same after a step into a wrong arm. Writes an arm: the output is an arm of the graph, right "
-        "or wrong. First step right: the hard token, free-running.",
+        "a wrong arm: the same after a step into one, but for its last node. Writes an arm: the output is an arm of "
+        "the graph, right or wrong. First step right: the hard token, free-running.",
     ),
     "errors": Picture(
         plot_errors,
