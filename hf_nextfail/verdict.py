@@ -106,7 +106,7 @@ def led_astray(follows: dict[str, float] | None, ends: dict[str, float] | None) 
         return ""
     at_end = f"writes its end {percent(ends['value'])} of the time"
     if ends["value"] < 1 - SOLVED:
-        at_end = "at its end writes the goal, which stands in the prompt"
+        at_end = "writes the goal, which stands in the prompt, at its end"
     if follows is None:  # a path of three nodes has nothing but its end
         return f" Led into a wrong arm, it {at_end}."
     text = f" Led into a wrong arm, it follows it {percent(follows['value'])} of the time and {at_end}"

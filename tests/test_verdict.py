@@ -153,11 +153,9 @@ def test_clever_hans_among_five_arms():
 
 def test_copying_the_goal_is_told_from_following_the_last_edge():
     text = verdict_on(counterfactual_end_accuracy=0.01)
-    assert (
-        "follows it 99.7 % of the time and at its end writes the goal, which stands in the prompt: it follows" in text
-    )
+    assert "follows it 99.7 % of the time and writes the goal, which stands in the prompt, at its end: " in text
     text = verdict_on(path_length=3, counterfactual_accuracy=None, counterfactual_end_accuracy=0.01)
-    assert text.endswith(" Led into a wrong arm, it at its end writes the goal, which stands in the prompt.")
+    assert text.endswith(" Led into a wrong arm, it writes the goal, which stands in the prompt, at its end.")
     text = verdict_on(path_length=3, counterfactual_accuracy=None)
     assert text.endswith(" Led into a wrong arm, it writes its end 99.6 % of the time.")
 
