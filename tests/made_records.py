@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent.parent / "hub_cards" / "results"
+RECORDS = Path(__file__).parent / "records"
 OBJECTIVES = ("teacher_forced", "teacherless", "reversed")
 KINDS = ("right arm", "wrong arm", "wrong arm to the goal", "jump", "repeated node", "not a node", "wrong length")
 
@@ -16,7 +16,7 @@ def result(value: Any) -> dict[str, Any]:
 
 def old_record(objective: str, seed: int = 42) -> dict[str, Any]:
     """What a run wrote before there were diagnoses."""
-    return json.loads((RESULTS / "smoke" / f"seed_{seed}" / f"{objective}.json").read_text(encoding="utf-8"))
+    return json.loads((RECORDS / "smoke" / f"seed_{seed}" / f"{objective}.json").read_text(encoding="utf-8"))
 
 
 def diagnosed_record(objective: str, seed: int = 42) -> dict[str, Any]:

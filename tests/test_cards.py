@@ -9,16 +9,16 @@ import yaml
 from datasets import load_dataset
 from huggingface_hub import DatasetCard, ModelCard
 from huggingface_hub._eval_results import parse_eval_result_entries
+from made_records import OBJECTIVES, diagnosed_record
 
 from hf_nextfail import cards
 from hf_nextfail.dataset_builder import TaskConfig
 from hf_nextfail.publish import publish_config
 from hf_nextfail.report import format_number
-from hf_nextfail.shipped import shipped_folder
 from hf_nextfail.tasks import StarGraph
 
 REPO = "nextfail/a-model"
-RESULTS = shipped_folder("hub_cards").resolve() / "results"
+RESULTS = Path(__file__).parent / "records"
 RECORDS = {
     "teacher_forced": "smoke/seed_42/teacher_forced.json",
     "teacherless": "smoke/seed_42/teacherless.json",
@@ -243,6 +243,20 @@ def test_the_recipe_of_a_card_is_the_one_that_ran_without_its_places():
     (recipe,) = code_blocks(text, "yaml")
     assert yaml.safe_load(recipe) == {k: v for k, v in record["recipe"].items() if k != "output_dir"}
     assert "--config recipe.yaml" in text
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_diagnosed_run_says_why(objective):
+    record = diagnosed_record(objective)
+    text = cards.model_card(record, REPO, ["errors.png", "errors.svg", "accuracy.png"])
+    check_text(text)
+    why = text[text.index("## Why") : text.index("## How to decode")]
+    assert record["diagnosis"]["verdict"] in why
+    assert why.count("![") == why.count("(errors.png)") == 1
+    rows = {line.split("|")[1].strip(): line for line in why.splitlines() if line.startswith("| `")}
+    assert list(rows) == [f"`{name}`" for name in record["diagnosis"]["numbers"]]
+    assert "0.00400" in rows["`valid_path_rate`"] and "2,000" in rows["`valid_path_rate`"]
+    assert "does not exist" in rows["`clever_hans_accuracy`"]
 
 
 def test_seed_and_picture_are_there_when_they_exist():
