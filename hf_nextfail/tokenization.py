@@ -241,7 +241,7 @@ def padded_ids(
     lists = dataset.select_columns(column).with_format("arrow")[:].column(0).combine_chunks()
     lengths = lists.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
     ids = np.full((len(lengths), lengths.max(initial=0)), pad_token_id, dtype)
-    ids[np.arange(ids.shape[1]) < lengths[:, None]] = lists.flatten().to_numpy()
+    ids[np.arange(ids.shape[1]) < lengths[:, None]] = lists.flatten().to_numpy(zero_copy_only=False)
     return ids, lengths
 
 
