@@ -235,14 +235,15 @@ def diagnose(
     right = likeliest[:, 0] / likeliest.sum(axis=1)  # among equals it is a draw
 
     end = task.path_length - 1
+    given = right_nodes(scores, nodes, 2, end)
     values: dict[str, np.ndarray] = {
         "accuracy": scores.correct.all(dim=1).double().numpy(),
         "hard_token_accuracy": tokens[:, task.hard_node],
         "token_accuracy": tokens,
         "forced_token_accuracy": forced,
         "independent_errors_accuracy": product_of_means(forced),
-        "accuracy_given_first_step": right_nodes(scores, nodes, 2, end),
-        "clever_hans_accuracy": right_nodes(scores, nodes, 2, end),
+        "accuracy_given_first_step": given,
+        "clever_hans_accuracy": given,
         "counterfactual_accuracy": entered.mean_right(2, end - 1),
         "counterfactual_end_accuracy": entered.mean_right(end, end),
         "hard_token_mass": candidates.sum(axis=1),
