@@ -5,6 +5,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+from transformers.trainer_utils import SaveStrategy
 
 from hf_nextfail.diagnostics import diagnose, read_graphs
 from hf_nextfail.objectives import Objective
@@ -33,6 +34,7 @@ class StopAtAccuracy(TrainerCallback):
         """Look at the metrics of an evaluation."""
         if metrics.get("eval_accuracy", 0.0) >= self.threshold:
             control.should_training_stop = True
+            control.should_save = args.save_strategy != SaveStrategy.NO  # as at any other end
 
 
 class DiagnosticsCallback(TrainerCallback):

@@ -1,5 +1,6 @@
 """Rows of token ids to batches, row by row or all at once."""
 
+import hashlib
 from collections.abc import Sequence
 from itertools import chain
 from operator import itemgetter
@@ -32,8 +33,11 @@ class CompletionCollator:
 
     Args:
         objective (`Objective`): how the batch is learnt.
-        generator (`torch.Generator`, *optional*): where a stochastic objective draws from; by default torch's own,
-            which the Trainer seeds and restores.
+        seed (`int`, *optional*, defaults to 0): of what a stochastic objective draws. This depends on nothing else but
+            the batch itself and the epoch, so that a resumed run draws the same.
+
+    Attributes:
+        epoch (`int`): set by our Trainer.
 
     Example:
 
@@ -48,9 +52,10 @@ class CompletionCollator:
     ```
     """
 
-    def __init__(self, objective: Objective, generator: torch.Generator | None = None):
+    def __init__(self, objective: Objective, seed: int = 0):
         self.objective = objective
-        self.generator = generator
+        self.seed = seed
+        self.epoch = 0
 
     def __call__(self, examples: "Sequence[dict[str, Any]] | PaddedRows") -> Batch:
         """Make a batch; raises `ValueError` if a row has an empty prompt or completion."""
@@ -59,7 +64,12 @@ class CompletionCollator:
             raise ValueError(
                 "a row has an empty prompt or completion: there is nothing to predict, or to predict from"
             )
-        return self.objective.encode(rows.prompt_ids, rows.completion_ids, rows.lengths, self.generator)
+        # Not torch's own generator: batches are made ahead of the step whose state a checkpoint holds.
+        digest = hashlib.blake2b(f"{self.seed} {self.epoch}".encode(), digest_size=8)
+        digest.update(rows.prompt_ids.numpy())
+        digest.update(rows.completion_ids.numpy())
+        generator = torch.Generator().manual_seed(int.from_bytes(digest.digest(), "little", signed=True))
+        return self.objective.encode(rows.prompt_ids, rows.completion_ids, rows.lengths, generator)
 
 
 class PaddedRows(NamedTuple):

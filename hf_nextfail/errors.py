@@ -1,5 +1,10 @@
 """What ends a command with one line instead of a traceback."""
 
+import os
+import sys
+import traceback
+from pathlib import Path
+
 
 class UsageError(Exception):
     """Bad input: one line that says what, where, what is allowed and what to do; commands exit with code 2."""
@@ -18,3 +23,27 @@ class HubError(Exception):
     def __init__(self, message: str, exit_code: int):
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class TrainingError(Exception):
+    """What ends a training that had begun: one line that says what, when, and what is left; commands exit with code 1."""
+
+    exit_code = 1
+
+
+def print_error(program: str, message: str, debug: bool = False) -> None:
+    """Print one line on the standard error, below the traceback of the error that is being handled if `debug`."""
+    if debug:
+        traceback.print_exc()
+    print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
+
+
+def check_output_folder(folder: Path) -> None:
+    """Raise `UsageError` unless a folder, which need not exist, can be written to. Nothing is made."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise UsageError(f"--output_dir {folder}: {place} is a file; name a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"--output_dir {folder}: nothing may be written to {place}; name a folder of yours")

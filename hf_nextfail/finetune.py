@@ -1,7 +1,9 @@
 """Train what recipes say, evaluate it, and show the contrast: what `recipes/finetune.py` runs."""
 
+import json
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -16,11 +18,11 @@ from peft import PeftModel
 from rich.console import Console
 from rich.logging import RichHandler
 from transformers import PreTrainedTokenizerBase, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from hf_nextfail.arguments import Run, parse_runs
+from hf_nextfail.cards import PLACES
 from hf_nextfail.diagnostics import NUM_DIAGNOSED, diagnose
-from hf_nextfail.errors import HubError, UsageError
+from hf_nextfail.errors import HubError, TrainingError, UsageError, print_error
 from hf_nextfail.lora import add_lora, load_checkpoint
 from hf_nextfail.measure import NUM_TRAIN_SAMPLE, check_positions, describe_test_file, measure
 from hf_nextfail.models import build_model
@@ -34,13 +36,21 @@ from hf_nextfail.report import (
     format_accuracy,
     results_table,
     versions,
+    weights_digest,
     write_results,
+    write_whole,
 )
+from hf_nextfail.resume import checkpoints_of, last_whole_checkpoint, read_seal, remove_partial, writing
+from hf_nextfail.suggestion import did_you_mean
 from hf_nextfail.tokenization import load_tokenizer, longest_row, numeral_tokenizer, tokenize_dataset
 from hf_nextfail.trackers import report_end
 from hf_nextfail.trainer import NextFailTrainer
+from hf_nextfail.training_args import NextFailTrainingArguments
 
 logger = logging.getLogger(__name__)
+
+#: What gloo and NCCL say where a process waits for one that is gone.
+LOST_PROCESS = re.compile(r"Connection (closed|reset) by peer|Broken pipe|ncclRemoteError|Timed out waiting")
 
 
 def set_num_threads() -> None:
@@ -54,26 +64,63 @@ def set_num_threads() -> None:
         torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
-def resume_point(run: Run) -> str | None:
-    """Return the checkpoint to go on from: the one named, or with `true` the last of the run's folder, if any.
+def resume_point(run: Run) -> Path | None:
+    """Return the checkpoint to go on from: the one named, or with `true` the last whole one of the run, if any.
 
     Raises:
-        UsageError: if the one named does not exist, or the folder holds checkpoints and nobody said what to do.
+        UsageError: if the one named does not exist or is not whole, or the folder holds checkpoints and nobody said
+            what to do.
     """
-    asked = run.training.resume_from_checkpoint
-    last = get_last_checkpoint(str(run.folder)) if run.folder.is_dir() else None
-    if asked is None or str(asked).lower() == "false":
-        if last is not None:
+    asked = str(run.training.resume_from_checkpoint)
+    if asked.lower() in ("none", "false"):
+        if checkpoints_of(run.folder):
             raise UsageError(
                 f"{run.folder} holds checkpoints of an earlier run; go on from the last with "
                 "--resume_from_checkpoint true, or choose another --output_dir"
             )
         return None
-    if str(asked).lower() == "true":
-        return last
+    if asked.lower() == "true":
+        return last_whole_checkpoint(run.folder)
     if not Path(asked).is_dir():
         raise UsageError(f"--resume_from_checkpoint must be true or a checkpoint folder; there is no folder {asked}")
-    return asked
+    try:
+        read_seal(Path(asked))
+    except ValueError as error:
+        raise UsageError(f"--resume_from_checkpoint: {asked} is not a whole checkpoint of ours: {error}") from None
+    return Path(asked)
+
+
+def own_options(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Leave out of a recipe what says where a run goes, not what it is."""
+    return json.loads(json.dumps({name: value for name, value in recipe.items() if name not in PLACES}))
+
+
+def finished_record(run: Run) -> dict[str, Any] | None:
+    """Return the record of a run that shall be gone on with and needs not: it is finished."""
+    path = run.folder / "results.json"
+    if str(run.training.resume_from_checkpoint).lower() != "true" or not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        same = own_options(record["recipe"]) == own_options(run.recipe)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(f"{path} is no results.json of ours: move it away, or choose another --output_dir") from None
+    return record if same else None
+
+
+def warn_of_another_recipe(run: Run) -> None:
+    """Say where a run goes on with other options than it began with."""
+    path = run.folder / "recipe.yaml"
+    if not path.is_file():
+        return
+    before, now = (own_options(recipe) for recipe in (yaml.safe_load(path.read_text(encoding="utf-8")), run.recipe))
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            logger.warning(
+                "The checkpoints of %s were made with %s %s, and it goes on with %s: the result is not that of an "
+                "uninterrupted run.",
+                *(run.folder, name, before.get(name, "at its default"), now.get(name, "its default")),
+            )
 
 
 def make_model(options: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> torch.nn.Module:
@@ -96,12 +143,34 @@ def make_model(options: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> t
     return model
 
 
-def prepare(run: Run) -> tuple[NextFailTrainer, dict[str, Dataset]]:
+def check_best_metric(args: NextFailTrainingArguments) -> None:
+    """Raise `ValueError` for a `metric_for_best_model` that no evaluation of ours has."""
+    metric, known = args.metric_for_best_model, ("eval_accuracy", "eval_loss")
+    if metric is not None and f"eval_{metric.removeprefix('eval_')}" not in known:
+        raise ValueError(
+            f"metric_for_best_model must be {' or '.join(known)}, got {metric!r}{did_you_mean(metric, known)}"
+        )
+
+
+def check_optimizer(args: NextFailTrainingArguments, model: torch.nn.Module) -> None:
+    """Raise `ValueError` for an optimizer that is not installed, or that refuses its options."""
+    try:
+        NextFailTrainer.get_optimizer_cls_and_kwargs(args, model)
+    except (ImportError, ValueError, TypeError) as error:
+        raise ValueError(f"optim {args.optim.value}, optim_args {args.optim_args}: {error}") from error
+
+
+def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTrainer, dict[str, Dataset]]:
     """Build all that a run needs; whatever is wrong with its input shows here, before any training.
+
+    Args:
+        run (`Run`): from `parse_runs`.
+        chosen (`dict`, *optional*): what was chosen for the run before, of which the same is chosen as far as it can.
 
     Returns:
         The trainer, and the tokenized datasets to evaluate at the end by the prefix of their results.
     """
+    check_best_metric(run.training)
     task = run.data.task
     # Of a stream of training rows, only the first are needed all at once.
     first = {"num_train": min(NUM_TRAIN_SAMPLE, run.data.config.num_train)} if run.data.streaming else {}
@@ -126,11 +195,11 @@ def prepare(run: Run) -> tuple[NextFailTrainer, dict[str, Dataset]]:
         evaluated = {prefix: tokenize_dataset(dataset, tokenizer) for prefix, dataset in evaluated.items()}
         train = tokenize_dataset(train, tokenizer)
     check_positions(model, evaluated)
+    check_optimizer(run.training, model)
     trainer = NextFailTrainer(
         model, run.training, train_dataset=train, eval_dataset=splits["validation"], processing_class=tokenizer
     )
-    # Of these options and these rows alone, so that a resumed run chooses the same.
-    allowed = set(run.model.fast_path)
+    allowed = set(run.model.fast_path if chosen is None else chosen["fast_path"])
     if run.model.attn_implementation is not None:
         allowed.discard("attention")
     if run.training.torch_compile:
@@ -139,6 +208,12 @@ def prepare(run: Run) -> tuple[NextFailTrainer, dict[str, Dataset]]:
     trainer.fast_path = use_fast_path(model, longest, allowed)
     ways = [FAST_PATHS[name][1] for name in trainer.fast_path]
     logger.info("%s on %s: %s.", trainer.precision, trainer.args.device, "; ".join(ways) or "as transformers does it")
+    for name, value in ({} if chosen is None else chosen).items():
+        if trainer.choices()[name] != value:
+            logger.warning(
+                "This run began with %s %s, and goes on with %s: it will not end as it would have, bit for bit.",
+                *(name, value, trainer.choices()[name]),
+            )
     return trainer, evaluated
 
 
@@ -165,16 +240,38 @@ def execute(run: Run) -> tuple[dict[str, Any], list[str]]:
     Raises:
         UsageError: if the input turns out to be bad, before any training.
         HubError: if it shall be pushed and may not, before any training.
+        TrainingError: if the training fails.
     """
     try:
+        record = finished_record(run)
+        if record is not None:
+            logger.info("%s is finished; its results are read from %s.", run.name, run.folder / "results.json")
+            if run.training.push_to_hub:
+                logger.warning("It is not pushed again: nextfail push-model %s --repo USER/NAME", run.folder)
+            return record, []
         checkpoint = resume_point(run)
-        trainer, evaluated = prepare(run)
+        chosen = None
+        if checkpoint is not None:
+            logger.info("%s goes on from %s.", run.name, checkpoint)
+            chosen = read_seal(checkpoint)["choices"]
+            run.training.use_precision(chosen["precision"])
+            warn_of_another_recipe(run)
+        trainer, evaluated = prepare(run, chosen)
+        if trainer.is_world_process_zero():
+            run.folder.mkdir(parents=True, exist_ok=True)
+            remove_partial(run.folder)
+            write_whole(run.folder / "recipe.yaml", yaml.safe_dump(run.recipe, sort_keys=False))
     except (ValueError, OSError) as error:
         raise UsageError(f"{run.name}: {' '.join(str(error).split())}") from error
     task, args = run.data.task, run.training
     began = time.perf_counter()
-    trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     trained = time.perf_counter()
+    way_out = "Make room"
+    with writing(f"the model of {run.name}", way_out):
+        if trainer.is_world_process_zero():
+            (run.folder / "results.json").unlink(missing_ok=True)  # of an earlier run, whose model is overwritten now
+        trainer.save_model(_internal_call=True)  # without the push that follows a user's own call
     # For bf16, accelerate has wrapped the model's forward into autocast; what is reported is the saved weights' own.
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     tokenizer, shared = trainer.processing_class, trainer.has_whole_model
@@ -198,6 +295,7 @@ def execute(run: Run) -> tuple[dict[str, Any], list[str]]:
             "dataset_seed": run.data.dataset_seed,
             "hard_node": task and task.hard_node,
             **training,
+            "weights_sha256": weights_digest(run.folder),
         },
         "results": results,
         "chance": {"hard_token_accuracy": task and task.hard_token_chance},
@@ -212,13 +310,11 @@ def execute(run: Run) -> tuple[dict[str, Any], list[str]]:
             "evaluation_seconds": round(time.perf_counter() - trained, 1),
         },
     }
-    trainer.save_model(_internal_call=True)  # without the push that follows a user's own call
     if trainer.is_world_process_zero():
-        recipe = yaml.safe_dump(run.recipe, sort_keys=False)
-        (run.folder / "recipe.yaml").write_text(recipe, encoding="utf-8")
-        write_results(record, run.folder / "results.json")
-        pictures = draw_pictures([record], run.folder)
-        report_end(trainer, tracked_numbers(record), pictures)
+        with writing(f"the results of {run.name}", way_out):
+            pictures = draw_pictures([record], run.folder)
+            report_end(trainer, tracked_numbers(record), pictures)
+            write_results(record, run.folder / "results.json")  # the last: it says that the run is finished
     if args.push_to_hub:
         try:
             trainer.push_to_hub()
@@ -235,14 +331,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv (sequence of `str`, *optional*): the command line; by default that of the process.
 
     Raises:
-        SystemExit: with a line on the standard error and code 2 for bad input, 1 when a push failed.
+        SystemExit: with a line on the standard error and code 2 for bad input, 1 when a push failed; with `--debug`,
+            below a traceback.
     """
+    argv = sys.argv[1:] if argv is None else argv
     console = Console()
     package_logger = logging.getLogger("hf_nextfail")
     package_logger.setLevel(logging.INFO)
     package_logger.addHandler(RichHandler(console=console, show_path=False))
     try:
-        runs = parse_runs(sys.argv[1:] if argv is None else argv)
+        runs = parse_runs(argv)
         set_num_threads()
         records, failed_pushes = [], []
         for number, run in enumerate(runs, start=1):
@@ -257,9 +355,18 @@ def main(argv: Sequence[str] | None = None) -> None:
                 console.print(f"test accuracy {format_accuracy(record['results']['accuracy'])}{guess}")
                 if record["diagnosis"] is not None:
                     console.print(record["diagnosis"]["verdict"])
-    except (UsageError, HubError) as error:
-        print(f"finetune.py: error: {error}", file=sys.stderr)
+    except (UsageError, HubError, TrainingError) as error:
+        print_error("finetune.py", str(error), "--debug" in argv)
         raise SystemExit(error.exit_code) from None
+    except RuntimeError as error:
+        if not (torch.distributed.is_initialized() and LOST_PROCESS.search(str(error))):
+            raise
+        print(
+            "finetune.py: error: another process of this run has ended, and its own last lines say why; the last "
+            "whole checkpoint is where --resume_from_checkpoint true goes on from",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from None
     if runs[0].training.process_index == 0:
         console.rule("Exact match: whole paths right, greedy and free-running (± standard error)")
         console.print(results_table(records))

@@ -5,7 +5,7 @@ A run's `results.json` has these keys:
 | key | what it holds |
 |---|---|
 | `schema_version` | 1; changes whenever a key here changes its meaning |
-| `run` | `name`, `objective`, `dataset_name`, `dataset_config`, `split`, `title`, `model`, `num_parameters`, `num_trainable_parameters`, `seed`, `dataset_seed`, `hard_node`, `steps`, `epochs`, `examples` (rows seen), `stopped_at_accuracy`, `precision`, `fast_path` (see `hf_nextfail.models.fast_path`), `device`, `num_threads`; what belongs to training is `null` in the record of `nextfail evaluate` |
+| `run` | `name`, `objective`, `dataset_name`, `dataset_config`, `split`, `title`, `model`, `num_parameters`, `num_trainable_parameters`, `seed`, `dataset_seed`, `hard_node`, `steps`, `epochs`, `examples` (rows seen), `stopped_at_accuracy`, `precision`, `fast_path` (see `hf_nextfail.models.fast_path`), `device`, `num_threads`, `num_processes`, `weights_sha256` (of the checkpoint's safetensors); what belongs to training is `null` in the record of `nextfail evaluate` |
 | `results` | name -> `{value, standard_error, n, num_graphs}`, or `null` where the number does not exist; see `hf_nextfail.evaluate`. Names without a prefix are on `split`, the test split after training; `train_...` on the first 10,000 training rows; `test_file_...` on the file of `--test_file` |
 | `chance` | `hard_token_accuracy`: the accuracy of guessing an arm, `null` when no guess is needed |
 | `test_file` | `path`, and `train_share`, the share of its graphs that hash to our train split; `null` without one |
@@ -16,6 +16,7 @@ A run's `results.json` has these keys:
 | `timings` | `train_seconds` (validation and diagnoses included), `examples_per_second`, `evaluation_seconds`: the one part that differs between equal runs |
 """  # noqa: E501
 
+import hashlib
 import json
 import platform
 from collections.abc import Sequence
@@ -45,12 +46,29 @@ def versions(task: Task | None = None) -> dict[str, str]:
     }
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a file, whole or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
 def write_results(record: dict[str, Any], path: str | PathLike) -> None:
     """Write a `results.json`, whole or not at all."""
-    path = Path(path)
-    partial = path.with_suffix(".json.partial")
-    partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(Path(path), json.dumps(record, indent=2) + "\n")
+
+
+def weights_digest(folder: Path) -> str:
+    """Return the SHA-256 of a checkpoint's weights, as they are on disk: equal for equal weights only."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def format_accuracy(result: dict[str, Any] | None) -> str:

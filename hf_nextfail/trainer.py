@@ -22,6 +22,7 @@ from hf_nextfail.evaluation import evaluate
 from hf_nextfail.hub_trainer import HubTrainer
 from hf_nextfail.objectives import OBJECTIVES, Objective
 from hf_nextfail.report import versions
+from hf_nextfail.resumable_trainer import ResumableTrainer
 from hf_nextfail.tokenization import COMPLETION_IDS, PROMPT_IDS, longest_completion, tokenize_dataset
 from hf_nextfail.training_args import NextFailTrainingArguments
 
@@ -49,7 +50,7 @@ class WholeStream(torch.utils.data.IterableDataset):
         self.stream.set_epoch(epoch)
 
 
-class NextFailTrainer(HubTrainer):
+class NextFailTrainer(ResumableTrainer, HubTrainer):
     """Train a causal LM on prompts and completions with any objective.
 
     A `transformers.Trainer` that applies the head of the model to completion positions only, and evaluates `accuracy`
@@ -124,7 +125,8 @@ class NextFailTrainer(HubTrainer):
             eval_dataset = {name: tokenize_dataset(rows, processing_class) for name, rows in eval_dataset.items()}
         elif eval_dataset is not None:
             eval_dataset = tokenize_dataset(eval_dataset, processing_class)
-        kwargs.setdefault("data_collator", CompletionCollator(objective))
+        seed = args.seed if args.data_seed is None else args.data_seed
+        kwargs.setdefault("data_collator", CompletionCollator(objective, seed))
         super().__init__(
             model,
             args,
@@ -177,6 +179,17 @@ class NextFailTrainer(HubTrainer):
         if isinstance(data_collator, CompletionCollator):  # which takes what it needs
             return data_collator
         return super()._get_collator_with_removed_columns(data_collator, description)
+
+    def _run_epoch(self, *args: Any, epoch: int, **kwargs: Any) -> None:
+        if isinstance(self.data_collator, CompletionCollator):
+            self.data_collator.epoch = epoch
+        super()._run_epoch(*args, epoch=epoch, **kwargs)
+
+    def is_finished(self) -> bool:
+        """Say whether all steps are made, or the accuracy to stop at was reached."""
+        stop = getattr(self.args, "stop_at_accuracy", None)
+        reached = stop is not None and any(point.get("accuracy", 0) >= stop for point in self.history())
+        return reached or self.state.global_step >= self.state.max_steps
 
     def get_train_dataloader(self) -> DataLoader:
         """Return the batches of training, cut from tensors where ours is the collator."""
@@ -274,15 +287,22 @@ class NextFailTrainer(HubTrainer):
             "epochs": state.epoch,
             "examples": state.global_step * args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
             "stopped_at_accuracy": state.global_step < state.max_steps,
+            **self.choices(),
+        }
+
+    def choices(self) -> dict[str, Any]:
+        """Say what rounding depends on: a run ends the same, bit for bit, where all of this is the same."""
+        return {
             "precision": self.precision,
             "fast_path": self.fast_path,
-            "device": str(args.device),
+            "device": str(self.args.device),
             "num_threads": torch.get_num_threads(),
+            "num_processes": self.args.world_size,
         }
 
     def history(self) -> list[dict[str, Any]]:
         """Return the evaluations during training: `step`, `accuracy`, `loss`, and `diagnosis` if there was one."""
-        history: dict[int, dict[str, Any]] = {}  # by step, since a resumed run evaluates its first step a second time
+        history: dict[int, dict[str, Any]] = {}  # by step: an evaluation makes several entries
         for entry in self.state.log_history:
             if "eval_accuracy" in entry:
                 numbers = {"accuracy": entry["eval_accuracy"], "loss": entry["eval_loss"]}

@@ -1,16 +1,23 @@
 """Our own training options, beside those of transformers."""
 
+import json
+import math
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from accelerate.utils import parse_flag_from_env
 from transformers import TrainingArguments
+from transformers.integrations import get_available_reporting_integrations
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from hf_nextfail.objectives import OBJECTIVES
+from hf_nextfail.suggestion import did_you_mean
+from hf_nextfail.tasks.base import check_integer
 
 PRECISIONS = ("auto", "bf16", "fp32")
 
-# Fields of transformers that must be positive, and that it does not check itself before training begins.
+# Fields of transformers with their ranges, which it does not check itself before training begins.
 POSITIVE = (
     "per_device_train_batch_size",
     "per_device_eval_batch_size",
@@ -18,6 +25,23 @@ POSITIVE = (
     "num_train_epochs",
     "learning_rate",
 )
+NOT_NEGATIVE = (
+    "weight_decay",
+    "max_grad_norm",
+    "adam_epsilon",
+    "warmup_steps",
+    "eval_steps",
+    "logging_steps",
+    "save_steps",
+    "dataloader_num_workers",
+)
+DECAYS = ("adam_beta1", "adam_beta2")
+SEEDS = ("seed", "data_seed")
+# Fields that are JSON objects, and those that may also be a file of one.
+OBJECTS = ("lr_scheduler_kwargs", "activation_checkpointing_kwargs", "gradient_checkpointing_kwargs")
+OBJECT_FILES = ("accelerator_config", "fsdp_config")
+# What reports is another package's; those that are called as their package.
+TRACKERS = ("tensorboard", "trackio", "wandb", "mlflow", "neptune", "codecarbon", "clearml", "swanlab")
 
 
 def fast_bf16(use_cpu: bool = False) -> bool:
@@ -32,7 +56,9 @@ def fast_bf16(use_cpu: bool = False) -> bool:
 
 @dataclass
 class NextFailTrainingArguments(TrainingArguments):
-    """Extend `transformers.TrainingArguments` by four fields. `output_dir` defaults to `"runs"`.
+    """Extend `transformers.TrainingArguments` by four fields, and give two of its own other defaults.
+
+    `output_dir` is `"runs"`, and `logging_nan_inf_filter` off: a loss that is not finite ends the training.
 
     Args:
         objective (`str`, *optional*, defaults to `"teacher_forced"`): a name in `OBJECTIVES`.
@@ -68,16 +94,22 @@ class NextFailTrainingArguments(TrainingArguments):
         },
     )
 
+    logging_nan_inf_filter: bool = field(
+        default=False,
+        metadata={"help": "Leave losses that are not finite out of the log; training ends at the first."},
+    )
+
     def __post_init__(self):
         if self.objective not in OBJECTIVES:
-            raise ValueError(f"objective must be {' or '.join(OBJECTIVES)}, got {self.objective!r}")
+            near = did_you_mean(self.objective, OBJECTIVES)
+            raise ValueError(f"objective must be {' or '.join(OBJECTIVES)}, got {self.objective!r}{near}")
         if self.stop_at_accuracy is not None and not 0 < self.stop_at_accuracy <= 1:
             raise ValueError(f"stop_at_accuracy must be above 0 and at most 1, got {self.stop_at_accuracy}")
         if self.num_diagnosed < 0:
             raise ValueError(f"num_diagnosed must be at least 0, got {self.num_diagnosed}")
-        for name in POSITIVE:
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        self._check_ranges()
+        self._check_objects()
+        self._check_trackers()
         if self.max_steps == 0 or self.max_steps < -1:
             raise ValueError(
                 f"max_steps must be at least 1, or -1 for num_train_epochs to decide, got {self.max_steps}"
@@ -90,3 +122,49 @@ class NextFailTrainingArguments(TrainingArguments):
         if not self.fp16 and (self.precision == "bf16" or (self.precision == "auto" and fast_bf16(self.use_cpu))):
             self.bf16 = True
         super().__post_init__()
+
+    def _check_ranges(self) -> None:
+        for name in POSITIVE:
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
+        for name in NOT_NEGATIVE:
+            if (value := getattr(self, name)) is not None and not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be at least 0 and finite, got {value}")
+        for name in DECAYS:
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
+        for name in SEEDS:
+            if (value := getattr(self, name)) is not None:
+                check_integer(name, value, 0, 2**32 - 1)
+
+    def _check_objects(self) -> None:
+        for name in (*OBJECTS, *OBJECT_FILES):
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                continue
+            if name in OBJECT_FILES and not value.startswith("{"):
+                if not Path(value).is_file():
+                    raise ValueError(f"{name} must be a JSON object or a file of one; there is no file {value}")
+                continue
+            try:
+                loaded = json.loads(value)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{name} must be a JSON object, got {value!r}: {error}") from error
+            if not isinstance(loaded, dict):
+                raise ValueError(f"{name} must be a JSON object, got {value!r}")
+
+    def _check_trackers(self) -> None:
+        names = [self.report_to] if isinstance(self.report_to, str) else self.report_to or []
+        for name in names:
+            if name not in (known := (*INTEGRATION_TO_CALLBACK, "all", "none")):
+                raise ValueError(
+                    f"report_to must be some of {', '.join(known)}, got {name!r}{did_you_mean(name, known)}"
+                )
+            if name in TRACKERS and name not in get_available_reporting_integrations():
+                raise ValueError(f"report_to: {name} is not installed; pip install {name}, or report_to none")
+
+    def use_precision(self, precision: str) -> None:
+        """Compute in what a run began with, `bf16` or `fp32`, if the choice was left to us."""
+        if self.precision == "auto" and not self.fp16:
+            self.bf16 = precision == "bf16"
+            self.mixed_precision = "bf16" if self.bf16 else "no"

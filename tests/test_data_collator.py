@@ -64,21 +64,17 @@ def test_empty_prompt_or_completion_is_refused(name, column):
         CompletionCollator(OBJECTIVES[name](TOKENIZER))(rows)
 
 
-def test_stochastic_objective_draws_from_the_generator():
-    def shown(seed):
-        return CompletionCollator(NoisyObjective(TOKENIZER), torch.Generator().manual_seed(seed))(ROWS)["input_ids"]
+def test_what_a_stochastic_objective_draws_depends_on_seed_epoch_and_batch_alone():
+    def shown(seed=0, epoch=0, rows=ROWS):
+        collator = CompletionCollator(NoisyObjective(TOKENIZER), seed)
+        collator.epoch = epoch
+        torch.rand(3)  # what others draw meanwhile changes nothing
+        return collator(rows)["input_ids"]
 
-    assert torch.equal(shown(0), shown(0))
-    assert not torch.equal(shown(0), shown(1))
-
-
-def test_stochastic_objective_draws_from_torch_by_default():
-    collator = CompletionCollator(NoisyObjective(TOKENIZER))
-    torch.manual_seed(0)
-    first, second = collator(ROWS)["input_ids"], collator(ROWS)["input_ids"]
-    torch.manual_seed(0)
-    assert torch.equal(collator(ROWS)["input_ids"], first)
-    assert not torch.equal(first, second)
+    assert torch.equal(shown(), shown())
+    other_batch = [row | {"completion_ids": row["completion_ids"][::-1]} for row in ROWS]
+    for other in (shown(seed=1), shown(epoch=1), shown(rows=other_batch)):
+        assert not torch.equal(shown(), other)
 
 
 def test_pad_rows():

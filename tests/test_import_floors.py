@@ -13,6 +13,7 @@ PACKAGE = Path(hf_nextfail.__file__).parent
 FLOORS = {
     "definitions": 0,
     "errors": 0,
+    "json_object": 0,
     "markdown": 0,
     "metrics": 0,
     "shipped": 0,
@@ -28,6 +29,7 @@ FLOORS = {
     "pictures": 1,
     "registration": 1,
     "report": 1,
+    "resume": 1,
     "tokenization": 1,
     "models": 2,
     "objectives": 2,
@@ -45,6 +47,7 @@ FLOORS = {
     "publish": 4,
     "callbacks": 5,
     "hub_trainer": 5,
+    "resumable_trainer": 5,
     "trainer": 6,
     "arguments": 7,
     "measure": 7,

@@ -97,8 +97,7 @@ class Objective(ABC):
             prompt_ids (`torch.Tensor` `(B, P)`): right-padded prompts.
             completion_ids (`torch.Tensor` `(B, T)`): right-padded completions.
             lengths (`torch.Tensor` `(B, 2)`): the true lengths of both.
-            generator (`torch.Generator`, *optional*): where a stochastic objective draws from; by default torch's
-                own, which the Trainer seeds and restores.
+            generator (`torch.Generator`, *optional*): where a stochastic objective draws from; by default torch's own.
 
         Returns:
             `input_ids`, `attention_mask` and `labels`, each `(B, max(P + T))`. Labels are -100 where nothing is

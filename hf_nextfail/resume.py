@@ -1,0 +1,127 @@
+"""Checkpoints that are whole or not taken for one, and where a run goes on from."""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from hf_nextfail.errors import TrainingError
+
+logger = logging.getLogger(__name__)
+
+#: The file that is written last into a checkpoint: the sizes of all others, and what was chosen for the run.
+SEAL = "whole.json"
+#: What the name of a checkpoint begins with until it is whole.
+PARTIAL = "partial-"
+
+
+@contextmanager
+def writing(what: str, way_out: str) -> Iterator[None]:
+    """Turn what a full disk is called by Python, torch, safetensors and tokenizers into one line.
+
+    Raises:
+        TrainingError: naming what could not be written, why, and the way out.
+    """
+    try:
+        yield
+    except Exception as error:
+        known = isinstance(error, (OSError, RuntimeError, SafetensorError)) or type(error) is Exception
+        if not known:
+            raise
+        reason = " ".join(str(error).split())
+        raise TrainingError(
+            f"{what} could not be written: {reason}. {way_out}, and go on with --resume_from_checkpoint true"
+        ) from error
+
+
+def sync(path: Path) -> None:
+    """Have the system write a file or a folder to its disk."""
+    if os.name == "nt" and path.is_dir():  # Windows opens no folders, and keeps their order itself
+        return
+    descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def seal(partial: Path, checkpoint: Path, choices: dict[str, Any]) -> None:
+    """Give a checkpoint its name, now that all of it is written.
+
+    Whatever happens to the process or the machine, a folder of that name is whole, or says itself that it is not.
+
+    Args:
+        partial (`Path`): where it was written, beside `checkpoint`.
+        checkpoint (`Path`): what it shall be called.
+        choices (`dict`): what a resumed run must choose alike: device, precision, ...
+    """
+    files = [path for path in sorted(partial.rglob("*")) if path.is_file()]
+    sizes = {path.relative_to(partial).as_posix(): path.stat().st_size for path in files}
+    (partial / SEAL).write_text(json.dumps({"choices": choices, "files": sizes}, indent=2) + "\n", encoding="utf-8")
+    for path in [*files, partial / SEAL, *(path for path in partial.rglob("*") if path.is_dir()), partial]:
+        sync(path)
+    if checkpoint.is_dir():  # of this step, but not whole: else it would have been gone on from
+        shutil.rmtree(checkpoint)
+    partial.rename(checkpoint)
+    sync(checkpoint.parent)
+
+
+def read_seal(checkpoint: Path) -> dict[str, Any]:
+    """Return the seal of a checkpoint.
+
+    Raises:
+        ValueError: saying what is missing, if the checkpoint is not whole.
+    """
+    try:
+        content = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))
+        sizes = content["files"]
+    except FileNotFoundError:
+        raise ValueError(f"it has no {SEAL}, which is written last") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ValueError(f"its {SEAL} cannot be read") from None
+    for name, size in sizes.items():
+        path = checkpoint / name
+        if not path.is_file():
+            raise ValueError(f"{name} is missing")
+        if path.stat().st_size != size:
+            raise ValueError(f"{name} has {path.stat().st_size:,} of {size:,} bytes")
+    return content
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step of `checkpoint-500`, -1 for a folder of another name."""
+    prefix, _, step = checkpoint.name.rpartition("-")
+    return int(step) if prefix == PREFIX_CHECKPOINT_DIR and step.isdecimal() else -1
+
+
+def checkpoints_of(run_folder: Path) -> list[Path]:
+    """Return the checkpoints of a run, whole or not, the last one first."""
+    found = [path for path in run_folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if path.is_dir() and step_of(path) >= 0]
+    return sorted(found, key=step_of, reverse=True)
+
+
+def last_whole_checkpoint(run_folder: Path) -> Path | None:
+    """Return the last checkpoint of a run that is whole; others are left out, and the log says so."""
+    for checkpoint in checkpoints_of(run_folder):
+        try:
+            read_seal(checkpoint)
+        except ValueError as error:
+            logger.warning("%s is not whole: %s. The one before is used.", checkpoint, error)
+        else:
+            return checkpoint
+    return None
+
+
+def remove_partial(run_folder: Path) -> None:
+    """Remove what was being written when a run was killed."""
+    for leftover in run_folder.glob(f"{PARTIAL}*"):
+        if leftover.is_dir():
+            logger.warning("%s was being written when the run ended: removed.", leftover)
+            shutil.rmtree(leftover, ignore_errors=True)  # by several processes at once
