@@ -50,15 +50,18 @@ FLOORS = {
     "resumable_trainer": 5,
     "trainer": 6,
     "arguments": 7,
+    "grid": 8,
     "measure": 7,
     "checkpoint": 8,
     "page": 9,
     "repeat": 8,
-    "cli": 10,
     "finetune": 10,
+    "reproduce": 11,
+    "rerun": 11,
+    "cli": 12,
     # These two lie beside the package in a checkout, inside it in a wheel.
-    "hub_cards": 11,
-    "recipes": 11,
+    "hub_cards": 13,
+    "recipes": 13,
 }
 # Who may import from its own floor.
 NEIGHBOURS = {

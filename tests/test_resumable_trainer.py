@@ -117,7 +117,9 @@ def test_the_command_says_that_a_training_failed_in_one_line(tmp_path, capfd):
     assert exit.value.code == 1
     errors = [line for line in capfd.readouterr().err.splitlines() if "error" in line]
     assert len(errors) == 1
-    assert re.search(r"finetune.py: error: .*the loss of step \d is not a finite number.*lower learning_rate", errors[0])
+    assert re.search(
+        r"finetune.py: error: .*the loss of step \d is not a finite number.*lower learning_rate", errors[0]
+    )
     assert not (tmp_path / "wild/results.json").exists()
 
 
@@ -145,7 +147,9 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_ends_the_training_and_leaves_the_last_checkpoint(small_disk):
     trainer = trainer_of(small_disk)
-    with pytest.raises(TrainingError, match=r"the checkpoint of step \d+ could not be written: .*make room") as failure:
+    with pytest.raises(
+        TrainingError, match=r"the checkpoint of step \d+ could not be written: .*make room"
+    ) as failure:
         trainer.train()
     last = last_whole_checkpoint(small_disk)
     assert str(last) in str(failure.value)

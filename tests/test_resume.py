@@ -117,15 +117,19 @@ def test_a_command_killed_at_twenty_random_moments_ends_as_if_it_had_not_been(un
     for number in range(20):
         folder = tmp_path / str(number)
         deadline = time.monotonic() + draw.uniform(0.1, 1) * whole
-        code = run_until(folder, recipes, lambda: time.monotonic() > deadline)
-        left = ", ".join(sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*-*[0-9]"))) or "nothing"
+        code = run_until(folder, recipes, lambda deadline=deadline: time.monotonic() > deadline)
+        left = (
+            ", ".join(sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*-*[0-9]"))) or "nothing"
+        )
         finished = ", ".join(outcome(folder)) or "none"
         assert run_until(folder, recipes, lambda: False, "--resume_from_checkpoint", "true") == 0
         assert outcome(folder) == outcome(uninterrupted)
         rows.append(f"| {number} | {code} | {finished} | {left} | equal |")
         shutil.rmtree(folder)
     with capsys.disabled():
-        print("", "| kill | exit code | finished | checkpoints left | then |", "|---|---|---|---|---|", *rows, sep="\n")
+        print(
+            "", "| kill | exit code | finished | checkpoints left | then |", "|---|---|---|---|---|", *rows, sep="\n"
+        )
 
 
 # In this process
@@ -187,7 +191,10 @@ def cut(path: Path) -> None:
 
 FLAWS = {
     "a file is missing": (lambda folder: (folder / "optimizer.pt").unlink(), "optimizer.pt is missing"),
-    "a file is cut": (lambda folder: cut(folder / "model.safetensors"), r"model.safetensors has [\d,]+ of [\d,]+ bytes"),
+    "a file is cut": (
+        lambda folder: cut(folder / "model.safetensors"),
+        r"model.safetensors has [\d,]+ of [\d,]+ bytes",
+    ),
     "the seal is missing": (lambda folder: (folder / SEAL).unlink(), f"it has no {SEAL}, which is written last"),
     "the seal is cut": (lambda folder: cut(folder / SEAL), f"its {SEAL} cannot be read"),
 }
@@ -227,7 +234,9 @@ def test_a_resumed_run_chooses_what_it_chose_before(killed, caplog):
     content["choices"] |= {"precision": "fp32", "fast_path": [], "num_threads": 64}
     path.write_text(json.dumps(content))
     with caplog.at_level(logging.WARNING, logger="hf_nextfail"):
-        main(command_line(killed, {"run": RECIPES["rows"] | {"precision": "auto"}}, "--resume_from_checkpoint", "true"))
+        main(
+            command_line(killed, {"run": RECIPES["rows"] | {"precision": "auto"}}, "--resume_from_checkpoint", "true")
+        )
     run = outcome(killed)["run"]["run"]
     assert (run["precision"], run["fast_path"]) == ("fp32", [])
     assert "This run began with num_threads 64, and goes on with" in caplog.text

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from hf_nextfail.pictures.base import COLOURS, FORMATS
 from hf_nextfail.pictures.curves import learning_curves, plot_accuracy, plot_learning
 from hf_nextfail.pictures.graphs import plot_graph
+from hf_nextfail.pictures.grids import plot_grid
 from hf_nextfail.pictures.shares import accuracy_by_distance, plot_errors, plot_positions
 from hf_nextfail.report import distinct_names
 
@@ -23,6 +24,7 @@ __all__ = [
     "plot_accuracy",
     "plot_errors",
     "plot_graph",
+    "plot_grid",
     "plot_learning",
     "plot_positions",
 ]

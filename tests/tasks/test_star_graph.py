@@ -27,7 +27,7 @@ KNOWN_ROWS = {
 }
 
 # Upper 0.1 % points of the chi-square distribution, by degrees of freedom. The seeds are fixed: no test is flaky.
-CHI_SQUARE_CRITICAL = {1: 10.83, 5: 20.52, 7: 24.32, 23: 49.73, 49: 85.35}
+CHI_SQUARE_CRITICAL = {1: 10.83, 3: 16.27, 5: 20.52, 7: 24.32, 9: 27.88, 23: 49.73, 27: 55.48, 49: 85.35}
 
 
 def chi_square(counts: np.ndarray) -> float:
@@ -45,33 +45,6 @@ def test_known_rows(split, row):
     text = task.to_text(task.sample_shard(split, shard=0, seed=0))
     assert text["prompt"].tolist()[row] + text["completion"].tolist()[row] == KNOWN_ROWS[split, row]
     assert StarGraph.version == KNOWN_VERSION
-
-
-@pytest.mark.parametrize(
-    ("degree", "path_length", "num_nodes"), [(2, 5, 50), (1, 2, 2), (1, 7, 7), (5, 2, 6), (3, 4, 10), (20, 5, 100)]
-)
-def test_rows_are_star_graphs(degree, path_length, num_nodes):
-    columns = sample(300, degree=degree, path_length=path_length, num_nodes=num_nodes)
-    num_edges = degree * (path_length - 1)
-    assert columns["edges"].shape == (300, num_edges, 2)
-    assert columns["path"].shape == (300, path_length)
-    assert columns["start"].shape == columns["goal"].shape == (300,)
-    for values in columns.values():
-        assert values.dtype == np.int32
-        assert values.min() >= 0
-        assert values.max() < num_nodes
-    for edges, path, start, goal in zip(
-        *(columns[c].tolist() for c in ("edges", "path", "start", "goal")), strict=True
-    ):
-        assert len({node for edge in edges for node in edge}) == 1 + num_edges
-        assert sum(source == start for source, _ in edges) == degree
-        targets = [target for _, target in edges]
-        assert len(set(targets)) == num_edges
-        assert start not in targets
-        sources = [source for source, _ in edges if source != start]
-        assert len(set(sources)) == len(sources) == degree * (path_length - 2)
-        assert (path[0], path[-1]) == (start, goal)
-        assert set(itertools.pairwise(path)) <= {tuple(edge) for edge in edges}
 
 
 def test_sample_without_replacement_gives_permutations():
@@ -102,6 +75,31 @@ def test_goal_arm_comes_first_among_the_arms_in_half_of_the_rows():
     assert chi_square(np.array([ours, 20_000 - ours])) < CHI_SQUARE_CRITICAL[1]
 
 
+@pytest.mark.parametrize("config_name", ["d1_l5_n9", "d2_l3_n9", "d4_l2_n9"])
+def test_every_order_of_the_edges_is_equally_likely(config_name):
+    # With the order of the goal's arm and of the others as likely as any, no place of any edge tells the goal.
+    task = StarGraph.from_config_name(config_name)
+    columns = task.sample(np.random.default_rng(0), 24_000)
+    nodes = columns["path"].tolist()
+    for path, edges, start in zip(nodes, columns["edges"].tolist(), columns["start"].tolist(), strict=True):
+        others = sorted(arm for arm in arms_of(edges, start) if arm != path)
+        path += [node for arm in others for node in arm[1:]]  # by label: which of the others comes first says nothing
+    nodes = np.array(nodes)
+    # A node but the start stands for the edge that leads to it.
+    order = (columns["edges"][:, :, 1][:, None] == nodes[:, 1:, None]).argmax(axis=2)
+    _, counts = np.unique(order, axis=0, return_counts=True)
+    assert len(counts) == math.factorial(4)
+    assert chi_square(counts) < CHI_SQUARE_CRITICAL[23]
+
+
+def test_neither_label_nor_place_of_a_first_step_tells_the_goal():
+    columns = StarGraph(2, 3, 9).sample_shard("train", shard=0)
+    first_steps = columns["edges"][columns["edges"][..., 0] == columns["start"][:, None]][:, 1].reshape(-1, 2)
+    goal_listed_first = first_steps[:, 0] == columns["path"][:, 1]
+    lower_listed_first = first_steps[:, 0] < first_steps[:, 1]
+    assert chi_square(np.bincount(2 * goal_listed_first + lower_listed_first)) < CHI_SQUARE_CRITICAL[3]
+
+
 @pytest.mark.parametrize("place", range(5))
 def test_every_label_is_equally_likely_at_every_place_of_the_path(place):
     labels = sample(20_000)["path"][:, place]
@@ -113,6 +111,122 @@ def test_goal_label_does_not_tell_the_next_node():
     _, counts = np.unique(sample(12_000, degree=1, path_length=3, num_nodes=3)["path"], axis=0, return_counts=True)
     assert len(counts) == 6
     assert chi_square(counts) < CHI_SQUARE_CRITICAL[5]
+
+
+# How often each value of these marginals occurs in the 20,000 rows of `deg_2_path_5_nodes_50_test_20000.txt`, the test
+# file of G(2,5) over 50 labels as the paper's authors released it, counted once. Each of its rows has nine different
+# labels, and none of its graphs comes twice.
+# fmt: off
+PAPER_MARGINALS = {
+    "place of the first edge of the path": [2544, 2505, 2503, 2475, 2514, 2442, 2558, 2459],
+    "place of the edge to the goal": [2446, 2497, 2592, 2528, 2397, 2506, 2461, 2573],
+    "the edge to the goal stands in the second half, in the first": [9937, 10063],
+    "the goal's arm begins after the other, before it": [9929, 10071],
+    "places of the two edges from the start": [
+        728, 714, 708, 703, 702, 767, 740, 684, 708, 714, 729, 692, 703, 687, 738, 678, 729, 736, 713, 727,
+        747, 724, 673, 725, 706, 706, 680, 739,
+    ],
+    "order of the path's edges": [
+        884, 816, 858, 820, 880, 809, 811, 816, 792, 851, 786, 863, 830, 838, 883, 837, 820, 789, 840, 869,
+        775, 843, 855, 835,
+    ],
+    "order of the labels of start, first step and goal": [3341, 3337, 3246, 3353, 3288, 3435],
+    "first step to the goal has the higher label of the two, the lower": [10037, 9963],
+    "labels below 25": [14, 232, 1176, 3284, 5329, 5430, 3222, 1072, 222, 19],
+    "start": [
+        392, 368, 427, 413, 380, 387, 416, 382, 384, 378, 430, 403, 404, 414, 380, 399, 363, 406, 387, 374,
+        391, 375, 402, 399, 410, 378, 448, 401, 422, 390, 412, 377, 354, 375, 438, 422, 395, 418, 425, 421,
+        427, 402, 420, 407, 383, 414, 395, 377, 411, 424,
+    ],
+    "first step": [
+        393, 386, 383, 345, 412, 430, 371, 410, 434, 371, 375, 384, 422, 402, 382, 421, 380, 429, 395, 405,
+        397, 435, 421, 418, 390, 393, 414, 379, 406, 395, 388, 408, 421, 375, 419, 421, 396, 399, 404, 401,
+        422, 391, 453, 359, 384, 407, 394, 436, 376, 368,
+    ],
+    "goal": [
+        409, 431, 403, 419, 430, 403, 379, 394, 416, 393, 395, 414, 407, 383, 372, 418, 408, 365, 367, 411,
+        396, 410, 389, 377, 416, 398, 394, 407, 377, 395, 399, 407, 430, 424, 372, 412, 395, 389, 423, 427,
+        402, 400, 414, 370, 391, 402, 391, 399, 381, 396,
+    ],
+    "first label of the text": [
+        395, 413, 412, 403, 383, 413, 412, 371, 395, 382, 398, 408, 397, 407, 386, 423, 406, 407, 377, 410,
+        417, 392, 376, 420, 400, 405, 407, 384, 394, 369, 417, 387, 382, 436, 402, 423, 399, 365, 428, 391,
+        433, 375, 409, 394, 375, 439, 373, 402, 391, 417,
+    ],
+    "last target among the edges": [
+        398, 426, 414, 396, 402, 414, 386, 412, 405, 371, 395, 378, 419, 438, 402, 411, 391, 397, 386, 415,
+        435, 399, 446, 365, 397, 396, 367, 367, 356, 414, 419, 415, 414, 417, 410, 383, 358, 393, 404, 391,
+        407, 383, 407, 365, 434, 424, 396, 373, 403, 406,
+    ],
+}
+# fmt: on
+
+
+def marginals(edges: np.ndarray, path: np.ndarray) -> dict[str, np.ndarray]:
+    """Give each row of G(2,5) its values of the marginals above, numbered in their order."""
+    rows = np.arange(len(edges))[:, None]
+    edge_places = (edges[:, None] == np.stack([path[:, :-1], path[:, 1:]], axis=-1)[:, :, None]).all(3).argmax(2)
+    start_places = np.nonzero(edges[..., 0] == path[:, :1])[1].reshape(-1, 2)
+    first_steps = edges[rows, start_places, 1]
+    return {
+        "place of the first edge of the path": edge_places[:, 0],
+        "place of the edge to the goal": edge_places[:, -1],
+        "the edge to the goal stands in the second half, in the first": edge_places[:, -1] < 4,
+        "the goal's arm begins after the other, before it": first_steps[:, 0] == path[:, 1],
+        "places of the two edges from the start": numbered(start_places),
+        "order of the path's edges": numbered(edge_places.argsort(axis=1)),
+        "order of the labels of start, first step and goal": numbered(path[:, [0, 1, -1]].argsort(axis=1)),
+        "first step to the goal has the higher label of the two, the lower": path[:, 1] == first_steps.min(axis=1),
+        "labels below 25": (path[:, :1] < 25)[:, 0] + (edges[..., 1] < 25).sum(axis=1),
+        "start": path[:, 0],
+        "first step": path[:, 1],
+        "goal": path[:, -1],
+        "first label of the text": edges[:, 0, 0],
+        "last target among the edges": edges[:, -1, 1],
+    }
+
+
+def numbered(values: np.ndarray) -> np.ndarray:
+    """Number the different rows in lexicographic order."""
+    return np.unique(values, axis=0, return_inverse=True)[1]
+
+
+@pytest.fixture(scope="module")
+def rows_of_the_test_split() -> tuple[np.ndarray, np.ndarray]:
+    """Edges and paths of the test split of `d2_l5_n50`, as many rows as the paper's file has."""
+    shards = [StarGraph(2, 5, 50).sample_shard("test", shard) for shard in range(2)]
+    return tuple(np.concatenate([shard[column] for shard in shards]) for column in ("edges", "path"))
+
+
+def test_marginals_of_one_row_by_hand():
+    # 4,1|0,4|0,30|30,2|1,3|2,26|3,5|26,27/0,5=0,4,1,3,5
+    edges = np.array([[[4, 1], [0, 4], [0, 30], [30, 2], [1, 3], [2, 26], [3, 5], [26, 27]]])
+    values = {name: int(value) for name, (value,) in marginals(edges, np.array([[0, 4, 1, 3, 5]])).items()}
+    assert values == {
+        "place of the first edge of the path": 1,
+        "place of the edge to the goal": 6,
+        "the edge to the goal stands in the second half, in the first": 0,
+        "the goal's arm begins after the other, before it": 1,
+        "places of the two edges from the start": 0,
+        "order of the path's edges": 0,
+        "order of the labels of start, first step and goal": 0,
+        "first step to the goal has the higher label of the two, the lower": 1,
+        "labels below 25": 6,
+        "start": 0,
+        "first step": 4,
+        "goal": 5,
+        "first label of the text": 4,
+        "last target among the edges": 27,
+    }
+
+
+@pytest.mark.parametrize("name", PAPER_MARGINALS)
+def test_test_split_is_distributed_like_the_file_of_the_paper(name, rows_of_the_test_split):
+    paper, ours = np.array(PAPER_MARGINALS[name]), np.bincount(marginals(*rows_of_the_test_split)[name])
+    assert len(paper) == len(ours)
+    assert paper.sum() == ours.sum() == 20_000
+    # The chi-square of two samples of one size: with one distribution behind both, its mean is the degrees of freedom.
+    assert ((paper - ours) ** 2 / (paper + ours)).sum() < CHI_SQUARE_CRITICAL[len(paper) - 1]
 
 
 @pytest.mark.parametrize(

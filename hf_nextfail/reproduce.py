@@ -1,0 +1,195 @@
+"""Run a grid of trainings, each as a process of its own, and gather what came of it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from hf_nextfail.dataset_builder import TaskConfig
+from hf_nextfail.errors import UsageError
+from hf_nextfail.finetune import usable_cores
+from hf_nextfail.grid import HEADINGS, Cell, conditions, numbers, record_of, summary_table, write_recipes
+from hf_nextfail.markdown import plain, table
+from hf_nextfail.pictures import FORMATS, plot_grid
+from hf_nextfail.report import write_results, write_whole
+from hf_nextfail.shipped import shipped_folder
+from hf_nextfail.tasks import StarGraph
+
+CLUSTERS = ("slurm", "local", "debug")
+
+
+def read_cluster(cluster: str | None, options: str) -> dict[str, Any]:
+    """Check where runs shall be sent; returns what they ask for."""
+    if cluster is not None and cluster not in CLUSTERS:
+        raise UsageError(f"--cluster must be one of {', '.join(CLUSTERS)}, got {cluster!r}")
+    try:
+        asked = json.loads(options)
+    except ValueError as error:
+        raise UsageError(f'--cluster_options must be JSON such as {{"timeout_min": 60}}: {error}') from error
+    if not isinstance(asked, dict) or (asked and cluster is None):
+        raise UsageError(
+            '--cluster_options must be a JSON object such as {"timeout_min": 60}, and goes with --cluster'
+        )
+    return asked
+
+
+def command_of(recipe: Path, folder: Path) -> list[str]:
+    """Return the command of one run, which goes on where an earlier one was stopped."""
+    script = shipped_folder("recipes") / "finetune.py"
+    options = ["--config", str(recipe), "--output_dir", str(folder), "--resume_from_checkpoint", "true"]
+    return [sys.executable, str(script), *options, "--disable_tqdm", "true"]
+
+
+def last_line(output: str) -> str:
+    """Return what a failed run said last: its error if it names one."""
+    errors = re.findall(r"finetune\.py: error: .*", output)
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return " ".join((errors or lines or ["no output"])[-1].split())
+
+
+def run_here(commands: dict[str, list[str]], folder: Path, jobs: int) -> Iterator[tuple[str, str | None]]:
+    """Run commands on this machine, `jobs` at a time, which share its cores.
+
+    Yields:
+        The name of each as it ends, and the last line of a run that failed.
+    """
+    environment = {"OMP_NUM_THREADS": str(max(1, usable_cores() // jobs))} | os.environ
+    logs = folder / "logs"
+    logs.mkdir(exist_ok=True)
+
+    def run(name: str) -> str | None:
+        log = logs / f"{name}.txt"
+        with log.open("w", encoding="utf-8") as output:
+            done = subprocess.run(commands[name], stdout=output, stderr=subprocess.STDOUT, env=environment)
+        return last_line(log.read_text(encoding="utf-8", errors="replace")) if done.returncode else None
+
+    pool = ThreadPoolExecutor(max_workers=jobs)
+    try:
+        futures = {pool.submit(run, name): name for name in commands}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:  # at an interrupt, which the runs hear as well, begin no other
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def run_on_cluster(
+    commands: dict[str, list[str]], folder: Path, cluster: str, options: dict[str, Any]
+) -> Iterator[tuple[str, str | None]]:
+    """Submit commands as jobs through submitit, and wait for them; yields as `run_here` does.
+
+    Args:
+        cluster (`str`): `slurm`, `local` (processes of this machine, all at once) or `debug` (in this process).
+        options (`dict`): what `submitit.AutoExecutor.update_parameters` takes: `slurm_partition`, `timeout_min`, ...
+
+    Raises:
+        UsageError: if submitit is missing or refuses the options.
+    """
+    try:
+        import submitit
+    except ImportError as error:
+        raise UsageError('--cluster needs submitit: pip install "hf-nextfail[cluster]"') from error
+    try:
+        executor = submitit.AutoExecutor(folder=folder / "logs", cluster=cluster)
+        executor.update_parameters(**options)
+    except (RuntimeError, NameError, AssertionError, TypeError, ValueError) as error:
+        raise UsageError(f"--cluster {cluster} {json.dumps(options)}: submitit says: {error}") from error
+    with executor.batch():
+        jobs = {name: executor.submit(submitit.helpers.CommandFunction(words)) for name, words in commands.items()}
+    waiting = dict(jobs)
+    while waiting:
+        for name, job in list(waiting.items()):
+            if job.done():
+                del waiting[name]
+                error = job.exception()
+                yield name, None if error is None else last_line(str(error))
+        time.sleep(0.2)
+
+
+def gather(cells: Sequence[Cell], folder: Path) -> Path:
+    """Collect what finished into `folder/summary/`: records, the table (Markdown) and the picture (PNG and SVG).
+
+    Returns:
+        `Path` of the table.
+    """
+    summary = folder / "summary"
+    summary.mkdir(exist_ok=True)
+    records = {cell.name: record for cell in cells if (record := record_of(folder, cell)) is not None}
+    for name, record in records.items():
+        write_results(record, summary / f"{name}.json")
+    rows = [[plain(row[heading]) for heading in HEADINGS] for row in summary_table(cells, folder)]
+    text = table(HEADINGS, rows, left=3) + "\n\nMean over seeds ± their standard deviation.\n"
+    graphs = {
+        graph: TaskConfig.resolve(StarGraph, graph).task for graph in dict.fromkeys(cell.graph for cell in cells)
+    }
+    accuracies = {
+        condition: numbers([records[cell.name] for cell in group if cell.name in records], "accuracy")
+        for condition, group in conditions(cells).items()
+    }
+    if any(accuracies.values()):
+        chances = {graph: 1 / task.degree for graph, task in graphs.items()}
+        titles = {graph: task.title.replace(", ", ",\n") for graph, task in graphs.items()}
+        for suffix in FORMATS:
+            plot_grid(accuracies, chances, titles, summary / f"accuracy.{suffix}")
+        text += "\n![Test accuracy by graph and training](accuracy.png)\n"
+    write_whole(summary / "table.md", text)
+    return summary / "table.md"
+
+
+def reproduce(
+    path: Path,
+    cells: Sequence[Cell],
+    folder: Path,
+    jobs: int = 1,
+    cluster: str | None = None,
+    cluster_options: dict[str, Any] | None = None,
+) -> Iterator[tuple[str, str | None]]:
+    """Run what of a grid is not finished, each run as an independent process.
+
+    Args:
+        path (`Path`): the grid's file, for messages.
+        cells (sequence of `Cell`): from `read_grid`.
+        folder (`Path`): where all of it goes.
+        jobs (`int`, *optional*, defaults to 1): runs at a time on this machine.
+        cluster (`str`, *optional*): instead, where submitit sends them.
+        cluster_options (`dict`, *optional*): what it shall ask for.
+
+    Yields:
+        The name of each run as it ends, and the last line of a run that failed.
+
+    Raises:
+        UsageError: in one line: a run that cannot be, or another command at work in the folder.
+    """
+    recipes = write_recipes(path, cells, folder)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UsageError(
+            f"another command is at work in {folder}: wait for it, or name another --output_dir"
+        ) from error
+    with lock:
+        failed = folder / "failed"
+        failed.mkdir(exist_ok=True)
+        commands = {
+            cell.name: command_of(recipe, folder)
+            for cell, recipe in zip(cells, recipes, strict=True)
+            if record_of(folder, cell) is None
+        }
+        for name in commands:
+            (failed / f"{name}.txt").unlink(missing_ok=True)
+        if cluster is None:
+            ended = run_here(commands, folder, jobs)
+        else:
+            ended = run_on_cluster(commands, folder, cluster, cluster_options or {})
+        for name, failure in ended:
+            if failure is not None:
+                write_whole(failed / f"{name}.txt", failure)
+            yield name, failure

@@ -1,0 +1,87 @@
+"""Make a record again, and say what came out differently."""
+
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from accelerate import PartialState
+
+from hf_nextfail.arguments import parse_runs
+from hf_nextfail.cards import PLACES
+from hf_nextfail.errors import UsageError
+from hf_nextfail.finetune import execute
+from hf_nextfail.trainer import CHOICES
+
+#: The parts of a record that a run computes; the others say what it was asked for, and how long it took.
+COMPUTED = ("results", "diagnosis", "history", "test_file")
+
+
+def differences(before: Any, after: Any, path: str = "") -> list[tuple[str, Any, Any]]:
+    """List where two values made of dictionaries, lists and numbers differ: the path, and both values there."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        names = [*before, *(name for name in after if name not in before)]
+        pairs = [(f"{path}.{name}" if path else str(name), before.get(name), after.get(name)) for name in names]
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        pairs = [(f"{path}[{i}]", *pair) for i, pair in enumerate(zip(before, after, strict=True))]
+    else:
+        return [] if before == after else [(path, before, after)]
+    return [found for name, old, new in pairs for found in differences(old, new, name)]
+
+
+def computed(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run computed, down to the digest of its weights, as JSON has it."""
+    run = {name: record["run"].get(name) for name in ("weights_sha256", "steps", "examples")}
+    return json.loads(json.dumps(run | {part: record[part] for part in COMPUTED}))
+
+
+def surroundings(record: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """List what differs between the machine and the libraries of a record and those of `now`."""
+    before = record["versions"] | {name: record["run"].get(name) for name in CHOICES}
+    return differences(before, now["versions"] | {name: now["run"].get(name) for name in CHOICES})
+
+
+def rerun(path: Path, output_dir: Path | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Train again what a `results.json` says was trained.
+
+    Args:
+        path (`Path`): the file, or the folder of its run.
+        output_dir (`Path`, *optional*): keep the new run there; by default in a folder that is removed again.
+
+    Returns:
+        The record of the file, and the new one.
+
+    Raises:
+        UsageError: if the file is none of a training, or asks for another number of processes than there are.
+        TrainingError: if the training fails.
+    """
+    path = path / "results.json" if path.is_dir() else path
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        recipe, run, _ = before["recipe"], before["run"], computed(before)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path}: cannot be read as a results.json of ours: {error!r}") from error
+    if not recipe:
+        raise UsageError(f"{path} was measured, not trained: nextfail report {path} shows the command that repeats it")
+    processes, here = run.get("num_processes", 1), PartialState().num_processes
+    if processes != here:
+        raise UsageError(
+            f"{path} was trained by {processes} processes, and here {'is' if here == 1 else 'are'} {here}: "
+            f"accelerate launch --num_processes {processes} -m hf_nextfail.cli rerun {path}"
+        )
+    with tempfile.TemporaryDirectory(prefix="nextfail-rerun-") as scratch:
+        name = Path(run["name"]).name
+        (Path(scratch) / f"{name}.yaml").write_text(
+            yaml.safe_dump({key: value for key, value in recipe.items() if key not in PLACES}), encoding="utf-8"
+        )
+        options = ["--config", f"{scratch}/{name}.yaml", "--output_dir", str(output_dir or scratch)]
+        (again,) = parse_runs([*options, "--report_to", "none"])
+        if run.get("num_threads"):
+            torch.set_num_threads(run["num_threads"])
+        after, _ = execute(
+            dataclasses.replace(again, name=run["name"]), {key: run[key] for key in CHOICES if key in run}
+        )
+    return before, after

@@ -1,0 +1,8 @@
+"""Run a grid of trainings: `python recipes/reproduce.py --help`."""
+
+import sys
+
+from hf_nextfail.cli import main
+
+if __name__ == "__main__":
+    main(["reproduce", *sys.argv[1:]])

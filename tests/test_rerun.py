@@ -1,0 +1,114 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hf_nextfail.cli import main as nextfail
+from hf_nextfail.finetune import main
+from hf_nextfail.rerun import computed, differences
+
+RECIPE = {
+    "dataset_config": "d2_l3_n20",
+    "num_train": 300,
+    "num_validation": 50,
+    "num_test": 60,
+    "model_type": "gpt2",
+    "config_overrides": {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 64, "resid_pdrop": 0.1},
+    "objective": "teacherless",
+    "per_device_train_batch_size": 16,
+    "learning_rate": 0.003,
+    "max_steps": 12,
+    "eval_strategy": "steps",
+    "eval_steps": 6,
+    "save_strategy": "no",
+    "disable_tqdm": True,
+    "seed": 5,
+}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("first")
+    (folder / "small.yaml").write_text(yaml.safe_dump(RECIPE))
+    main(["--config", str(folder / "small.yaml"), "--output_dir", str(folder)])
+    return folder / "small/results.json"
+
+
+def run(*arguments) -> int:
+    with pytest.raises(SystemExit) as exit:
+        nextfail(list(map(str, arguments)))
+    return exit.value.code
+
+
+def changed(results: Path, folder: Path, change) -> Path:
+    record = json.loads(results.read_text())
+    change(record)
+    path = folder / "changed.json"
+    path.write_text(json.dumps(record))
+    return path
+
+
+def test_a_run_comes_out_the_same_again(results, tmp_path, capsys):
+    assert run("rerun", results.parent, "--output_dir", tmp_path) == 0
+    assert "All numbers are equal, and the weights bit for bit." in capsys.readouterr().out
+    again = json.loads((tmp_path / "small/results.json").read_text())
+    record = json.loads(results.read_text())
+    assert computed(again) == computed(record)
+    assert len(record["run"]["weights_sha256"]) == 64
+    assert again["versions"] == record["versions"]
+    assert (tmp_path / "small/model.safetensors").read_bytes() == (results.parent / "model.safetensors").read_bytes()
+
+
+def test_another_seed_is_seen(results, tmp_path, capfd):
+    path = changed(results, tmp_path, lambda record: record["recipe"].update(seed=6))
+    assert run("rerun", path) == 1
+    printed = capfd.readouterr()
+    assert "run.weights_sha256" not in printed.err
+    assert "weights_sha256: " in printed.out
+    assert printed.err.splitlines()[-1].startswith("nextfail: error: ")
+
+
+def test_what_is_chosen_again_is_what_was_chosen(results, tmp_path, capfd):
+    def change(record):
+        record["run"] |= {"precision": "fp32", "fast_path": [], "device_name": "another"}
+        record["versions"]["torch"] = "1.0"
+
+    assert run("rerun", changed(results, tmp_path, change), "--output_dir", tmp_path) in (0, 1)
+    again = json.loads((tmp_path / "small/results.json").read_text())
+    assert (again["run"]["precision"], again["run"]["fast_path"]) == ("fp32", [])
+    output = capfd.readouterr().out
+    assert "torch: 1.0 then" in output
+    assert "device_name: another then" in output
+
+
+BAD = {
+    "no file": (lambda folder: folder / "none.json", "cannot be read as a results.json"),
+    "another file": (lambda folder: folder / "other.json", "cannot be read as a results.json"),
+    "measured": (lambda folder: folder / "measured.json", "was measured, not trained"),
+    "two processes": (lambda folder: folder / "two.json", "accelerate launch --num_processes 2"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_run_again_is_said_in_one_line(case, results, tmp_path, capfd):
+    path, message = BAD[case]
+    record = json.loads(results.read_text())
+    (tmp_path / "other.json").write_text("[1, 2]")
+    (tmp_path / "measured.json").write_text(json.dumps(record | {"recipe": None}))
+    (tmp_path / "two.json").write_text(json.dumps(record | {"run": record["run"] | {"num_processes": 2}}))
+    assert run("rerun", path(tmp_path)) == 2
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line]
+    assert message in line
+
+
+def test_differences():
+    before = {"same": 1, "number": 0.5, "list": [1, {"inside": 2}], "gone": 3, "length": [1]}
+    after = {"same": 1, "number": 0.6, "list": [1, {"inside": 4}], "new": 5, "length": [1, 2]}
+    assert differences(before, after) == [
+        ("number", 0.5, 0.6),
+        ("list[1].inside", 2, 4),
+        ("gone", 3, None),
+        ("length", [1], [1, 2]),
+        ("new", None, 5),
+    ]
