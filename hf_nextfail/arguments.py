@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from transformers import HfArgumentParser
 
-from hf_nextfail.errors import UsageError
+from hf_nextfail.errors import UsageError, check_output_folder
 from hf_nextfail.options import DataArguments, ModelArguments
 from hf_nextfail.shipped import shipped_folder
 from hf_nextfail.suggestion import did_you_mean
@@ -64,6 +64,11 @@ class RecipeParser(HfArgumentParser):
         )
         # HfArgumentParser takes one value where a field is a string or a list of them.
         next(action for action in self._actions if action.dest == "report_to").nargs = "+"
+        # Without a value it shows tracebacks alone, which `finetune.main` does: the value is the default, and so not
+        # recorded.
+        debug = next(action for action in self._actions if action.dest == "debug")
+        debug.nargs, debug.const, debug.type = "?", debug.default, str
+        debug.help = f"Show the traceback of an error. With a value, also what transformers does: {debug.help}"
         self.add_argument(
             "--config", nargs="+", metavar="RECIPE", help="YAML files of options, run one after the other."
         )
@@ -97,6 +102,8 @@ def find_recipe(name: str) -> Path:
     """
     if Path(name).is_file():
         return Path(name)
+    if Path(name).is_dir():
+        raise UsageError(f"--config: {name} is a folder; name a YAML file in it")
     folder = shipped_folder("recipes")
     ours = [path.relative_to(folder).as_posix() for path in folder.glob("*/*/*.yaml")]
     wanted = name.removeprefix("recipes/").removesuffix(".yaml") + ".yaml"
@@ -122,8 +129,8 @@ def recipe_tokens(path: Path, parser: RecipeParser) -> list[str]:
     """
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
+        raise UsageError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(recipe, dict):
         raise UsageError(f"{path}: a recipe is a mapping of options, such as 'learning_rate: 1.0e-3'")
     tokens = []
@@ -133,7 +140,10 @@ def recipe_tokens(path: Path, parser: RecipeParser) -> list[str]:
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from None
         if isinstance(value, dict):
-            value = json.dumps(value)
+            try:
+                value = json.dumps(value)
+            except (TypeError, ValueError) as error:  # dates, and what else JSON has not
+                raise UsageError(f"{path}: {key} must hold texts, numbers and lists: {error}") from error
         if isinstance(value, list):
             tokens += [f"--{key}", *map(str, value)]
         elif value is not None:
@@ -165,7 +175,7 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
         try:
             of_recipe = parser.read(tokens)
         except UsageError as error:
-            raise UsageError(f"{path}: {error}") from None
+            raise UsageError(f"{path}: {error}") from error
         options = parser.read([*tokens, *argv])
         del options["config"]
         if asked["model_name_or_path"] is not None or asked["model_type"] is not None:
@@ -185,13 +195,14 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
                 options[option] = default
         try:
             run = Run(name, recipe, *parser.parse_dict(options))
+            check_output_folder(run.folder)
             if run.data.config is None and (run.model.model_name_or_path or run.model.tokenizer_name_or_path) is None:
                 raise ValueError(
                     f"{run.data.dataset_name} needs a tokenizer: give model_name_or_path, or tokenizer_name_or_path "
                     "beside model_type"
                 )
-        except (ValueError, TypeError, ImportError) as error:
-            raise UsageError(f"{name}: {' '.join(str(error).split())}") from None
+        except (ValueError, TypeError, ImportError, OSError) as error:
+            raise UsageError(f"{name}: {' '.join(str(error).split())}") from error
         if run.model.overrides:
             recipe["config_overrides"] = run.model.overrides
         if name in [other.name for other in runs]:

@@ -1,6 +1,5 @@
 """A checkpoint, ours or not, to the record that stands in `results.json`, without training."""
 
-import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,9 +13,11 @@ from huggingface_hub.errors import EntryNotFoundError
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from hf_nextfail.cards import is_local
 from hf_nextfail.dataset_builder import TaskConfig
 from hf_nextfail.diagnostics import NUM_DIAGNOSED, diagnose
 from hf_nextfail.errors import UsageError
+from hf_nextfail.json_object import read_json
 from hf_nextfail.lora import load_checkpoint
 from hf_nextfail.measure import NUM_TRAIN_SAMPLE, check_positions, describe_test_file, measure
 from hf_nextfail.models.build import check_layout, check_model_source
@@ -38,9 +39,15 @@ def trained_on(name_or_path: str) -> dict[str, Any]:
             path = Path(hf_hub_download(name_or_path, "results.json"))
         except EntryNotFoundError:
             return {}
-    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    record = read_json(path) if path.is_file() else {}
     run = record.get("run") if isinstance(record, dict) else None
-    return run if isinstance(run, dict) and isinstance(run.get("dataset_name"), str) else {}
+    if not isinstance(run, dict) or not isinstance(run.get("dataset_name"), str):
+        return {}
+    if not isinstance(run.get("dataset_config"), str | None):
+        return {}
+    if not Path(name_or_path).is_dir() and is_local(run["dataset_name"]):
+        return {}  # what was downloaded does not choose what is read on this machine
+    return run
 
 
 def load_rows(
@@ -114,6 +121,8 @@ def load_subject(
     """
     check_choice("split", split, SPLITS)
     check_choice("objective", objective or "teacher_forced", OBJECTIVES)
+    if num_rows is not None and num_rows < 1:
+        raise UsageError(f"num_rows must be at least 1, got {num_rows}")
     try:
         check_model_source(name_or_path, None, {})
         check_layout(name_or_path)

@@ -9,18 +9,18 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.table import Table
 from typer.exceptions import TyperException
 
 # Torch and the Hugging Face libraries take seconds to import, so the commands import what they need themselves:
 # `nextfail --help` answers at once.
-from hf_nextfail.errors import HubError, UsageError
+from hf_nextfail.errors import HubError, TrainingError, UsageError, check_output_folder, print_error
 from hf_nextfail.version import __version__
 
 app = typer.Typer(
     name="nextfail",
     help="Evaluate checkpoints on star graphs, and publish datasets, checkpoints and metrics on the Hugging Face Hub. "
     "Training is `accelerate launch recipes/finetune.py`.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -55,6 +55,9 @@ TrustRemoteCode = Annotated[bool, typer.Option("--trust_remote_code", help="Run 
 @app.callback(invoke_without_command=True)
 def nextfail(
     show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; anywhere in the line.")
+    ] = False,
 ) -> None:
     """Say the version."""
     if show_version:
@@ -92,6 +95,7 @@ def evaluate(
     from hf_nextfail.publish import push_results as push
     from hf_nextfail.report import results_table, write_results
 
+    check_output_folder(output_dir)
     if push_results:
         if Path(model).is_dir():
             raise UsageError(
@@ -144,6 +148,7 @@ def diagnose(
     from hf_nextfail.page import write_report
     from hf_nextfail.report import diagnosis_table, write_results
 
+    check_output_folder(output_dir)
     record = diagnose_checkpoint(
         model,
         num_rows,
@@ -172,7 +177,10 @@ def measured_folder(output_dir: Path, model: str, run: dict[str, Any]) -> Path:
     folder = (
         output_dir / model.strip("/").replace("/", "--") / f"{run['dataset_config'] or run['title']}-{run['split']}"
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--output_dir {output_dir}: {error}; name a folder that can be made") from error
     return folder
 
 
@@ -224,7 +232,102 @@ def report(
     """Show runs on one page: tables, pictures, diagnoses and how to repeat them, as Markdown and as one HTML file."""
     from hf_nextfail.page import write_report
 
+    check_output_folder(output_dir)
     print(write_report(runs, output_dir))
+
+
+@app.command("rerun")
+def rerun_record(
+    results: Annotated[Path, typer.Argument(help="A results.json of a training, or the folder of its run.")],
+    output_dir: Annotated[
+        Path | None,
+        typer.Option("--output_dir", help="Keep the new run in this folder.", show_default="a temporary one"),
+    ] = None,
+) -> None:
+    """Train again what a results.json says, and compare: every number, and the weights bit for bit."""
+    from hf_nextfail.rerun import computed, differences, rerun, surroundings
+
+    if output_dir is not None:
+        check_output_folder(output_dir)
+    before, after = rerun(results, output_dir)
+    console = Console()
+    console.rule("Here and now, against the record")
+    for name, old, new in surroundings(before, after):
+        console.print(f"{name}: {old} then, {new} now", soft_wrap=True, markup=False)
+    found = differences(computed(before), computed(after))
+    for name, old, new in found[:20]:
+        console.print(f"{name}: {old} then, {new} now", soft_wrap=True, markup=False)
+    if len(found) > 20:
+        console.print(f"and {len(found) - 20:,} other numbers")
+    if found:
+        raise TrainingError(f"{len(found):,} numbers differ from {results}")
+    console.print("All numbers are equal, and the weights bit for bit.")
+
+
+@app.command()
+def reproduce(
+    grid: Annotated[str, typer.Argument(help="A YAML file, or ours: grid_cpu, grid_paper.")],
+    output_dir: Annotated[
+        Path | None, typer.Option("--output_dir", help="Folder for all runs.", show_default="runs/GRID")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="Runs whose name is like this: 'teacherless-d2_l3_*'; may be given again."),
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs at a time on this machine.")] = 1,
+    cluster: Annotated[
+        str | None, typer.Option("--cluster", help="Submit the runs through submitit: slurm, or local, all at once.")
+    ] = None,
+    cluster_options: Annotated[
+        str, typer.Option("--cluster_options", help='What they ask for, as JSON: {"slurm_partition": "gpu"}.')
+    ] = "{}",
+    dry_run: Annotated[
+        bool, typer.Option("--dry_run", help="Run nothing: say what is done and what is not, and gather it.")
+    ] = False,
+) -> None:
+    """Run a grid of trainings, go on where it was stopped, and gather one table and one picture."""
+    from fnmatch import fnmatch
+
+    from hf_nextfail.grid import find_grid, read_grid, record_of, summary_table
+    from hf_nextfail.reproduce import gather, read_cluster, write_recipes
+    from hf_nextfail.reproduce import reproduce as run_grid
+
+    path = find_grid(grid)
+    folder = output_dir or Path("runs") / path.stem
+    check_output_folder(folder)
+    options = read_cluster(cluster, cluster_options)
+    cells = read_grid(path)
+    chosen = [cell for cell in cells if any(fnmatch(cell.name, pattern) for pattern in only or ["*"])]
+    if not chosen:
+        raise UsageError(f"--only {' '.join(only)}: no run of {path} has such a name; the first is {cells[0].name}")
+    shown = ("graph", "training", "seeds", "train accuracy", "test accuracy", "solved", "steps")
+    console, failures = Console(), 0
+    missing = [cell for cell in chosen if record_of(folder, cell) is None]
+    console.rule(f"{path.stem}: {len(chosen)} runs, {len(chosen) - len(missing)} of them finished")
+    if dry_run:
+        write_recipes(path, chosen, folder)
+        for cell in missing:
+            console.print(f"to run: {cell.name}", soft_wrap=True, highlight=False)
+    elif missing:
+        runs = run_grid(path, chosen, folder, jobs, cluster, options)
+        for number, (name, failure) in enumerate(runs, start=1):
+            failures += failure is not None
+            outcome = "finished" if failure is None else f"failed: {failure}"
+            line = f"{number} of {len(missing)}: {name} {outcome}"
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
+    page = gather(cells, folder)
+    rows = summary_table(chosen, folder)
+    for model in dict.fromkeys(row["model"] for row in rows):
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), title=model, title_justify="left")
+        for heading in shown:
+            table.add_column(heading)
+        for row in rows:
+            if row["model"] == model:
+                table.add_row(*(row[heading] for heading in shown))
+        console.print(table)
+    console.print(f"The table, a picture and all results: {page.parent}", soft_wrap=True)
+    if failures:
+        raise TrainingError(f"{failures} of {len(missing)} runs failed; their output is in {folder / 'logs'}")
 
 
 @app.command("env")
@@ -234,6 +337,8 @@ def environment(
     ] = None,
 ) -> None:
     """Show versions and devices, and with a model which code it runs by here, and why: for bug reports, too."""
+    from huggingface_hub.errors import StrictDataclassError
+
     from hf_nextfail.environment import describe_machine, way_of
 
     for name, value in describe_machine().items():
@@ -241,8 +346,8 @@ def environment(
     if model is not None:
         try:
             print(way_of(model))
-        except (ValueError, OSError) as error:
-            raise UsageError(f"{model}: {error}") from error
+        except (ValueError, OSError, StrictDataclassError) as error:
+            raise UsageError(f"{model} is no family and no checkpoint that can be read: {error}") from error
 
 
 @app.command("push-dataset")
@@ -296,7 +401,15 @@ def push_model(
 ) -> None:
     """Publish a run's folder as --push_to_hub does at the end of training: checkpoint, recipe, results and card."""
     from hf_nextfail import publish
+    from hf_nextfail.json_object import check_objects
+    from hf_nextfail.page import read_record
 
+    try:
+        check_objects(folder, ["adapter_config.json"])
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if (folder / "results.json").is_file():
+        read_record(folder / "results.json")  # which the card is made of
     print(publish.push_model(folder, repo, private).commit_url)
 
 
@@ -307,28 +420,28 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv (sequence of `str`, *optional*): the command line; by default that of the process.
 
     Raises:
-        SystemExit: with one line on the standard error and code 2 for bad input, 1 for a failure during work.
+        SystemExit: with one line on the standard error and code 2 for bad input, 1 for a failure during work; with
+            `--debug`, below a traceback.
     """
     package_logger = logging.getLogger("hf_nextfail")
     package_logger.setLevel(logging.INFO)
     if not package_logger.handlers:
         package_logger.addHandler(RichHandler(console=Console(stderr=True), show_path=False))
     arguments = sys.argv[1:] if argv is None else list(argv)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     try:
         code = app(arguments, standalone_mode=False)
     except TyperException as error:  # what is wrong with the command line itself
-        code = fail(error.format_message(), error.exit_code)
+        print_error("nextfail", error.format_message(), debug)
+        code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        code = fail("interrupted", 130)
-    except (UsageError, HubError) as error:
-        code = fail(str(error), error.exit_code)
+        print_error("nextfail", "interrupted", debug)
+        code = 130
+    except (UsageError, HubError, TrainingError) as error:
+        print_error("nextfail", str(error), debug)
+        code = error.exit_code
     raise SystemExit(code or 0)
-
-
-def fail(message: str, code: int) -> int:
-    """Print one line on the standard error."""
-    print(f"nextfail: error: {' '.join(message.split())}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def way_of(name_or_path: str) -> str:
     try:
         config = AutoConfig.for_model(name_or_path)
     except ValueError:  # no family, so a checkpoint
-        config = AutoConfig.from_pretrained(name_or_path)
+        config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
     family = config.model_type
     kernels = all(importlib.util.find_spec(kernel) is not None for kernel in KERNELS)
     if "mamba" not in family:

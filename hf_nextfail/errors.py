@@ -26,7 +26,7 @@ class HubError(Exception):
 
 
 class TrainingError(Exception):
-    """What ends a training that had begun: one line that says what, when, and what is left; commands exit with code 1."""
+    """What ends a training that had begun: one line says what, when, and what is left; commands exit with code 1."""
 
     exit_code = 1
 

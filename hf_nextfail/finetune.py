@@ -53,15 +53,19 @@ logger = logging.getLogger(__name__)
 LOST_PROCESS = re.compile(r"Connection (closed|reset) by peer|Broken pipe|ncclRemoteError|Timed out waiting")
 
 
+def usable_cores() -> int:
+    """Count the physical cores that this process may use."""
+    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(psutil.cpu_count(logical=False) or 1, usable)
+
+
 def set_num_threads() -> None:
     """Give torch the physical cores of this machine, divided by its processes, where `accelerate launch` gave it one.
 
     The launcher sets `OMP_NUM_THREADS=1` unless told otherwise (accelerate 1.15), which leaves the other cores idle.
     """
     if "ACCELERATE_MIXED_PRECISION" in os.environ and os.environ.get("OMP_NUM_THREADS") == "1":
-        usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-        cores = min(psutil.cpu_count(logical=False) or 1, usable)
-        torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+        torch.set_num_threads(max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def resume_point(run: Run) -> Path | None:
@@ -171,6 +175,8 @@ def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTra
         The trainer, and the tokenized datasets to evaluate at the end by the prefix of their results.
     """
     check_best_metric(run.training)
+    if chosen is not None:
+        run.training.use_precision(chosen["precision"])
     task = run.data.task
     # Of a stream of training rows, only the first are needed all at once.
     first = {"num_train": min(NUM_TRAIN_SAMPLE, run.data.config.num_train)} if run.data.streaming else {}
@@ -199,7 +205,7 @@ def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTra
     trainer = NextFailTrainer(
         model, run.training, train_dataset=train, eval_dataset=splits["validation"], processing_class=tokenizer
     )
-    allowed = set(run.model.fast_path if chosen is None else chosen["fast_path"])
+    allowed = set(run.model.fast_path if chosen is None else chosen.get("fast_path", ()))
     if run.model.attn_implementation is not None:
         allowed.discard("attention")
     if run.training.torch_compile:
@@ -227,11 +233,13 @@ def tracked_numbers(record: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def execute(run: Run) -> tuple[dict[str, Any], list[str]]:
+def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
     """Train, evaluate, save and, if asked to, push one run.
 
     Args:
         run (`Run`): from `parse_runs`.
+        chosen (`dict`, *optional*): what was chosen for it before (see `NextFailTrainer.choices`), to choose the same;
+            of a checkpoint that it goes on from, it is known.
 
     Returns:
         The record that stands in the run's `results.json` (see `hf_nextfail.report`), and a line for each push that
@@ -250,11 +258,9 @@ def execute(run: Run) -> tuple[dict[str, Any], list[str]]:
                 logger.warning("It is not pushed again: nextfail push-model %s --repo USER/NAME", run.folder)
             return record, []
         checkpoint = resume_point(run)
-        chosen = None
         if checkpoint is not None:
             logger.info("%s goes on from %s.", run.name, checkpoint)
             chosen = read_seal(checkpoint)["choices"]
-            run.training.use_precision(chosen["precision"])
             warn_of_another_recipe(run)
         trainer, evaluated = prepare(run, chosen)
         if trainer.is_world_process_zero():

@@ -1,13 +1,14 @@
 """One commit to the Hub, or none at all, and its refusals in one line."""
 
 import logging
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, get_session, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
 
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds to wait before each new attempt at a commit.
 PAUSES = (1, 4)
+#: Seconds without a byte from the Hub after which a connection counts as broken; its client would wait for ever.
+SILENCE = 60
 
 TOKEN_HELP = (
     "log in with `hf auth login`, or set HF_TOKEN, with a token that has write access "
@@ -47,6 +50,16 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def bound_waits() -> None:
+    """See to it that requests of the Hub's client end, unless somebody has chosen when: by default they wait for ever.
+
+    The client makes a new session after some errors, so this is for every attempt.
+    """
+    session = get_session()
+    if session.timeout.read is None:
+        session.timeout = SILENCE
+
+
 def broken(repo_id: str, error: Exception) -> HubError:
     """Make the error of a connection that broke."""
     return HubError(
@@ -71,9 +84,12 @@ def check_access(repo_id: str, token: str | None = None) -> str:
     """
     with hub_errors(repo_id):
         validate_repo_id(repo_id)
-    if token is None and get_token() is None:
+    if (sent := token or get_token()) is None:
         raise HubError(f"no token to push to {repo_id} with: {TOKEN_HELP}", 2)
+    if re.search(r"[^!-~]", sent):  # the client would say so with the token in its message
+        raise HubError(f"the token to push to {repo_id} holds a blank, a line break or the like; {TOKEN_HELP}", 2)
     with hub_errors(repo_id):
+        bound_waits()
         user = HfApi(token=token).whoami()
     namespace, _, name = repo_id.rpartition("/")
     mine = [user["name"], *(organisation["name"] for organisation in user.get("orgs", []))]
@@ -114,11 +130,13 @@ def push_files(
     """
     api = HfApi(token=token)
     with hub_errors(repo_id):
+        bound_waits()
         sdk = "static" if repo_type == "space" else None
         api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True, space_sdk=sdk)
         for pause in (*PAUSES, None):
             try:
-                head = api.repo_info(repo_id, repo_type=repo_type, revision=revision)
+                bound_waits()
+                head = api.repo_info(repo_id, repo_type=repo_type, revision=revision, timeout=SILENCE)
                 present = [sibling.rfilename for sibling in head.siblings]
                 # The client marks what it has sent, so each attempt needs operations of its own.
                 operations = [CommitOperationAdd(path, content) for path, content in sorted(files.items())]

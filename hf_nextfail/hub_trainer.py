@@ -5,7 +5,8 @@ import os
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from hf_nextfail.publish import MODEL_STALE, model_files
 logger = logging.getLogger(__name__)
 
 STAGE_PREFIX = "_push-"
+#: Seconds after which a line says that the end still waits for a push.
+WORD_EVERY = 60
 
 
 def link_or_copy(source: str, target: str) -> str:
@@ -115,7 +118,29 @@ class HubTrainer(Trainer, ABC):
             token=token or self.args.hub_token,
             revision=revision or self.args.hub_revision,
         )
-        return push.result() if blocking else push
+        if not blocking:
+            return push
+        self._wait_for([push])
+        return push.result()
+
+    def _finish_current_push(self) -> None:
+        # Called by the stock Trainer at the end of training, too, which would wait without a word.
+        if getattr(self, "push_in_progress", None) is not None:
+            self._wait_for(self.push_in_progress.jobs)
+
+    def _wait_for(self, pushes: Sequence[Future]) -> None:
+        while wait(pushes, timeout=WORD_EVERY).not_done:
+            logger.info(
+                "Waiting for a push to %s; it is given up when the Hub is silent for long enough.", self.hub_model_id
+            )
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        # The stock Trainer pickles its arguments, and would the token among them.
+        token, self.args.hub_token = self.args.hub_token, None
+        try:
+            super()._save(output_dir, state_dict)
+        finally:
+            self.args.hub_token = token
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         # Called by the stock Trainer after each save.
@@ -128,14 +153,16 @@ class HubTrainer(Trainer, ABC):
         # The checkpoint may be deleted, by save_total_limit, before it is sent.
         stage = tempfile.TemporaryDirectory(prefix=STAGE_PREFIX, dir=self.args.output_dir)
         shutil.copytree(checkpoint_folder, stage.name, copy_function=link_or_copy, dirs_exist_ok=True)
-        job = self._pusher.submit(self._push_stage, stage, f"Training in progress, step {self.state.global_step}")
+        message = f"Training in progress, step {self.state.global_step}"
+        # The token is taken here, since `_save` hides it from what it writes.
+        job = self._pusher.submit(self._push_stage, stage, message, self.args.hub_token)
         job.add_done_callback(self._note_failure)
         if busy:
             self.push_in_progress.jobs.append(job)
         else:
             self.push_in_progress = PushInProgress([job])
 
-    def _push_stage(self, stage: tempfile.TemporaryDirectory, message: str) -> None:
+    def _push_stage(self, stage: tempfile.TemporaryDirectory, message: str, token: str | None) -> None:
         with stage as folder:
             push_files(
                 self.hub_model_id,
@@ -143,7 +170,7 @@ class HubTrainer(Trainer, ABC):
                 model_files(folder, self.hub_model_id),
                 message,
                 MODEL_STALE,
-                token=self.args.hub_token,
+                token=token,
                 revision=self.args.hub_revision,
             )
 

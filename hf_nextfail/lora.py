@@ -1,17 +1,20 @@
 """Low-rank adapters on a pretrained model, and models that are stored as an adapter."""
 
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 from transformers.utils.hub import has_file
 from transformers.utils.peft_utils import find_adapter_config_file
 
+from hf_nextfail.json_object import read_object
 from hf_nextfail.models import build_model
+from hf_nextfail.models.build import check_layout, check_model_source
+from hf_nextfail.suggestion import did_you_mean
 
 # Where PEFT has no modules of its own for a family.
 TARGET_MODULES = {
@@ -64,6 +67,11 @@ def add_lora(
             f"lora_target_modules: {', '.join(bypassed)} of {family} cannot be adapted, for the model reads the "
             f"weight without calling the module; {' and '.join(TARGET_MODULES[family])} can"
         )
+    names = [name for name, _ in model.named_modules()]
+    for target in target_modules or ():
+        if not any(f".{name}".endswith(f".{target}") for name in names):
+            near = did_you_mean(target, {name.rpartition(".")[2] for name in names})
+            raise ValueError(f"lora_target_modules: {family} has no module {target!r}{near}")
     targets = target_modules or TARGET_MODULES.get(family)
     dummy = getattr(tokenizer, "dummy_token", None) and tokenizer.dummy_token_id
     settings = LoraConfig(
@@ -83,7 +91,10 @@ def base_of_adapter(name_or_path: str) -> str | None:
     path = find_adapter_config_file(name_or_path)
     if path is None:
         return None
-    return json.loads(Path(path).read_text(encoding="utf-8"))["base_model_name_or_path"]
+    base = read_object(Path(path)).get("base_model_name_or_path")
+    if not isinstance(base, str):
+        raise ValueError(f"{path} names no base_model_name_or_path, the model that the adapter belongs to: add it")
+    return base
 
 
 def load_checkpoint(
@@ -104,6 +115,13 @@ def load_checkpoint(
         ValueError, OSError: if it, or the model that an adapter belongs to, cannot be loaded.
     """
     base = base_of_adapter(name_or_path)
+    if base is not None:
+        check_model_source(base, None, {})
+        check_layout(base)
+        if base_of_adapter(base) is not None:  # transformers would load that one too, from a pickle if need be
+            raise ValueError(
+                f"{name_or_path} is an adapter of {base}, which is an adapter itself: merge that one first"
+            )
     model = build_model(
         tokenizer,
         base or name_or_path,
@@ -114,7 +132,17 @@ def load_checkpoint(
         return model
     if not has_file(name_or_path, "adapter_model.safetensors"):
         raise ValueError(f"{name_or_path} has no adapter_model.safetensors; pickled adapters are not loaded")
-    adapted = save_adapter_alone(PeftModel.from_pretrained(model, name_or_path, is_trainable=True))
+    try:
+        adapted = save_adapter_alone(PeftModel.from_pretrained(model, name_or_path, is_trainable=True))
+    except SafetensorError as error:
+        raise ValueError(
+            f"the adapter {name_or_path} cannot be read, the file is damaged: {error}; copy or download it again"
+        ) from error
+    except (KeyError, TypeError, RuntimeError) as error:  # a kind or a shape that PEFT does not know
+        raise ValueError(
+            f"the adapter {name_or_path} does not fit {base}, or its adapter_config.json is damaged: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     if has_file(name_or_path, "generation_config.json"):  # one of ours, which says how it decodes
         adapted.generation_config = GenerationConfig.from_pretrained(name_or_path)
     return adapted

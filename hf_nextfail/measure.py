@@ -26,8 +26,8 @@ def check_positions(model: nn.Module, datasets: Mapping[str, Dataset]) -> None:
         length = longest_row(dataset)
         if positions is not None and length > positions:
             raise ValueError(
-                f"a row has {length} tokens, but the model has {positions} positions; take a smaller graph, or a "
-                "model with more (config_overrides: max_position_embeddings, n_positions for gpt2)"
+                f"a row has {length} tokens, but the model has {positions} positions; take a smaller graph or shorter "
+                "rows, or a model with more (config_overrides: max_position_embeddings, n_positions for gpt2)"
             )
 
 

@@ -12,6 +12,7 @@ from hf_nextfail.models.build import check_model_source
 from hf_nextfail.models.fast_path import FAST_PATHS
 from hf_nextfail.own_dataset import load_own_dataset
 from hf_nextfail.registration import NAMESPACE, task_called
+from hf_nextfail.suggestion import did_you_mean
 from hf_nextfail.tasks import SPLITS, TASKS, Task
 from hf_nextfail.tasks.base import check_integer
 
@@ -143,7 +144,8 @@ class ModelArguments:
         check_model_source(self.model_name_or_path, self.model_type, self.overrides)
         for name in self.fast_path:
             if name not in FAST_PATHS and self.fast_path != ["none"]:
-                raise ValueError(f"fast_path must be some of {', '.join(FAST_PATHS)}, or none, got {name!r}")
+                near = did_you_mean(name, FAST_PATHS)
+                raise ValueError(f"fast_path must be some of {', '.join(FAST_PATHS)}, or none, got {name!r}{near}")
         for name, low in (("lora_r", 1), ("lora_alpha", 1)):
             check_integer(name, getattr(self, name), low)
         if not 0 <= self.lora_dropout < 1:

@@ -20,17 +20,73 @@ def split_of_prompt(prompt: str) -> str:
     return next(split for split, buckets in SPLITS.items() if bucket in buckets)
 
 
+def check_text(path: Path) -> None:
+    """Raise `ValueError` for a text file that is empty or no UTF-8, which Arrow would notice late or never."""
+    number = 0
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"{path}, line {number}: not UTF-8 ({error.reason}); save the file as UTF-8"
+                ) from error
+    if number == 0:
+        raise ValueError(f"{path}: the file is empty; it must hold rows with a prompt and a completion")
+
+
 def read(name: str, config: str | None) -> dict[str, datasets.Dataset]:
     """Load whatever a name means: a file, a folder, or a dataset on the Hub."""
     path = Path(name)
     if path.is_file():
         if path.suffix not in FORMATS:
             raise ValueError(f"{name}: a file of data must end in {', '.join(FORMATS)}")
+        if FORMATS[path.suffix] == "json":
+            check_text(path)
         return datasets.load_dataset(FORMATS[path.suffix], data_files=str(path))
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():  # written by save_to_disk
         saved = datasets.load_from_disk(name)
         return saved if isinstance(saved, dict) else {"train": saved}
+    if not path.is_dir() and path.suffix in FORMATS:
+        raise FileNotFoundError(f"there is no file {name}")
+    if not path.is_dir() and name.startswith(("/", "./", "../", "~")):
+        raise FileNotFoundError(f"there is no folder {name}")
     return datasets.load_dataset(name, config)
+
+
+def read_whole(name: str, config: str | None) -> dict[str, datasets.Dataset]:
+    """Do as `read`, and say of what cannot be read which it is, and why.
+
+    Raises:
+        ValueError, OSError: naming the dataset.
+    """
+    try:
+        return dict(read(name, config))
+    except datasets.exceptions.DatasetGenerationError as error:  # the reason stands in what caused it
+        raise ValueError(f"{name} cannot be read as a table of rows: {error.__cause__ or error}") from error
+    except (StopIteration, IndexError) as error:  # `datasets` stumbles over what holds no table at all
+        raise ValueError(f"{name} holds no rows: it must have some with a prompt and a completion") from error
+    except OSError as error:
+        raise OSError(f"dataset_name {name}: {error}") from error  # errors of the Hub's client take more than a text
+    except ValueError as error:
+        if "corresponds to no data" in str(error):
+            raise ValueError(f"{name} holds no rows: it must have some with a prompt and a completion") from error
+        raise ValueError(f"dataset_name {name}: {error}") from error
+    except RuntimeError as error:  # a loading script, which `datasets` does not run
+        raise ValueError(f"dataset_name {name}: {error}; take one of Parquet or JSON files") from error
+
+
+def check_columns(name: str, split: str, rows: datasets.Dataset) -> None:
+    """Raise `ValueError` unless a split has a text for each prompt and each completion."""
+    for column in ("prompt", "completion"):
+        if column not in rows.features:
+            raise ValueError(f"{name} has no column {column} in {split}, only {', '.join(rows.features)}: rename one")
+        kind = rows.features[column]
+        if kind not in (datasets.Value("string"), datasets.Value("large_string")):
+            found = f"of {kind.dtype}" if isinstance(kind, datasets.Value) else "of several types or lists"
+            raise ValueError(f"{name}: the column {column} of {split} must be text, and is {found}: write it as text")
+        if missing := rows.data.column(column).null_count:
+            raise ValueError(f"{name}: the column {column} of {split} has no text in {missing} rows: leave them out")
 
 
 def load_own_dataset(name: str, config: str | None = None) -> dict[str, datasets.Dataset]:
@@ -46,18 +102,16 @@ def load_own_dataset(name: str, config: str | None = None) -> dict[str, datasets
         `dict` of `train`, `validation` and `test`.
 
     Raises:
-        ValueError: naming the dataset, if it has no `train`, a column is missing or is no text, or a split is empty.
+        ValueError: naming the dataset, if it cannot be read, has no `train`, a column is missing or is no text, or a
+            split is empty.
         OSError: if there is no such dataset.
     """
-    loaded = dict(read(name, config))
+    loaded = read_whole(name, config)
     if "train" not in loaded:
-        raise ValueError(f"{name} has no split called train, only {', '.join(loaded)}")
-    columns = loaded["train"].features
-    for column in ("prompt", "completion"):
-        if column not in columns:
-            raise ValueError(f"{name} has no column {column}, only {', '.join(columns)}: rename one")
-        if columns[column] not in (datasets.Value("string"), datasets.Value("large_string")):
-            raise ValueError(f"{name}: the column {column} must be text, not {columns[column]}")
+        raise ValueError(f"{name} has no split called train, only {', '.join(loaded)}: rename one")
+    for split in SPLITS:
+        if split in loaded:
+            check_columns(name, split, loaded[split])
     missing = [split for split in SPLITS if split not in loaded]
     if missing:
         belongs = [split_of_prompt(prompt) for prompt in loaded["train"]["prompt"]]
@@ -67,5 +121,7 @@ def load_own_dataset(name: str, config: str | None = None) -> dict[str, datasets
         loaded |= {split: train.select(rows[split]) for split in missing}
         loaded["train"] = train.select([row for row in range(len(train)) if row not in held_out])
     if empty := [split for split in SPLITS if not len(loaded[split])]:
-        raise ValueError(f"{name} has no rows in {' and '.join(empty)}: training needs all three splits")
+        raise ValueError(
+            f"{name} has no rows in {' and '.join(empty)}: training needs all three splits, so give it more rows"
+        )
     return {split: loaded[split] for split in SPLITS}

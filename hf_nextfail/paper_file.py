@@ -34,6 +34,8 @@ def load_paper_file(path: str | PathLike, reverse: bool = False) -> datasets.Dat
     Reference: the file format of Bachmann and Nagarajan (arXiv 2403.06963).
     """
     rows: dict[str, list] = {name: [] for name in ("prompt", "completion", "edges", "path", "start", "goal")}
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a text file in the paper's format")
     lines = Path(path).read_bytes().splitlines()
     if not lines:
         raise ValueError(f"{path}: the file is empty")

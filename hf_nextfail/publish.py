@@ -157,7 +157,7 @@ def model_files(folder: str | PathLike, repo_id: str) -> dict[str, Path | bytes]
         `dict` from the path in the repository to a local file, or bytes.
 
     Raises:
-        UsageError: if the folder holds no checkpoint.
+        UsageError: if the folder holds no checkpoint, or a results.json that no run has written.
     """
     folder = Path(folder)
     files: dict[str, Path | bytes] = {
@@ -172,10 +172,15 @@ def model_files(folder: str | PathLike, repo_id: str) -> dict[str, Path | bytes]
     if not any(path.endswith(".safetensors") for path in files):
         raise UsageError(f"{folder} holds no checkpoint: there is no *.safetensors in it")
     if (folder / "results.json").is_file():
-        record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        files |= result_files(record, "results.json")
-        files["recipe.yaml"] = yaml.safe_dump(public_record(record)["recipe"], sort_keys=False).encode()
-        files["README.md"] = model_card(record, repo_id, files).encode()
+        try:
+            record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+            files |= result_files(record, "results.json")
+            files["recipe.yaml"] = yaml.safe_dump(public_record(record)["recipe"], sort_keys=False).encode()
+            files["README.md"] = model_card(record, repo_id, files).encode()
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise UsageError(
+                f"{folder / 'results.json'}: not what a run writes: {type(error).__name__} {error}"
+            ) from error
     elif (folder / "README.md").is_file():
         files["README.md"] = folder / "README.md"
     return files

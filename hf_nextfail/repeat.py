@@ -15,6 +15,8 @@ from hf_nextfail.shipped import shipped_folder
 from hf_nextfail.tasks import SPLITS
 
 TRAIN = ("accelerate", "launch", "recipes/finetune.py", "--config")
+# What parsing would read from a file, or answer with a page of help: no record makes it do that.
+NOT_PARSED = ("accelerator_config", "config", "deepspeed", "fsdp_config", "help")
 
 
 def as_options(recipe: dict[str, Any]) -> list[list[str]]:
@@ -52,6 +54,8 @@ def options_over(path: Path, recipe: dict[str, Any]) -> list[list[str]] | None:
     if shipped is None:
         return None
     changed = {name: value for name, value in recipe.items() if name not in shipped or shipped[name] != value}
+    if changed.keys() & set(NOT_PARSED):
+        return None
     options = as_options(changed)
     tokens = [word for option in options for word in option]
     # What a recipe sets and a run left at its default has no option: such a run shows its own recipe.

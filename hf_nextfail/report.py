@@ -5,21 +5,23 @@ A run's `results.json` has these keys:
 | key | what it holds |
 |---|---|
 | `schema_version` | 1; changes whenever a key here changes its meaning |
-| `run` | `name`, `objective`, `dataset_name`, `dataset_config`, `split`, `title`, `model`, `num_parameters`, `num_trainable_parameters`, `seed`, `dataset_seed`, `hard_node`, `steps`, `epochs`, `examples` (rows seen), `stopped_at_accuracy`, `precision`, `fast_path` (see `hf_nextfail.models.fast_path`), `device`, `num_threads`, `num_processes`, `weights_sha256` (of the checkpoint's safetensors); what belongs to training is `null` in the record of `nextfail evaluate` |
+| `run` | `name`, `objective`, `dataset_name`, `dataset_config`, `split`, `title`, `model`, `num_parameters`, `num_trainable_parameters`, `seed`, `dataset_seed`, `hard_node`, `steps`, `epochs`, `examples` (rows seen), `stopped_at_accuracy`, `precision`, `fast_path` (see `hf_nextfail.models.fast_path`), `device`, `device_name`, `num_threads`, `num_processes`, `weights_sha256` (of the checkpoint's safetensors); what belongs to training is `null` in the record of `nextfail evaluate` |
 | `results` | name -> `{value, standard_error, n, num_graphs}`, or `null` where the number does not exist; see `hf_nextfail.evaluate`. Names without a prefix are on `split`, the test split after training; `train_...` on the first 10,000 training rows; `test_file_...` on the file of `--test_file` |
 | `chance` | `hard_token_accuracy`: the accuracy of guessing an arm, `null` when no guess is needed |
 | `test_file` | `path`, and `train_share`, the share of its graphs that hash to our train split; `null` without one |
 | `diagnosis` | why the model fails, on the first 2,000 rows of `split`; see `hf_nextfail.diagnose`; `null` for data that are no star graphs |
 | `history` | a list of `{step, accuracy, loss}` on the validation split; where its first rows were diagnosed, `diagnosis` holds the values: name -> number, or one a node, and `errors`: kind -> share |
 | `recipe` | every option that differs from its default |
-| `versions` | of the package, the task, the metrics, Python and the libraries |
+| `versions` | of the package (with `revision`, the commit, in a checkout), the task, the metrics, Python and the libraries |
 | `timings` | `train_seconds` (validation and diagnoses included), `examples_per_second`, `evaluation_seconds`: the one part that differs between equal runs |
 """  # noqa: E501
 
 import hashlib
 import json
 import platform
+import subprocess
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -34,11 +36,27 @@ from hf_nextfail.version import __version__
 SCHEMA_VERSION = 1
 
 
+@cache
+def revision() -> str | None:
+    """Return the commit of the checkout that this package is run from, `-dirty` if files differ from it."""
+    folder = Path(__file__).parent
+    try:
+        for arguments in (
+            ("ls-files", "--error-unmatch", Path(__file__).name),
+            ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"),
+        ):
+            answer = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):  # no git, or an installed package
+        return None
+    return answer.stdout.strip()
+
+
 def versions(task: Task | None = None) -> dict[str, str]:
-    """Name the versions that numbers depend on: ours, the task's, Python's and the libraries'."""
+    """Name the versions that numbers depend on: ours, with the commit if any, the task's, Python's, the libraries'."""
     libraries = ("accelerate", "datasets", "numpy", "torch", "transformers")
     return {
         "hf_nextfail": __version__,
+        **({} if revision() is None else {"revision": revision()}),
         **({} if task is None else {task.name: task.version}),
         "metrics": METRICS_VERSION,
         "python": platform.python_version(),

@@ -21,7 +21,7 @@ TRAINER_STATE = "trainer_state.json"
 
 
 class ResumableTrainer(Trainer, ABC):
-    """Train as `transformers.Trainer` does, by the same options, but so that a resumed run ends as an uninterrupted one.
+    """Train as `transformers.Trainer` does, by the same options, and end as an uninterrupted run when resumed.
 
     Checkpoints are written under another name and renamed when they are whole. A run that goes on from its last one
     repeats no evaluation, and takes no step after it was finished. A loss that is not finite ends the training before

@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -12,11 +13,16 @@ from datasets.fingerprint import Hasher
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from hf_nextfail.json_object import check_objects
 from hf_nextfail.version import __version__
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
 
 PROMPT_IDS, COMPLETION_IDS = "prompt_ids", "completion_ids"
+
+# What of a tokenizer is JSON, and what the names of its files begin with, of all families.
+TOKENIZER_OBJECTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+TOKENIZER_FILES = ("tokenizer", "vocab", "spiece", "sentencepiece", "merges", "source", "tokenization")
 
 SIGNS = "|/=$"  # that the numeral tokenizer knows beside labels, in the order of their ids
 
@@ -82,12 +88,24 @@ def load_tokenizer(name_or_path: str, trust_remote_code: bool = False) -> PreTra
         `PreTrainedTokenizerBase` with `dummy_token_id` and `pad_token_id`.
 
     Raises:
-        ValueError: if there is no tokenizer of that name.
+        ValueError: if there is no tokenizer of that name, or it is damaged.
     """
+    folder = Path(name_or_path)
+    if folder.is_dir():
+        check_objects(folder, TOKENIZER_OBJECTS)
+        if not any(path.name.startswith(TOKENIZER_FILES) for path in folder.iterdir()):
+            raise ValueError(
+                f"no tokenizer can be loaded from {name_or_path}: it holds none, such as a tokenizer.json"
+            )
+    elif folder.exists():
+        raise ValueError(f"no tokenizer can be loaded from {name_or_path}: it is a file; name its folder")
     try:
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
-    except (ValueError, OSError) as error:
-        raise ValueError(f"no tokenizer can be loaded from {name_or_path}: {error}") from error
+    except OSError as error:
+        where = "" if folder.is_dir() else "there is no such folder here, and from the Hub: "
+        raise ValueError(f"no tokenizer can be loaded from {name_or_path}: {where}{error}") from error
+    except Exception as error:  # `tokenizers` raises the base class, and transformers what it stumbles over
+        raise ValueError(f"no tokenizer can be loaded from {name_or_path}: {type(error).__name__}: {error}") from error
     if getattr(tokenizer, "dummy_token", None) is None:
         # `add_special_tokens` refuses names of its own, and an attribute set later is not saved.
         tokenizer = AutoTokenizer.from_pretrained(
@@ -197,7 +215,7 @@ def tokenize_dataset(dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase) ->
         The dataset with two more columns of `int32` lists, a map-style one cached; as it is if it has them already.
 
     Raises:
-        ValueError: if a column is missing, or a text cannot be expressed.
+        ValueError: if a column is missing, or a text cannot be expressed, or has no tokens.
     """
     columns = dataset.column_names or list(next(iter(dataset)))
     if PROMPT_IDS in columns and COMPLETION_IDS in columns:
@@ -207,10 +225,16 @@ def tokenize_dataset(dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase) ->
     bos = [tokenizer.bos_token_id] if tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id] else []
 
     def encode(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
-        return {
-            PROMPT_IDS: [bos + ids for ids in encode_texts(tokenizer, batch["prompt"])],
-            COMPLETION_IDS: encode_completions(tokenizer, batch["completion"]),
-        }
+        prompts = [bos + ids for ids in encode_texts(tokenizer, batch["prompt"])]
+        completions = encode_completions(tokenizer, batch["completion"])
+        for name, ids in (("prompt", prompts), ("completion", completions)):
+            if [] in ids:
+                row = {column: batch[column][ids.index([])] for column in ("prompt", "completion")}
+                raise ValueError(
+                    f"the {name} of the row {row} has no tokens: leave such rows out, for there is nothing to "
+                    "predict, or to predict from"
+                )
+        return {PROMPT_IDS: prompts, COMPLETION_IDS: completions}
 
     id_columns = Features({PROMPT_IDS: List(Value("int32")), COMPLETION_IDS: List(Value("int32"))})
     features = Features({**dataset.features, **id_columns}) if dataset.features else None

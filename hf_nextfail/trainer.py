@@ -24,9 +24,12 @@ from hf_nextfail.objectives import OBJECTIVES, Objective
 from hf_nextfail.report import versions
 from hf_nextfail.resumable_trainer import ResumableTrainer
 from hf_nextfail.tokenization import COMPLETION_IDS, PROMPT_IDS, longest_completion, tokenize_dataset
-from hf_nextfail.training_args import NextFailTrainingArguments
+from hf_nextfail.training_args import NextFailTrainingArguments, device_name
 
 logger = logging.getLogger(__name__)
+
+#: What rounding depends on: a run ends the same, bit for bit, where all of this is the same.
+CHOICES = ("precision", "fast_path", "device", "device_name", "num_threads", "num_processes")
 
 
 class WholeStream(torch.utils.data.IterableDataset):
@@ -291,14 +294,10 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         }
 
     def choices(self) -> dict[str, Any]:
-        """Say what rounding depends on: a run ends the same, bit for bit, where all of this is the same."""
-        return {
-            "precision": self.precision,
-            "fast_path": self.fast_path,
-            "device": str(self.args.device),
-            "num_threads": torch.get_num_threads(),
-            "num_processes": self.args.world_size,
-        }
+        """Say on what, and in which ways, the training computes: the values of `CHOICES`."""
+        args = self.args
+        values = (self.precision, self.fast_path, str(args.device), device_name(args.device))
+        return dict(zip(CHOICES, (*values, torch.get_num_threads(), args.world_size), strict=True))
 
     def history(self) -> list[dict[str, Any]]:
         """Return the evaluations during training: `step`, `accuracy`, `loss`, and `diagnosis` if there was one."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +53,16 @@ def fast_bf16(use_cpu: bool = False) -> bool:
         return False
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+
+
+def device_name(device: torch.device) -> str:
+    """Name what decides how a device rounds: the model of a GPU, the instructions that torch uses of a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        amx = "+AMX" if torch.cpu.get_capabilities().get("amx_bf16") else ""
+        return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}{amx}"
+    return device.type
 
 
 @dataclass

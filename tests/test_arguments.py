@@ -138,7 +138,10 @@ BAD_COMMAND_LINES = {
     "word for a boolean": (["--streaming", "perhaps"], "--streaming"),
     "unknown choice": (["--eval_strategy", "often"], "--eval_strategy.*'no', 'steps', 'epoch'"),
     "unknown objective": (["--objective", "forced"], "objective must be teacher_forced or teacherless, got 'forced'"),
-    "negative batch": (["--per_device_train_batch_size", "-3"], "per_device_train_batch_size must be above 0, got -3"),
+    "negative batch": (
+        ["--per_device_train_batch_size", "-3"],
+        "per_device_train_batch_size must be above 0 and finite, got -3",
+    ),
     "no steps": (["--max_steps", "0"], "max_steps must be at least 1, or -1"),
     "threshold": (["--stop_at_accuracy", "1.5"], "stop_at_accuracy must be above 0 and at most 1, got 1.5"),
     "precision": (["--precision", "int4"], "precision must be one of auto, bf16, fp32, got 'int4'"),

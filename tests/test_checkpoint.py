@@ -216,8 +216,8 @@ def test_a_checkpoint_trained_on_rows_of_its_user_is_measured_on_what_is_asked(t
         ({"dataset_config": "d2_l30_n10"}, ["num_nodes must be an integer from 59"]),
         ({"dataset_config": "d2_l3_n50"}, ["tokenizer of 15 tokens cannot express"]),
         ({"dataset_config": "d4_l3_n10"}, ["a row has 30 tokens, but the model has 28 positions"]),
-        ({"num_rows": 0}, ["nothing to generate"]),
-        ({"num_rows": -1}, ["num_test must be an integer >= 0, got -1"]),
+        ({"num_rows": 0}, ["num_rows must be at least 1, got 0"]),
+        ({"num_rows": -1}, ["num_rows must be at least 1, got -1"]),
         ({"dataset_seed": -1}, ["seed must be an integer >= 0, got -1"]),
         ({"batch_size": 0}, ["batch_size must be at least 1, got 0"]),
         ({"test_file": "nowhere.txt"}, ["nowhere.txt"]),
@@ -240,10 +240,14 @@ def test_a_bad_file_is_named_with_its_line(teacherless, tmp_path):
 def test_a_checkpoint_that_is_not_there_is_said_in_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    for name in ("nobody/nothing", "nothing", "empty"):
+    for name, reason in {
+        "nobody/nothing": "no tokenizer can be loaded",
+        "nothing": "no tokenizer can be loaded",
+        "empty": "holds no checkpoint",
+    }.items():
         with pytest.raises(UsageError) as error:
             measured(name)
-        check_message(error, name, "no tokenizer can be loaded")
+        check_message(error, name, reason)
     with pytest.raises(UsageError) as error:
         measured(str(tmp_path / "nothing"))
     check_message(error, "there is no folder")

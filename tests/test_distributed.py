@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,26 @@ main()
 """
 
 
+DIE_AT_STEP_4 = """
+import os
+import signal
+from hf_nextfail.finetune import main
+from hf_nextfail.trainer import NextFailTrainer
+
+step = NextFailTrainer.training_step
+
+
+def step_or_die(self, *args, **kwargs):
+    if self.state.global_step == 4 and self.args.process_index == {victim}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, *args, **kwargs)
+
+
+NextFailTrainer.training_step = step_or_die
+main()
+"""
+
+
 @pytest.fixture(scope="module")
 def ragged_rows(tmp_path_factory) -> dict[str, str]:
     """Options for a model that reads labels digit by digit, so that rows differ in length."""
@@ -85,7 +106,7 @@ def ragged_rows(tmp_path_factory) -> dict[str, str]:
 
 def write_recipes(folder: Path, recipes: dict[str, dict]) -> list[str]:
     """Write recipes and return the command line that runs them all."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for name, recipe in recipes.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(BASE | recipe))
     return ["--config", *(str(folder / f"{name}.yaml") for name in recipes), "--output_dir", str(folder / "runs")]
@@ -97,15 +118,20 @@ def run_on_one(folder: Path, recipes: dict[str, dict]) -> Path:
     return folder / "runs"
 
 
-def run_on_two(
+def launch_two(
     folder: Path,
     recipes: dict[str, dict],
+    *options: str,
     config_file: Path = TWO_CPU_PROCESSES,
     script: Path = REPOSITORY / "recipes/finetune.py",
-) -> Path:
+) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config_file, script]
-    command += write_recipes(folder, recipes)
-    done = subprocess.run(map(str, command), cwd=folder, capture_output=True, text=True, timeout=300)
+    command += [*write_recipes(folder, recipes), *options]
+    return subprocess.run(map(str, command), cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def run_on_two(folder: Path, recipes: dict[str, dict], *options: str, **files: Path) -> Path:
+    done = launch_two(folder, recipes, *options, **files)
     assert done.returncode == 0, done.stderr[-5000:]
     assert done.stdout.count("Checkpoint, recipe and results.json: ") == len(recipes)  # one process speaks
     return folder / "runs"
@@ -173,7 +199,29 @@ def test_a_sharded_model_trains_as_a_whole_one_and_is_saved_whole(ragged_rows, t
     script, config_file = tmp_path / "shard_on_cpu.py", TWO_CPU_PROCESSES.with_name("fsdp2.yaml")
     script.write_text(SHARD_ON_CPU)
     one = run_on_one(tmp_path / "one", {"ragged": ragged_rows})
-    two = run_on_two(tmp_path / "two", {"ragged": ragged_rows | HALVED}, config_file, script)
+    two = run_on_two(tmp_path / "two", {"ragged": ragged_rows | HALVED}, config_file=config_file, script=script)
     assert_same_training(one / "ragged", two / "ragged")
     assert_checkpoint_gives_its_numbers(two / "ragged")
     assert_nothing_is_left_half_written(two)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_one_of_two_processes_dies_the_other_ends_and_the_run_can_go_on(victim, tmp_path):
+    # With dropout, so that each process has a state of its own to go on from.
+    overrides = SMALL_GPT2 | {"resid_pdrop": 0.1}
+    recipes = {"rows": NUMERALS | HALVED | {"save_steps": 2, "config_overrides": overrides}}
+    script = tmp_path / "die.py"
+    script.write_text(DIE_AT_STEP_4.format(victim=victim))
+    began = time.monotonic()
+    died = launch_two(tmp_path / "died", recipes, script=script)
+    assert time.monotonic() - began < 60
+    assert died.returncode != 0
+    assert "finetune.py: error: another process of this run has ended" in died.stderr
+    left = tmp_path / "died/runs/rows"
+    assert {path.name for path in left.glob("*checkpoint-*")} == {"checkpoint-2", "checkpoint-4"}
+    resumed = run_on_two(tmp_path / "died", recipes, "--resume_from_checkpoint", "true")
+    whole = run_on_two(tmp_path / "whole", recipes)
+    assert record_of(resumed / "rows")["run"] == record_of(whole / "rows")["run"]
+    for part in ("results", "history", "diagnosis"):
+        assert record_of(resumed / "rows")[part] == record_of(whole / "rows")[part]
+    assert_nothing_is_left_half_written(resumed)

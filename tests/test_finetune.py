@@ -222,7 +222,7 @@ BAD_INPUT = {
     "no such checkpoint": (["--resume_from_checkpoint", "nowhere"], "no folder nowhere"),
     "row too long": (["--config_overrides", '{"n_positions": 8, "n_embd": 12}'], "18 tokens.*8 positions"),
     "malformed test file": (["--test_file", "BROKEN"], "BROKEN, line 2: not of the form"),
-    "empty folder as model": (["--model_name_or_path", "EMPTY"], "no tokenizer can be loaded from EMPTY"),
+    "empty folder as model": (["--model_name_or_path", "EMPTY"], "EMPTY holds no checkpoint"),
 }
 
 

@@ -61,10 +61,10 @@ def test_a_dataset_on_the_hub_and_its_configuration(hub):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ({"question": ["a"], "completion": ["b"]}, "has no column prompt, only question, completion"),
+        ({"question": ["a"], "completion": ["b"]}, "has no column prompt in train, only question, completion"),
         ({"prompt": ["a"], "answer": ["b"]}, "has no column completion"),
-        ({"prompt": [["a"]], "completion": ["b"]}, "the column prompt must be text"),
-        ({"prompt": ["a"], "completion": [1]}, "the column completion must be text"),
+        ({"prompt": [["a"]], "completion": ["b"]}, "the column prompt of train must be text"),
+        ({"prompt": ["a"], "completion": [1]}, "the column completion of train must be text"),
         ({"prompt": ["a"], "completion": ["b"]}, "has no rows in .*: training needs all three splits"),
     ],
 )

@@ -15,9 +15,21 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+from transformers.utils.hub import has_file
 
+from hf_nextfail.json_object import check_objects, read_object
 from hf_nextfail.models.selective_scan import FAMILIES, use_fast_selective_scan
 from hf_nextfail.suggestion import did_you_mean
+
+# What of a checkpoint must be a JSON object where it is there.
+CHECKPOINT_OBJECTS = (
+    "config.json",
+    "generation_config.json",
+    "adapter_config.json",
+    "model.safetensors.index.json",
+)
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 ENCODER = "it is an encoder, in which every token sees the later ones"
 ROBERTA = "it is an encoder, and generation gives its tokens other positions than training"
@@ -74,15 +86,74 @@ def make_config(model_type: str, **fields: Any) -> PreTrainedConfig:
 
 
 def check_layout(name_or_path: str) -> None:
-    """Raise `ValueError` for a checkpoint in the layout of the state-spaces repository, naming the converted one."""
+    """Raise `ValueError` for what is no checkpoint that can be loaded, naming the file at fault and the way out.
+
+    For one in the layout of the state-spaces repository, that is the name of the converted one.
+    """
+    folder = Path(name_or_path)
+    if folder.is_dir():
+        check_objects(folder, CHECKPOINT_OBJECTS)
+    elif folder.exists():
+        raise ValueError(f"{name_or_path} is a file; name the folder of a checkpoint")
     try:
         config, _ = PreTrainedConfig.get_config_dict(name_or_path)
     except OSError:  # said better by what loads it
-        return
+        config = {}
     if "model_type" not in config and {"d_model", "n_layer"} <= config.keys():
         raise ValueError(
             f"{name_or_path} is in the layout of the mamba_ssm package (MambaLMHeadModel), pickled, and transformers "
             f"cannot read it: take the converted {name_or_path}-hf"
+        )
+    if "model_type" in config and "auto_map" not in config:
+        check_family(name_or_path, config)
+    if folder.is_dir():
+        check_weights(folder)
+
+
+def check_family(name_or_path: str, config: dict[str, Any]) -> None:
+    """Raise `ValueError` unless transformers knows the family of a configuration, and that family its fields."""
+    family = config["model_type"]
+    if family not in CONFIG_MAPPING:
+        raise ValueError(
+            f"{name_or_path}: its config.json says model_type {family!r}, which transformers does not know"
+            f"{did_you_mean(str(family), CONFIG_MAPPING)}; a newer transformers may"
+        )
+    refuse_unsupported(family)
+    try:
+        CONFIG_MAPPING[family].from_dict(config)
+    except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError) as error:
+        raise ValueError(f"{name_or_path}: its config.json is none of {family}: {error}; correct it") from error
+
+
+def check_weights(folder: Path) -> None:
+    """Raise `ValueError` for a folder without a model in safetensors, naming the file that is missing."""
+    adapter = (folder / "adapter_config.json").is_file()
+    if not adapter and not (folder / "config.json").is_file():
+        raise ValueError(f"{folder} holds no checkpoint: it has no config.json and no adapter_config.json")
+    names = ["adapter_model.safetensors" if adapter else "model.safetensors"]
+    index = folder / "model.safetensors.index.json"
+    if not adapter and not (folder / names[0]).is_file() and index.is_file():  # divided into several files
+        names = sorted(set(read_object(index).get("weight_map", {}).values())) or names
+    for name in names:
+        if (folder / name).is_file():
+            continue
+        if pickles := sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES):
+            raise ValueError(
+                f"{folder} has no {name}, and its {pickles[0]} is a pickle, which is not loaded, for it may run any "
+                "code: save the model as safetensors, or name a checkpoint that is"
+            )
+        raise ValueError(f"{folder} has no {name}, so that its weights are missing: copy or download it again")
+
+
+def refuse_pickles(name_or_path: str) -> None:
+    """Raise `ValueError` for a checkpoint without safetensors.
+
+    transformers would not read its pickle either, but have a service on the Hub convert it, and load what comes back.
+    """
+    if not any(has_file(name_or_path, name) for name in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME)):
+        raise ValueError(
+            f"{name_or_path} has no {SAFE_WEIGHTS_NAME}, and weights in pickles (*.bin, *.pt) are not loaded, for "
+            "reading one can run code: take a checkpoint in safetensors"
         )
 
 
@@ -160,27 +231,42 @@ def build_model(
         special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
         config = make_config(model_type, **(special | {"vocab_size": len(tokenizer)} | config_overrides))
         refuse_sight_of_later_tokens(config)
+        if getattr(config, "num_hidden_layers", 1) < 1:
+            field = config.attribute_map.get("num_hidden_layers", "num_hidden_layers")
+            raise ValueError(f"config_overrides: {field} must be at least 1, got {config.num_hidden_layers}")
         try:
             model = AutoModelForCausalLM.from_config(config, attn_implementation=attn_implementation)
         except Exception as error:  # the fields of each family depend on each other in ways of its own
             raise ValueError(f"{model_type} cannot be built: {type(error).__name__}: {error}") from error
         return with_fast_scan(model).train()
+    refuse_pickles(name_or_path)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model, loading = AutoModelForCausalLM.from_pretrained(
             name_or_path,
             dtype=torch.float32,
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,
             use_safetensors=True,
+            ignore_mismatched_sizes=True,  # to name them below
+            output_loading_info=True,
         )
     except (ImportError, StrictDataclassError) as error:
         raise ValueError(f"{name_or_path} cannot be loaded: {error}") from error
     except ValueError as error:
         if (reason := str(error).partition("\n")[0]).startswith("Unrecognized configuration class"):
             raise ValueError(f"{name_or_path} is no causal LM: {reason}") from error  # the rest lists all that are
-        raise
+        raise ValueError(f"{name_or_path} cannot be loaded: {reason}") from error
     except SafetensorError as error:
-        raise ValueError(f"the weights of {name_or_path} cannot be read, the file is damaged: {error}") from error
+        raise ValueError(
+            f"the weights of {name_or_path} cannot be read, the file is damaged: {error}; copy or download it again"
+        ) from error
+    # Such tensors have begun at random values: what is measured would not be this checkpoint.
+    unread = sorted({*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])})
+    if unread:
+        raise ValueError(
+            f"the weights of {name_or_path} do not fit its config.json: {len(unread)} tensors are missing or of "
+            f"another shape, {unread[0]} among them; take the config.json that belongs to them"
+        )
     refuse_unsupported(model.config.model_type)
     refuse_sight_of_later_tokens(model.config)
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:

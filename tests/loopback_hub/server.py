@@ -63,7 +63,7 @@ class Fault:
     """Something that goes wrong with the next requests that match.
 
     Args:
-        method (`str`): "GET", "HEAD", "POST" or "PUT".
+        method (`str`): a regular expression for the whole of "GET", "HEAD", "POST" or "PUT".
         path (`str`): a regular expression, searched for in the path and query.
         times (`int`, *optional*, defaults to 1): for how many requests; counts down.
         status (`int`, *optional*): answer with this error.
@@ -72,6 +72,8 @@ class Fault:
         lose_response (`bool`, *optional*, defaults to `False`): do what was asked for, then cut the connection.
         truncate_after (`int`, *optional*): cut the connection after so many bytes of the answer's body.
         call (`Callable`, *optional*): run this right before the connection is cut; alone, it is cut at once.
+        delay (`float`, *optional*, defaults to 0): do nothing for so many seconds first.
+        hang (`bool`, *optional*, defaults to `False`): never answer; the connection stays until the client ends it.
     """
 
     method: str
@@ -83,6 +85,8 @@ class Fault:
     lose_response: bool = False
     truncate_after: int | None = None
     call: Callable[[], object] | None = None
+    delay: float = 0.0
+    hang: bool = False
 
     def cuts_the_request(self) -> bool:
         cuts_the_answer = self.lose_response or self.truncate_after is not None
@@ -292,7 +296,7 @@ class Hub:
     def next_fault(self, method: str, path: str) -> Fault | None:
         with self.lock:
             for fault in self.faults:
-                if fault.times > 0 and fault.method == method and re.search(fault.path, path):
+                if fault.times > 0 and re.fullmatch(fault.method, method) and re.search(fault.path, path):
                     fault.times -= 1
                     return fault
         return None
@@ -374,6 +378,13 @@ class Handler(BaseHTTPRequestHandler):
     def inject_fault(self) -> None:
         if self.fault is None:
             return
+        time.sleep(self.fault.delay)
+        if self.fault.hang:
+            if self.fault.call is not None:
+                self.fault.call()
+            self.read_body()
+            self.connection.recv(1)  # returns when the client has given up
+            raise ConnectionCut
         if self.fault.status is not None:
             raise HTTPError(self.fault.status, "injected fault", headers=self.fault.headers)
         if self.fault.cuts_the_request():

@@ -136,7 +136,7 @@ def test_pickled_weights_are_refused(tmp_path):
     build_model(TOKENIZER, str(tmp_path))
     (tmp_path / "model.safetensors").unlink()
     assert AutoModelForCausalLM.from_pretrained(tmp_path)  # which transformers itself would load
-    with pytest.raises(OSError, match="safetensors"):
+    with pytest.raises(ValueError, match="safetensors"):
         build_model(TOKENIZER, str(tmp_path))
 
 
