@@ -1,6 +1,5 @@
 """Train what recipes say, evaluate it, and show the contrast: what `recipes/finetune.py` runs."""
 
-import json
 import logging
 import os
 import re
@@ -20,8 +19,8 @@ from rich.logging import RichHandler
 from transformers import PreTrainedTokenizerBase, set_seed
 
 from hf_nextfail.arguments import Run, parse_runs
-from hf_nextfail.cards import PLACES
 from hf_nextfail.diagnostics import NUM_DIAGNOSED, diagnose
+from hf_nextfail.earlier_run import finished_record, resume_point, warn_of_another_recipe
 from hf_nextfail.errors import HubError, TrainingError, UsageError, print_error
 from hf_nextfail.lora import add_lora, load_checkpoint
 from hf_nextfail.measure import NUM_TRAIN_SAMPLE, check_positions, describe_test_file, measure
@@ -40,7 +39,7 @@ from hf_nextfail.report import (
     write_results,
     write_whole,
 )
-from hf_nextfail.resume import checkpoints_of, last_whole_checkpoint, read_seal, remove_partial, writing
+from hf_nextfail.resume import read_seal, remove_partial, writing
 from hf_nextfail.suggestion import did_you_mean
 from hf_nextfail.tokenization import load_tokenizer, longest_row, numeral_tokenizer, tokenize_dataset
 from hf_nextfail.trackers import report_end
@@ -66,65 +65,6 @@ def set_num_threads() -> None:
     """
     if "ACCELERATE_MIXED_PRECISION" in os.environ and os.environ.get("OMP_NUM_THREADS") == "1":
         torch.set_num_threads(max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-
-
-def resume_point(run: Run) -> Path | None:
-    """Return the checkpoint to go on from: the one named, or with `true` the last whole one of the run, if any.
-
-    Raises:
-        UsageError: if the one named does not exist or is not whole, or the folder holds checkpoints and nobody said
-            what to do.
-    """
-    asked = str(run.training.resume_from_checkpoint)
-    if asked.lower() in ("none", "false"):
-        if checkpoints_of(run.folder):
-            raise UsageError(
-                f"{run.folder} holds checkpoints of an earlier run; go on from the last with "
-                "--resume_from_checkpoint true, or choose another --output_dir"
-            )
-        return None
-    if asked.lower() == "true":
-        return last_whole_checkpoint(run.folder)
-    if not Path(asked).is_dir():
-        raise UsageError(f"--resume_from_checkpoint must be true or a checkpoint folder; there is no folder {asked}")
-    try:
-        read_seal(Path(asked))
-    except ValueError as error:
-        raise UsageError(f"--resume_from_checkpoint: {asked} is not a whole checkpoint of ours: {error}") from None
-    return Path(asked)
-
-
-def own_options(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Leave out of a recipe what says where a run goes, not what it is."""
-    return json.loads(json.dumps({name: value for name, value in recipe.items() if name not in PLACES}))
-
-
-def finished_record(run: Run) -> dict[str, Any] | None:
-    """Return the record of a run that shall be gone on with and needs not: it is finished."""
-    path = run.folder / "results.json"
-    if str(run.training.resume_from_checkpoint).lower() != "true" or not path.is_file():
-        return None
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        same = own_options(record["recipe"]) == own_options(run.recipe)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UsageError(f"{path} is no results.json of ours: move it away, or choose another --output_dir") from None
-    return record if same else None
-
-
-def warn_of_another_recipe(run: Run) -> None:
-    """Say where a run goes on with other options than it began with."""
-    path = run.folder / "recipe.yaml"
-    if not path.is_file():
-        return
-    before, now = (own_options(recipe) for recipe in (yaml.safe_load(path.read_text(encoding="utf-8")), run.recipe))
-    for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name):
-            logger.warning(
-                "The checkpoints of %s were made with %s %s, and it goes on with %s: the result is not that of an "
-                "uninterrupted run.",
-                *(run.folder, name, before.get(name, "at its default"), now.get(name, "its default")),
-            )
 
 
 def make_model(options: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> torch.nn.Module:
@@ -367,11 +307,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     except RuntimeError as error:
         if not (torch.distributed.is_initialized() and LOST_PROCESS.search(str(error))):
             raise
-        print(
-            "finetune.py: error: another process of this run has ended, and its own last lines say why; the last "
-            "whole checkpoint is where --resume_from_checkpoint true goes on from",
-            file=sys.stderr,
+        line = (
+            "another process of this run has ended, and its own last lines say why; the last whole checkpoint is "
+            "where --resume_from_checkpoint true goes on from"
         )
+        print_error("finetune.py", line, "--debug" in argv)
         raise SystemExit(1) from None
     if runs[0].training.process_index == 0:
         console.rule("Exact match: whole paths right, greedy and free-running (± standard error)")

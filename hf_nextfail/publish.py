@@ -33,9 +33,9 @@ from hf_nextfail.shipped import shipped_folder
 from hf_nextfail.suggestion import did_you_mean
 from hf_nextfail.tasks import SPLITS, StarGraph
 
-# What of a run's folder goes to the Hub: no pickles, and no state of the Trainer, which names local folders.
+# What of a run's folder goes to the Hub: no pickles, no state of the Trainer, which names local folders, no seal.
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.png", "custom_generate/*.py")
-PRIVATE_FILES = ("trainer_state.json", "results.json")
+PRIVATE_FILES = ("trainer_state.json", "results.json", "whole.json")
 # What an earlier push may have left in a model repository and this one may not have.
 MODEL_STALE = ("*.safetensors", "*.safetensors.index.json", "custom_generate/*")
 

@@ -53,6 +53,7 @@ FLOORS = {
     "grid": 8,
     "measure": 7,
     "checkpoint": 8,
+    "earlier_run": 8,
     "page": 9,
     "repeat": 8,
     "finetune": 10,
