@@ -16,6 +16,8 @@ from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.suggestion import did_you_mean
 from hf_nextfail.tasks.base import check_integer
 
+#: Rows of one pass of an evaluation. On a CPU, half or twice as many take as long; a GPU is not filled by so few.
+EVALUATED_TOGETHER = {"cpu": 256, "accelerator": 1024}
 PRECISIONS = ("auto", "bf16", "fp32")
 
 # Fields of transformers with their ranges, which it does not check itself before training begins.
@@ -67,9 +69,10 @@ def device_name(device: torch.device) -> str:
 
 @dataclass
 class NextFailTrainingArguments(TrainingArguments):
-    """Extend `transformers.TrainingArguments` by four fields, and give two of its own other defaults.
+    """Extend `transformers.TrainingArguments` by four fields, and give three of its own other defaults.
 
-    `output_dir` is `"runs"`, and `logging_nan_inf_filter` off: a loss that is not finite ends the training.
+    `output_dir` is `"runs"`; `logging_nan_inf_filter` off: a loss that is not finite ends the training; and
+    `per_device_eval_batch_size` `None`: chosen for the device, see `EVALUATED_TOGETHER`.
 
     Args:
         objective (`str`, *optional*, defaults to `"teacher_forced"`): a name in `OBJECTIVES`.
@@ -110,6 +113,14 @@ class NextFailTrainingArguments(TrainingArguments):
         metadata={"help": "Leave losses that are not finite out of the log; training ends at the first."},
     )
 
+    per_device_eval_batch_size: int | None = field(
+        default=None,
+        metadata={
+            "help": f"Rows of one pass of an evaluation; by default {EVALUATED_TOGETHER['cpu']} on a CPU, "
+            f"{EVALUATED_TOGETHER['accelerator']} elsewhere."
+        },
+    )
+
     def __post_init__(self):
         if self.objective not in OBJECTIVES:
             near = did_you_mean(self.objective, OBJECTIVES)
@@ -130,14 +141,16 @@ class NextFailTrainingArguments(TrainingArguments):
         # transformers refuses bf16 on a CPU that was not asked for; `accelerate launch` asks for one by the variable.
         if not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU"):
             self.use_cpu = True
+        if self.per_device_eval_batch_size is None:
+            self.per_device_eval_batch_size = EVALUATED_TOGETHER["cpu" if self.use_cpu else "accelerator"]
         if not self.fp16 and (self.precision == "bf16" or (self.precision == "auto" and fast_bf16(self.use_cpu))):
             self.bf16 = True
         super().__post_init__()
 
     def _check_ranges(self) -> None:
         for name in POSITIVE:
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
+            if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be above 0 and finite, got {value}")
         for name in NOT_NEGATIVE:
             if (value := getattr(self, name)) is not None and not 0 <= value < math.inf:
                 raise ValueError(f"{name} must be at least 0 and finite, got {value}")

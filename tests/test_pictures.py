@@ -16,6 +16,7 @@ from hf_nextfail.pictures import (
     plot_accuracy,
     plot_errors,
     plot_graph,
+    plot_grid,
     plot_learning,
     plot_positions,
 )
@@ -55,7 +56,23 @@ def predicted_row(degree, path_length):
     return row | {"written": written, "probabilities": {str(arm[1]): p for arm, p in zip(arms, shares, strict=True)}}
 
 
+GRID = {
+    ("gpt2", "d2_l3_n20", "teacher_forced"): [0.5, 0.51],
+    ("gpt2", "d2_l3_n20", "teacherless"): [1.0, 0.7],
+    ("gpt2", "d5_l5_n50", "teacher_forced"): [0.2],
+    ("gpt2", "d5_l5_n50", "teacherless"): [],
+    ("mamba", "d2_l3_n20", "teacherless"): [0.9],
+}
+GRID_CHANCES = {"d2_l3_n20": 0.5, "d5_l5_n50": 0.2}
+GRID_TITLES = {"d2_l3_n20": "G(2,3), 20", "d5_l5_n50": "G(5,5), 50"}
+
+
+def grid_picture(accuracies, path):
+    plot_grid(accuracies, GRID_CHANCES, GRID_TITLES, path)
+
+
 DRAWN = {
+    "grid": (grid_picture, lambda: GRID),
     "accuracy": (plot_accuracy, diagnosed_records),
     "positions": (plot_positions, diagnosed_records),
     "learning": (plot_learning, lambda: diagnosed_record("teacher_forced")),
@@ -426,6 +443,23 @@ def test_a_picture_that_fails_is_logged_and_the_others_are_drawn(tmp_path, caplo
         paths = draw_pictures([record], tmp_path, formats=["png"])
     assert [path.stem for path in paths] == ["accuracy", "positions", "learning", "errors"]
     assert "graph.png could not be drawn: ValueError" in caplog.text
+
+
+def test_a_grid_names_its_models_graphs_and_trainings(tmp_path):
+    grid_picture(GRID, tmp_path / "grid.svg")
+    found = texts(tmp_path / "grid.svg")
+    for text in ("gpt2", "mamba", "G(2,3), 20", "G(5,5), 50", "teacher forced", "teacherless", "1/d: a guess"):
+        assert text in found
+    assert found.count("teacherless") == 1  # one legend
+
+
+def test_every_seed_of_a_grid_is_a_dot(tmp_path):
+    few = {key: values[:1] for key, values in GRID.items() if key[1] == "d2_l3_n20"}
+    many = few | {("gpt2", "d2_l3_n20", "teacherless"): [1.0, 0.9, 0.2]}
+    grid_picture(few, tmp_path / "few.png")
+    grid_picture(many, tmp_path / "many.png")
+    dots = COLOURS[1]
+    assert count(tmp_path / "many.png", dots) > 1.5 * count(tmp_path / "few.png", dots) > 0
 
 
 def test_titles_have_room():

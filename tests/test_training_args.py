@@ -2,7 +2,7 @@ import pytest
 import torch
 from transformers import TrainingArguments
 
-from hf_nextfail.training_args import NextFailTrainingArguments, fast_bf16
+from hf_nextfail.training_args import EVALUATED_TOGETHER, NextFailTrainingArguments, fast_bf16
 
 without_accelerator = pytest.mark.skipif(torch.accelerator.is_available(), reason="this machine has an accelerator")
 
@@ -12,6 +12,7 @@ def test_defaults():
     assert isinstance(args, TrainingArguments)
     assert args.output_dir == "runs"
     assert (args.objective, args.stop_at_accuracy, args.precision) == ("teacher_forced", None, "auto")
+    assert args.per_device_eval_batch_size == EVALUATED_TOGETHER["cpu" if args.use_cpu else "accelerator"]
 
 
 def test_options_of_transformers_pass_through():

@@ -1,5 +1,7 @@
 """Exact match by one pass, and by writing every path with `generate`; in a process of its own: see `Child`."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from contestants import our_run
@@ -13,6 +15,8 @@ from hf_nextfail.inference import Inference, Rows
 from hf_nextfail.tokenization import COMPLETION_IDS, PROMPT_IDS
 
 GENERATE = "model.generate with its cache, texts compared"
+#: What `per_device_eval_batch_size` of transformers is, unless somebody says otherwise.
+FEW = 8
 
 
 @torch.no_grad()
@@ -33,11 +37,13 @@ def right_by_generate(
     return np.array(right)
 
 
-def measure(parent: Parent, settings: Settings, recipe: str, train_steps: int, num_rows: int) -> None:
+def measure(
+    parent: Parent, settings: Settings, recipe: str, options: dict[str, Any], train_steps: int, num_rows: int
+) -> None:
     """Train for a while, make sure that the ways agree on every row in fp32, and answer a table."""
     parent.say(f"training {train_steps} steps of {recipe}")
     sizes = {"num_train": 256 * train_steps, "num_validation": 1, "num_test": num_rows}
-    run = our_run(recipe, {"max_steps": train_steps, **sizes}, settings.scratch)
+    run = our_run(recipe, {"max_steps": train_steps, **sizes, **options}, settings.scratch)
     trainer, evaluated = prepare(run)
     trainer.train()
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)  # fp32, like its weights
@@ -57,6 +63,9 @@ def measure(parent: Parent, settings: Settings, recipe: str, train_steps: int, n
 
     ways = {
         GENERATE: lambda: right_by_generate(model, dataset, tokenizer, batch_size),
+        f"the same, {FEW} rows a batch, as the Trainer evaluates": lambda: right_by_generate(
+            model, dataset, tokenizer, FEW
+        ),
         "evaluate(per_node=False)": lambda: evaluate(
             model, dataset, objective, tokenizer, run.data.task, batch_size, per_node=False
         ),

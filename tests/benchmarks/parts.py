@@ -126,7 +126,9 @@ def training(settings: Settings, say: Say) -> list[Table]:
 def evaluation(settings: Settings, say: Say) -> list[Table]:
     """Compare exact match in one pass with writing every path."""
     small, large = "star_graph/reversed/smoke", "star_graph/reversed/g2_5_small"
-    sizes = [(small, 5, 200)] if settings.quick else [(small, 120, 2_000), (large, 250, 2_000)]
+    longer = {"dataset_config": "d2_l20_n50_rev", "config_overrides": {"n_positions": 160}}
+    sizes = [(small, {}, 120, 2_000), (large, {}, 250, 2_000), (large, longer, 50, 1_000)]
+    sizes = [(small, {}, 5, 200)] if settings.quick else sizes
     tables = []
     for size in sizes:
         with one_child("evaluation:measure", settings, *size, settings=settings, say=say) as child:
