@@ -113,6 +113,8 @@ class TokenRows(torch.utils.data.Dataset):
         completion_ids, completion_lengths = padded_ids(dataset, COMPLETION_IDS, pad_token_id, np.int32)
         self.prompt_ids, self.completion_ids = smallest(prompt_ids), smallest(completion_ids)
         self.lengths = torch.from_numpy(np.stack([prompt_lengths, completion_lengths], axis=1).astype(np.int32))
+        #: The tokens of the shortest prompt: every completion begins behind so many.
+        self.shortest_prompt = int(prompt_lengths.min()) if len(dataset) else 0
 
     def __len__(self) -> int:
         return len(self.lengths)

@@ -118,6 +118,8 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         self.objective = objective
         #: What of `hf_nextfail.models.fast_path` the model uses, for the record.
         self.fast_path: list[str] = []
+        # No label of a training batch stands before this position, as far as that is known.
+        self._first_label: int | None = None
 
         if train_dataset is not None:
             train_dataset = tokenize_dataset(train_dataset, processing_class)
@@ -201,6 +203,7 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         plain = self.args.train_sampling_strategy in ("random", "sequential")
         if plain and isinstance(rows, Dataset) and isinstance(self.data_collator, CompletionCollator):
             self.train_dataset = TokenRows(rows, self.objective.pad_token_id)
+            self._first_label = self.train_dataset.shortest_prompt
         try:
             return super().get_train_dataloader()
         finally:
@@ -220,7 +223,7 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         """Return the objective's loss; with `return_outputs`, as `predict` asks, the stock loss and all logits."""
         if return_outputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        loss = self.objective.loss(model, inputs, num_items_in_batch)
+        loss = self.objective.loss(model, inputs, num_items_in_batch, self._first_label)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             # The labels were counted over all processes, and gradients are averaged over them. As in the stock method.
             loss = loss * (

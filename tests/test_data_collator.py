@@ -107,6 +107,10 @@ def test_rows_take_as_few_bytes_as_they_need(largest, dtype):
     assert len(rows) == 1
 
 
+def test_the_shortest_prompt_is_known():
+    assert TokenRows(Dataset.from_list(ROWS), TOKENIZER.pad_token_id).shortest_prompt == 1
+
+
 def test_an_empty_row_as_a_tensor_is_refused_as_well():
     rows = TokenRows(Dataset.from_list([*ROWS, {"prompt_ids": [], "completion_ids": [1]}]), TOKENIZER.pad_token_id)
     with pytest.raises(ValueError, match="empty prompt or completion"):

@@ -36,9 +36,9 @@ class Exploding(TeacherForcedObjective):
 
     batches = 0
 
-    def loss(self, model, batch, num_items_in_batch=None):
+    def loss(self, *args):
         self.batches += 1
-        return super().loss(model, batch, num_items_in_batch) * (math.inf if self.batches > 6 else 1)
+        return super().loss(*args) * (math.inf if self.batches > 6 else 1)
 
 
 def trainer_of(folder: Path, objective=None, seed: int = 3, **options) -> NextFailTrainer:

@@ -17,7 +17,9 @@ IGNORED = -100  # the label of positions where nothing is predicted, as everywhe
 Batch = dict[str, torch.Tensor]
 
 
-def completion_logits(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, int]:
+def completion_logits(
+    model: nn.Module, batch: Batch, first: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Run a model and return the logits that predict completion tokens, beside those tokens.
 
     The head is applied from the first position that predicts anything. The last input position predicts nothing and
@@ -27,12 +29,15 @@ def completion_logits(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, tor
         model (`nn.Module`): a causal LM, possibly wrapped by DDP or PEFT.
         batch (`dict`): `input_ids`, `attention_mask` and `labels`, each `(B, S)`, in the meaning of transformers:
             the label of position `t` is predicted by the logits of position `t - 1`.
+        first (`int`, *optional*): a position that no label stands before; by default looked for in the batch, for
+            which a GPU must be waited for.
 
     Returns:
         Logits `(B, K, V)` in float32, the labels `(B, K)` that they predict, and the position of the first of these.
     """
     labels = batch["labels"]
-    first = int((labels != IGNORED).any(dim=0).int().argmax())
+    if first is None:
+        first = int((labels != IGNORED).any(dim=0).int().argmax())
     labels = labels[:, first:]  # (B, K)
     num_kept = labels.shape[1]
     # Nothing is written token by token here, and some hybrids cannot make the cache they would fill.
@@ -120,7 +125,11 @@ class Objective(ABC):
         }
 
     def loss(
-        self, model: nn.Module, batch: Batch, num_items_in_batch: torch.Tensor | int | None = None
+        self,
+        model: nn.Module,
+        batch: Batch,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        first: int | None = None,
     ) -> torch.Tensor:
         """Return the cross-entropy of a batch, a scalar in nats.
 
@@ -129,8 +138,9 @@ class Objective(ABC):
             batch (`dict`): what `encode` returned.
             num_items_in_batch (`torch.Tensor` or `int`, *optional*): divide the sum by this, the number of labels of
                 all batches of one optimizer step; by default by the number of labels here.
+            first (`int`, *optional*): a position that no label stands before; see `completion_logits`.
         """
-        logits, labels, _ = completion_logits(model, batch)
+        logits, labels, _ = completion_logits(model, batch, first)
         total = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")
         return total / ((labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch)
 

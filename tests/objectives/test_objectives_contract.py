@@ -234,3 +234,12 @@ def test_saved_and_loaded_model_decodes_the_same(name, tmp_path):
     tokenizer = type(TOKENIZER).from_pretrained(tmp_path)
     loaded = build_model(tokenizer, str(tmp_path)).eval()
     assert torch.equal(OBJECTIVES[name](tokenizer).decode(loaded, prompts, lengths[:, 0], 6), written)
+
+
+@every_objective
+@pytest.mark.parametrize("first", [1, 2])
+def test_loss_is_the_same_from_any_position_before_the_labels(name, first):
+    model, objective = small_gpt2().eval(), OBJECTIVES[name](TOKENIZER)
+    batch = objective.encode(*ragged_rows())
+    assert int((batch["labels"] != IGNORED).any(dim=0).int().argmax()) == 2
+    torch.testing.assert_close(objective.loss(model, batch, first=first), objective.loss(model, batch))
