@@ -73,6 +73,16 @@ def test_a_stochastic_objective_draws_the_same_after_resuming(tmp_path, workers)
     assert not torch.equal(trained(seed=4), whole)
 
 
+@pytest.mark.parametrize("options", [{"dataloader_num_workers": 2}, {"eval_strategy": "steps", "eval_steps": 5}])
+def test_weights_do_not_depend_on_how_rows_are_loaded_or_when_they_are_evaluated(tmp_path, options):
+    def trained(**options):
+        trainer = trainer_of(tmp_path, save_strategy="no", **options)
+        trainer.train()
+        return weights_of(trainer)
+
+    assert torch.equal(trained(), trained(**options))
+
+
 def test_going_on_from_the_last_step_makes_no_further_one(tmp_path):
     trainer_of(tmp_path).train()
     again = trainer_of(tmp_path)
