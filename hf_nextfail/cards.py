@@ -267,5 +267,8 @@ def dataset_card(published: Sequence[PublishedConfig], repo_id: str) -> str:
         seed=published[0].config.seed,
         splits=[split for split in SPLITS if any(split in entry.num_graphs for entry in published)],
         versions={"hf_nextfail": __version__},
+        trainings=(shipped_folder("hub_cards") / "results/grid_cpu/table.md")
+        .read_text(encoding="utf-8")
+        .partition("\n\n![")[0],
     )
     return str(card) + "\n"

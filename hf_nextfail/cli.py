@@ -315,7 +315,7 @@ def reproduce(
             outcome = "finished" if failure is None else f"failed: {failure}"
             line = f"{number} of {len(missing)}: {name} {outcome}"
             console.print(line, soft_wrap=True, markup=False, highlight=False)
-    page = gather(cells, folder)
+    page = gather(path, cells, folder)
     rows = summary_table(chosen, folder)
     for model in dict.fromkeys(row["model"] for row in rows):
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), title=model, title_justify="left")

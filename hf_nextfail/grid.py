@@ -200,7 +200,7 @@ def summary_row(cells: Sequence[Cell], folder: Path) -> dict[str, str]:
     row = dict.fromkeys(HEADINGS, "-") | {
         "model": cell.model,
         "graph": cell.graph,
-        "training": cell.training.replace("_", " "),
+        "training": cell.training,
         "seeds": f"{len(done)}" if len(done) == len(cells) else f"{len(done)} of {len(cells)}",
         "failed": "; ".join(f"seed {seed}: {line}" for seed, line in failures.items() if line),
     }

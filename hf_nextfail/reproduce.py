@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -113,8 +113,21 @@ def run_on_cluster(
         time.sleep(0.2)
 
 
-def gather(cells: Sequence[Cell], folder: Path) -> Path:
-    """Collect what finished into `folder/summary/`: records, the table (Markdown) and the picture (PNG and SVG).
+def made_with(path: Path, records: Sequence[dict[str, Any]]) -> str:
+    """Say which command made records, by which versions and on what."""
+
+    def values(of: Callable[[dict[str, Any]], Any]) -> str:
+        return ", ".join(sorted({str(of(record)) for record in records}))
+
+    versions = ("hf_nextfail", "revision", "torch", "transformers")
+    named = [f"{name} {values(lambda record, name=name: record['versions'].get(name, '-'))}" for name in versions]
+    device = values(lambda record: record["run"].get("device_name", record["run"]["device"]))
+    command = f"`nextfail reproduce {path.stem}`, a row by `--only 'TRAINING-GRAPH-MODEL-*'`"
+    return f"By {command}; {', '.join(named)}; {device}."
+
+
+def gather(path: Path, cells: Sequence[Cell], folder: Path) -> Path:
+    """Collect what finished of a grid into `folder/summary/`: records, table (Markdown) and picture (PNG and SVG).
 
     Returns:
         `Path` of the table.
@@ -124,8 +137,10 @@ def gather(cells: Sequence[Cell], folder: Path) -> Path:
     records = {cell.name: record for cell in cells if (record := record_of(folder, cell)) is not None}
     for name, record in records.items():
         write_results(record, summary / f"{name}.json")
-    rows = [[plain(row[heading]) for heading in HEADINGS] for row in summary_table(cells, folder)]
-    text = table(HEADINGS, rows, left=3) + "\n\nMean over seeds ± their standard deviation.\n"
+    all_rows = summary_table(cells, folder)
+    begun = [row for row in all_rows if row["failed"] or not row["seeds"].startswith("0 ")]
+    rows = [[plain(row[heading]) for heading in HEADINGS] for row in begun]
+    notes = ["Mean over seeds ± their standard deviation."]
     graphs = {
         graph: TaskConfig.resolve(StarGraph, graph).task for graph in dict.fromkeys(cell.graph for cell in cells)
     }
@@ -133,13 +148,17 @@ def gather(cells: Sequence[Cell], folder: Path) -> Path:
         condition: numbers([records[cell.name] for cell in group if cell.name in records], "accuracy")
         for condition, group in conditions(cells).items()
     }
-    if any(accuracies.values()):
+    if records:
+        notes[0] += f" {made_with(path, list(records.values()))}"
+        if len(begun) < len(all_rows):
+            notes[0] += f" Not run yet: {len(all_rows) - len(begun)} of {len(all_rows)} rows."
+        notes.append("![Test accuracy by graph and training](accuracy.png)")
         chances = {graph: 1 / task.degree for graph, task in graphs.items()}
         titles = {graph: task.title.replace(", ", ",\n") for graph, task in graphs.items()}
         for suffix in FORMATS:
             plot_grid(accuracies, chances, titles, summary / f"accuracy.{suffix}")
-        text += "\n![Test accuracy by graph and training](accuracy.png)\n"
-    write_whole(summary / "table.md", text)
+    text = "\n\n".join([table(HEADINGS, rows, left=3), *notes])
+    write_whole(summary / "table.md", f"{text}\n")
     return summary / "table.md"
 
 

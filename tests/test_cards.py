@@ -370,6 +370,8 @@ def test_the_card_of_a_dataset_shows_each_configuration(published, tmp_path):
         assert f"]({entry.picture})" in text
         assert matplotlib.image.imread(tmp_path / entry.picture).ndim == 3
     assert f"version **{StarGraph.version}**, seed 3." in text
+    assert "| gpt2 | d2_l3_n20 | teacherless |" in text
+    assert "By `nextfail reproduce grid_cpu`" in text
 
 
 def test_a_dataset_of_one_split_has_one_column_of_rows(tmp_path):

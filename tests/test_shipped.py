@@ -8,7 +8,10 @@ from hf_nextfail.shipped import shipped_folder
     ("name", "files"),
     [
         ("recipes", ["star_graph/teacherless/smoke.yaml"]),
-        ("hub_cards", ["model_card.md", "dataset_card.md", "spaces/path_accuracy/path_accuracy.py"]),
+        (
+            "hub_cards",
+            ["model_card.md", "dataset_card.md", "results/grid_cpu/table.md", "spaces/path_accuracy/path_accuracy.py"],
+        ),
     ],
 )
 def test_what_is_shipped_is_found(name, files):

@@ -20,6 +20,7 @@ def plot_grid(
         titles (`dict`): graph -> what stands below its dots.
         path (path): where the picture goes, `.png` or `.svg`.
     """
+    accuracies = {condition: values for condition, values in accuracies.items() if values}
     models = list(dict.fromkeys(model for model, _, _ in accuracies))
     trainings = list(dict.fromkeys(training for _, _, training in accuracies))
     columns = {model: list(dict.fromkeys(g for m, g, _ in accuracies if m == model)) for model in models}
