@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from hf_nextfail.arguments import parse_runs
+from hf_nextfail.arguments import RecipeParser, parse_runs
 from hf_nextfail.cards import PLACES
 from hf_nextfail.errors import UsageError
 from hf_nextfail.shipped import shipped_folder
@@ -54,11 +54,14 @@ def options_over(path: Path, recipe: dict[str, Any]) -> list[list[str]] | None:
     if shipped is None:
         return None
     changed = {name: value for name, value in recipe.items() if name not in shipped or shipped[name] != value}
+    parser = RecipeParser()
+    defaults = {name: parser.get_default(name) for name in shipped if name not in recipe}
+    changed |= {name: value for name, value in defaults.items() if value is not None}
     if changed.keys() & set(NOT_PARSED):
         return None
     options = as_options(changed)
     tokens = [word for option in options for word in option]
-    # What a recipe sets and a run left at its default has no option: such a run shows its own recipe.
+    # What a recipe sets and a run left at a default of nothing has no option: such a run shows its own recipe.
     return options if recipe_alone(["--config", str(path), *tokens]) == recipe else None
 
 
