@@ -243,13 +243,14 @@ def rerun_record(
         Path | None,
         typer.Option("--output_dir", help="Keep the new run in this folder.", show_default="a temporary one"),
     ] = None,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Train again what a results.json says, and compare: every number, and the weights bit for bit."""
     from hf_nextfail.rerun import computed, differences, rerun, surroundings
 
     if output_dir is not None:
         check_output_folder(output_dir)
-    before, after = rerun(results, output_dir)
+    before, after = rerun(results, output_dir, trust_remote_code)
     console = Console()
     console.rule("Here and now, against the record")
     for name, old, new in surroundings(before, after):
@@ -288,8 +289,8 @@ def reproduce(
     """Run a grid of trainings, go on where it was stopped, and gather one table and one picture."""
     from fnmatch import fnmatch
 
-    from hf_nextfail.grid import find_grid, read_grid, record_of, summary_table
-    from hf_nextfail.reproduce import gather, read_cluster, write_recipes
+    from hf_nextfail.grid import find_grid, parse_cells, read_grid, record_of, summary_table
+    from hf_nextfail.reproduce import gather, read_cluster
     from hf_nextfail.reproduce import reproduce as run_grid
 
     path = find_grid(grid)
@@ -302,21 +303,21 @@ def reproduce(
         raise UsageError(f"--only {' '.join(only)}: no run of {path} has such a name; the first is {cells[0].name}")
     shown = ("graph", "training", "seeds", "train accuracy", "test accuracy", "solved", "steps")
     console, failures = Console(), 0
-    missing = [cell for cell in chosen if record_of(folder, cell) is None]
+    all_runs = parse_cells(path, cells, folder)
+    missing = [cell for cell in chosen if record_of(all_runs[cell.name]) is None]
     console.rule(f"{path.stem}: {len(chosen)} runs, {len(chosen) - len(missing)} of them finished")
     if dry_run:
-        write_recipes(path, chosen, folder)
         for cell in missing:
             console.print(f"to run: {cell.name}", soft_wrap=True, highlight=False)
     elif missing:
-        runs = run_grid(path, chosen, folder, jobs, cluster, options)
+        runs = run_grid(chosen, all_runs, folder, jobs, cluster, options)
         for number, (name, failure) in enumerate(runs, start=1):
             failures += failure is not None
             outcome = "finished" if failure is None else f"failed: {failure}"
             line = f"{number} of {len(missing)}: {name} {outcome}"
             console.print(line, soft_wrap=True, markup=False, highlight=False)
-    page = gather(path, cells, folder)
-    rows = summary_table(chosen, folder)
+    page = gather(path, cells, all_runs, folder)
+    rows = summary_table(chosen, all_runs, folder)
     for model in dict.fromkeys(row["model"] for row in rows):
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), title=model, title_justify="left")
         for heading in shown:

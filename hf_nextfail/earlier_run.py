@@ -14,6 +14,25 @@ from hf_nextfail.resume import checkpoints_of, last_whole_checkpoint, read_seal
 
 logger = logging.getLogger(__name__)
 
+#: Options that change what is shown of a run, and nothing else.
+SHOWN = ("debug", "disable_tqdm", "log_level", "logging_first_step", "logging_steps", "logging_strategy")
+#: Options that a run may go on with other values of: how long it trains, and what is looked at and kept.
+CHANGEABLE = (
+    "eval_on_start",
+    "eval_steps",
+    "eval_strategy",
+    "max_steps",
+    "num_diagnosed",
+    "num_test",
+    "num_train_epochs",
+    "per_device_eval_batch_size",
+    "save_steps",
+    "save_strategy",
+    "save_total_limit",
+    "stop_at_accuracy",
+    "test_file",
+)
+
 
 def resume_point(run: Run) -> Path | None:
     """Return the checkpoint to go on from: the one named, or with `true` the last whole one of the run, if any.
@@ -42,14 +61,19 @@ def resume_point(run: Run) -> Path | None:
 
 
 def own_options(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Leave out of a recipe what says where a run goes, not what it is."""
-    return json.loads(json.dumps({name: value for name, value in recipe.items() if name not in PLACES}))
+    """Leave out of a recipe what says where a run goes and what it shows, not what it is."""
+    left_out = (*PLACES, *SHOWN)
+    return json.loads(json.dumps({name: value for name, value in recipe.items() if name not in left_out}))
 
 
 def finished_record(run: Run) -> dict[str, Any] | None:
-    """Return the record of a run that shall be gone on with and needs not: it is finished."""
+    """Return the record of a run that is finished; `None` if there is none, or it is one of another recipe.
+
+    Raises:
+        UsageError: if its results.json cannot be read.
+    """
     path = run.folder / "results.json"
-    if str(run.training.resume_from_checkpoint).lower() != "true" or not path.is_file():
+    if not path.is_file():
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -59,16 +83,29 @@ def finished_record(run: Run) -> dict[str, Any] | None:
     return record if same else None
 
 
-def warn_of_another_recipe(run: Run) -> None:
-    """Say where a run goes on with other options than it began with."""
+def check_recipe(run: Run) -> None:
+    """See to it that a run goes on as what it began as; of some options, such as `max_steps`, it may have others.
+
+    Raises:
+        UsageError: naming the first option that may not differ.
+    """
     path = run.folder / "recipe.yaml"
     if not path.is_file():
         return
-    before, now = (own_options(recipe) for recipe in (yaml.safe_load(path.read_text(encoding="utf-8")), run.recipe))
+    try:
+        before = own_options(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+        raise UsageError(f"{path} is no recipe of ours: move it away, or choose another --output_dir") from error
+    now = own_options(run.recipe)
     for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name):
-            logger.warning(
-                "The checkpoints of %s were made with %s %s, and it goes on with %s: the result is not that of an "
-                "uninterrupted run.",
-                *(run.folder, name, before.get(name, "at its default"), now.get(name, "its default")),
+        if before.get(name) == now.get(name):
+            continue
+        then, asked = before.get(name, "its default"), now.get(name, "its default")
+        if name not in CHANGEABLE:
+            raise UsageError(
+                f"{run.folder} was begun with {name} {then}, and cannot go on with {asked}: name another --output_dir"
             )
+        logger.warning(
+            "%s was begun with %s %s, and goes on with %s: it does not end as an uninterrupted run.",
+            *(run.folder, name, then, asked),
+        )

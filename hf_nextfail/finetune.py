@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase, set_seed
 
 from hf_nextfail.arguments import Run, parse_runs
 from hf_nextfail.diagnostics import NUM_DIAGNOSED, diagnose
-from hf_nextfail.earlier_run import finished_record, resume_point, warn_of_another_recipe
+from hf_nextfail.earlier_run import check_recipe, finished_record, resume_point
 from hf_nextfail.errors import HubError, TrainingError, UsageError, print_error
 from hf_nextfail.lora import add_lora, load_checkpoint
 from hf_nextfail.measure import NUM_TRAIN_SAMPLE, check_positions, describe_test_file, measure
@@ -39,7 +39,7 @@ from hf_nextfail.report import (
     write_results,
     write_whole,
 )
-from hf_nextfail.resume import read_seal, remove_partial, writing
+from hf_nextfail.resume import read_seal, tidy, writing
 from hf_nextfail.suggestion import did_you_mean
 from hf_nextfail.tokenization import load_tokenizer, longest_row, numeral_tokenizer, tokenize_dataset
 from hf_nextfail.trackers import report_end
@@ -154,11 +154,11 @@ def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTra
     trainer.fast_path = use_fast_path(model, longest, allowed)
     ways = [FAST_PATHS[name][1] for name in trainer.fast_path]
     logger.info("%s on %s: %s.", trainer.precision, trainer.args.device, "; ".join(ways) or "as transformers does it")
-    for name, value in ({} if chosen is None else chosen).items():
-        if trainer.choices()[name] != value:
+    for name, value in ({} if chosen is None or run.training.process_index else chosen).items():
+        if trainer.choices().get(name) != value:
             logger.warning(
                 "This run began with %s %s, and goes on with %s: it will not end as it would have, bit for bit.",
-                *(name, value, trainer.choices()[name]),
+                *(name, value, trainer.choices().get(name)),
             )
     return trainer, evaluated
 
@@ -191,29 +191,36 @@ def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[dict[str, A
         TrainingError: if the training fails.
     """
     try:
-        record = finished_record(run)
+        going_on = str(run.training.resume_from_checkpoint).lower() == "true"
+        record = finished_record(run) if going_on else None
         if record is not None:
             logger.info("%s is finished; its results are read from %s.", run.name, run.folder / "results.json")
             if run.training.push_to_hub:
                 logger.warning("It is not pushed again: nextfail push-model %s --repo USER/NAME", run.folder)
             return record, []
-        checkpoint = resume_point(run)
+        if going_on:
+            check_recipe(run)
+        with run.training.main_process_first():
+            if run.training.process_index == 0:
+                tidy(run.folder)
+            checkpoint = resume_point(run)
         if checkpoint is not None:
             logger.info("%s goes on from %s.", run.name, checkpoint)
             chosen = read_seal(checkpoint)["choices"]
-            warn_of_another_recipe(run)
+        elif going_on:
+            logger.info("%s has no whole checkpoint, and starts afresh.", run.name)
         trainer, evaluated = prepare(run, chosen)
-        if trainer.is_world_process_zero():
-            run.folder.mkdir(parents=True, exist_ok=True)
-            remove_partial(run.folder)
-            write_whole(run.folder / "recipe.yaml", yaml.safe_dump(run.recipe, sort_keys=False))
     except (ValueError, OSError) as error:
         raise UsageError(f"{run.name}: {' '.join(str(error).split())}") from error
+    way_out = "Make room"
+    if trainer.is_world_process_zero():
+        with writing(f"the recipe of {run.name}", way_out):
+            run.folder.mkdir(parents=True, exist_ok=True)
+            write_whole(run.folder / "recipe.yaml", yaml.safe_dump(run.recipe, sort_keys=False))
     task, args = run.data.task, run.training
     began = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     trained = time.perf_counter()
-    way_out = "Make room"
     with writing(f"the model of {run.name}", way_out):
         if trainer.is_world_process_zero():
             (run.folder / "results.json").unlink(missing_ok=True)  # of an earlier run, whose model is overwritten now
@@ -257,10 +264,10 @@ def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[dict[str, A
         },
     }
     if trainer.is_world_process_zero():
+        pictures = draw_pictures([record], run.folder)
         with writing(f"the results of {run.name}", way_out):
-            pictures = draw_pictures([record], run.folder)
-            report_end(trainer, tracked_numbers(record), pictures)
-            write_results(record, run.folder / "results.json")  # the last: it says that the run is finished
+            write_results(record, run.folder / "results.json")  # after all else: it says that the run is finished
+        report_end(trainer, tracked_numbers(record), pictures)
     if args.push_to_hub:
         try:
             trainer.push_to_hub()

@@ -1,7 +1,5 @@
 """A grid of trainings: what it asks for, and what came of it."""
 
-import json
-import shutil
 import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from hf_nextfail.arguments import parse_runs
+from hf_nextfail.arguments import Run, parse_runs
 from hf_nextfail.cards import public_record
+from hf_nextfail.earlier_run import finished_record
 from hf_nextfail.errors import UsageError
 from hf_nextfail.shipped import shipped_folder
 from hf_nextfail.suggestion import did_you_mean
@@ -125,6 +124,13 @@ def block_cells(path: Path, grid: dict[str, Any], where: str, block: Any) -> Ite
     for key in BLOCK_KEYS[:-1]:
         if not isinstance(block.get(key), list) or not block[key]:
             raise UsageError(f"{path}: {where}: {key} must be a list, got {block.get(key)!r}")
+    for key, options in (("base", grid.get("base", {})), (f"{where}: options", block.get("options", {}))):
+        if not isinstance(options, dict):
+            raise UsageError(f"{path}: {key} must be a mapping of options, got {options!r}")
+    for key in ("trainings", "models", "graphs"):
+        for name in block[key]:
+            if not isinstance(name, str) or "/" in name:
+                raise UsageError(f"{path}: {where}: {key} must be names without a slash, got {name!r}")
     for key in ("trainings", "models"):
         known = grid.get(key)
         if not isinstance(known, dict) or not all(isinstance(options, dict) for options in known.values()):
@@ -136,42 +142,46 @@ def block_cells(path: Path, grid: dict[str, Any], where: str, block: Any) -> Ite
         for model in block["models"]:
             for training in block["trainings"]:
                 for seed in block["seeds"]:
-                    options = (grid.get("base") or {}) | grid["models"][model] | grid["trainings"][training]
-                    options |= block.get("options") or {}
+                    options = grid.get("base", {}) | grid["models"][model] | grid["trainings"][training]
+                    options |= block.get("options", {})
                     reverse = options.pop("reverse", False)
                     options |= {"dataset_config": f"{graph}_rev" if reverse else graph, "seed": seed}
                     yield Cell(training, graph, model, seed, options)
 
 
-def write_recipes(path: Path, cells: Sequence[Cell], folder: Path) -> list[Path]:
-    """Check the runs of a grid and write their recipes into `folder/recipes/`.
+def parse_cells(path: Path, cells: Sequence[Cell], folder: Path) -> dict[str, Run]:
+    """Check the runs of a grid, before any of them begins.
 
     Returns:
-        The recipes, in the order of `cells`.
+        `dict` from the names of the cells to their runs, which go into `folder`.
 
     Raises:
-        UsageError: in one line, if a run cannot be; then nothing is written.
+        UsageError: in one line, if a run cannot be.
     """
     with tempfile.TemporaryDirectory(prefix="nextfail-grid-") as scratch:
-        drafts = [Path(scratch) / f"{cell.name}.yaml" for cell in cells]
-        for draft, cell in zip(drafts, cells, strict=True):
-            draft.write_text(yaml.safe_dump(cell.options, sort_keys=False), encoding="utf-8")
+        drafts = write_recipes(cells, Path(scratch))
         try:
-            parse_runs(["--config", *map(str, drafts), "--output_dir", str(folder)])
+            runs = parse_runs(["--config", *map(str, drafts), "--output_dir", str(folder)])
         except UsageError as error:
             raise UsageError(f"{path}: {str(error).replace(f'{scratch}/', '')}") from error
-        recipes = folder / "recipes"
-        recipes.mkdir(parents=True, exist_ok=True)
-        return [Path(shutil.copyfile(draft, recipes / draft.name)) for draft in drafts]
+    return {run.name: run for run in runs}
+
+
+def write_recipes(cells: Sequence[Cell], folder: Path) -> list[Path]:
+    """Write the recipes of cells into a folder, and return them in order."""
+    recipes = [folder / f"{cell.name}.yaml" for cell in cells]
+    for recipe, cell in zip(recipes, cells, strict=True):
+        recipe.write_text(yaml.safe_dump(cell.options, sort_keys=False), encoding="utf-8")
+    return recipes
 
 
 # What came of it
 
 
-def record_of(folder: Path, cell: Cell) -> dict[str, Any] | None:
-    """Return the record of a run, for others to see; `None` if it is not finished."""
-    path = folder / cell.name / "results.json"
-    return public_record(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+def record_of(run: Run) -> dict[str, Any] | None:
+    """Return the record of a run, for others to see; `None` if it is not finished, or is that of other options."""
+    record = finished_record(run)
+    return None if record is None else public_record(record)
 
 
 def failure_of(folder: Path, cell: Cell) -> str | None:
@@ -192,9 +202,9 @@ def numbers(records: Sequence[dict[str, Any]], name: str) -> list[float]:
     return [record["results"][name]["value"] for record in records if record["results"].get(name)]
 
 
-def summary_row(cells: Sequence[Cell], folder: Path) -> dict[str, str]:
+def summary_row(cells: Sequence[Cell], runs: dict[str, Run], folder: Path) -> dict[str, str]:
     """Write the row of one condition: what its finished seeds gave, and what the others ended with."""
-    cell, records = cells[0], {one.seed: record_of(folder, one) for one in cells}
+    cell, records = cells[0], {one.seed: record_of(runs[one.name]) for one in cells}
     done = {seed: record for seed, record in records.items() if record is not None}
     failures = {one.seed: failure_of(folder, one) for one in cells if one.seed not in done}
     row = dict.fromkeys(HEADINGS, "-") | {
@@ -229,6 +239,6 @@ def conditions(cells: Sequence[Cell]) -> dict[tuple[str, str, str], list[Cell]]:
     return grouped
 
 
-def summary_table(cells: Sequence[Cell], folder: Path) -> list[dict[str, str]]:
+def summary_table(cells: Sequence[Cell], runs: dict[str, Run], folder: Path) -> list[dict[str, str]]:
     """Return the rows of the table, one a condition: a text for each of `HEADINGS`."""
-    return [summary_row(group, folder) for group in conditions(cells).values()]
+    return [summary_row(group, runs, folder) for group in conditions(cells).values()]

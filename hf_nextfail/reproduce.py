@@ -13,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from hf_nextfail.arguments import Run
 from hf_nextfail.dataset_builder import TaskConfig
 from hf_nextfail.errors import UsageError
 from hf_nextfail.finetune import usable_cores
@@ -126,18 +127,18 @@ def made_with(path: Path, records: Sequence[dict[str, Any]]) -> str:
     return f"By {command}; {', '.join(named)}; {device}."
 
 
-def gather(path: Path, cells: Sequence[Cell], folder: Path) -> Path:
+def gather(path: Path, cells: Sequence[Cell], runs: dict[str, Run], folder: Path) -> Path:
     """Collect what finished of a grid into `folder/summary/`: records, table (Markdown) and picture (PNG and SVG).
 
     Returns:
         `Path` of the table.
     """
     summary = folder / "summary"
-    summary.mkdir(exist_ok=True)
-    records = {cell.name: record for cell in cells if (record := record_of(folder, cell)) is not None}
+    summary.mkdir(parents=True, exist_ok=True)
+    records = {name: record for name, run in runs.items() if (record := record_of(run)) is not None}
     for name, record in records.items():
         write_results(record, summary / f"{name}.json")
-    all_rows = summary_table(cells, folder)
+    all_rows = summary_table(cells, runs, folder)
     begun = [row for row in all_rows if row["failed"] or not row["seeds"].startswith("0 ")]
     rows = [[plain(row[heading]) for heading in HEADINGS] for row in begun]
     notes = ["Mean over seeds ± their standard deviation."]
@@ -163,8 +164,8 @@ def gather(path: Path, cells: Sequence[Cell], folder: Path) -> Path:
 
 
 def reproduce(
-    path: Path,
     cells: Sequence[Cell],
+    runs: dict[str, Run],
     folder: Path,
     jobs: int = 1,
     cluster: str | None = None,
@@ -173,8 +174,8 @@ def reproduce(
     """Run what of a grid is not finished, each run as an independent process.
 
     Args:
-        path (`Path`): the grid's file, for messages.
         cells (sequence of `Cell`): from `read_grid`.
+        runs (`dict`): from `parse_cells`.
         folder (`Path`): where all of it goes.
         jobs (`int`, *optional*, defaults to 1): runs at a time on this machine.
         cluster (`str`, *optional*): instead, where submitit sends them.
@@ -184,9 +185,10 @@ def reproduce(
         The name of each run as it ends, and the last line of a run that failed.
 
     Raises:
-        UsageError: in one line: a run that cannot be, or another command at work in the folder.
+        UsageError: if another command is at work in the folder.
     """
-    recipes = write_recipes(path, cells, folder)
+    for name in ("failed", "recipes"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
@@ -195,13 +197,9 @@ def reproduce(
             f"another command is at work in {folder}: wait for it, or name another --output_dir"
         ) from error
     with lock:
-        failed = folder / "failed"
-        failed.mkdir(exist_ok=True)
-        commands = {
-            cell.name: command_of(recipe, folder)
-            for cell, recipe in zip(cells, recipes, strict=True)
-            if record_of(folder, cell) is None
-        }
+        failed, missing = folder / "failed", [cell for cell in cells if record_of(runs[cell.name]) is None]
+        recipes = write_recipes(missing, folder / "recipes")
+        commands = {recipe.stem: command_of(recipe, folder) for recipe in recipes}
         for name in commands:
             (failed / f"{name}.txt").unlink(missing_ok=True)
         if cluster is None:

@@ -14,6 +14,7 @@ from hf_nextfail.arguments import parse_runs
 from hf_nextfail.cards import PLACES
 from hf_nextfail.errors import UsageError
 from hf_nextfail.finetune import execute
+from hf_nextfail.repeat import NOT_PARSED
 from hf_nextfail.trainer import CHOICES
 
 #: The parts of a record that a run computes; the others say what it was asked for, and how long it took.
@@ -44,18 +45,23 @@ def surroundings(record: dict[str, Any], now: dict[str, Any]) -> list[tuple[str,
     return differences(before, now["versions"] | {name: now["run"].get(name) for name in CHOICES})
 
 
-def rerun(path: Path, output_dir: Path | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+def rerun(
+    path: Path, output_dir: Path | None = None, trust_remote_code: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Train again what a `results.json` says was trained.
 
     Args:
         path (`Path`): the file, or the folder of its run.
         output_dir (`Path`, *optional*): keep the new run there; by default in a folder that is removed again.
+        trust_remote_code (`bool`, *optional*, defaults to `False`): run code of the model; what the file says of this
+            does not count.
 
     Returns:
         The record of the file, and the new one.
 
     Raises:
-        UsageError: if the file is none of a training, or asks for another number of processes than there are.
+        UsageError: if the file is none of a training, names files to configure it by, or asks for another number of
+            processes than there are.
         TrainingError: if the training fails.
     """
     path = path / "results.json" if path.is_dir() else path
@@ -66,6 +72,10 @@ def rerun(path: Path, output_dir: Path | None = None) -> tuple[dict[str, Any], d
         raise UsageError(f"{path}: cannot be read as a results.json of ours: {error!r}") from error
     if not recipe:
         raise UsageError(f"{path} was measured, not trained: nextfail report {path} shows the command that repeats it")
+    if named := sorted(set(NOT_PARSED) & recipe.keys()):
+        raise UsageError(f"{path}: its recipe has {named[0]}, which is not taken from a record: run the recipe itself")
+    if output_dir is not None and (output_dir / Path(run["name"]).name).absolute() == path.absolute().parent:
+        raise UsageError(f"--output_dir {output_dir} would overwrite the run that is compared with: name another")
     processes, here = run.get("num_processes", 1), PartialState().num_processes
     if processes != here:
         raise UsageError(
@@ -74,10 +84,11 @@ def rerun(path: Path, output_dir: Path | None = None) -> tuple[dict[str, Any], d
         )
     with tempfile.TemporaryDirectory(prefix="nextfail-rerun-") as scratch:
         name = Path(run["name"]).name
-        (Path(scratch) / f"{name}.yaml").write_text(
-            yaml.safe_dump({key: value for key, value in recipe.items() if key not in PLACES}), encoding="utf-8"
-        )
+        left_out = (*PLACES, "trust_remote_code")
+        options = {key: value for key, value in recipe.items() if key not in left_out}
+        (Path(scratch) / f"{name}.yaml").write_text(yaml.safe_dump(options), encoding="utf-8")
         options = ["--config", f"{scratch}/{name}.yaml", "--output_dir", str(output_dir or scratch)]
+        options += ["--trust_remote_code", str(trust_remote_code).lower()]
         (again,) = parse_runs([*options, "--report_to", "none"])
         if run.get("num_threads"):
             torch.set_num_threads(run["num_threads"])

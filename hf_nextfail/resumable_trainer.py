@@ -13,7 +13,7 @@ from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, SaveStrategy, rotate_checkpoints
 
 from hf_nextfail.errors import TrainingError
-from hf_nextfail.resume import PARTIAL, checkpoints_of, seal, writing
+from hf_nextfail.resume import PARTIAL, last_whole_checkpoint, seal, writing
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +24,8 @@ class ResumableTrainer(Trainer, ABC):
     """Train as `transformers.Trainer` does, by the same options, and end as an uninterrupted run when resumed.
 
     Checkpoints are written under another name and renamed when they are whole. A run that goes on from its last one
-    repeats no evaluation, and takes no step after it was finished. A loss that is not finite ends the training before
-    anything is saved.
+    repeats no evaluation, and takes no step after it was finished. A loss or a weight that is not finite ends the
+    training before that is saved.
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -44,6 +44,15 @@ class ResumableTrainer(Trainer, ABC):
         if skip_scheduler and self.state.global_step > 0:  # `eval_on_start`, but this is not the start
             return None
         return super()._evaluate(trial, ignore_keys_for_eval, skip_scheduler)
+
+    def _init_training_state(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
+        self._first_bad_step.fill_(torch.inf)
+        return super()._init_training_state(*args, **kwargs)
+
+    def _finalize_training(self, *args: Any, **kwargs: Any) -> Any:
+        self._check_loss()
+        self._check_weights()
+        return super()._finalize_training(*args, **kwargs)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         if self.is_finished():  # of a run that was killed after its last checkpoint
@@ -68,17 +77,25 @@ class ResumableTrainer(Trainer, ABC):
     def _check_loss(self) -> None:
         step = self._first_bad_step.item()
         if step != torch.inf:
-            raise TrainingError(
-                f"the loss of step {step:.0f} is not a finite number, and nothing was saved since. "
-                f"{self._what_is_left()}; a lower learning_rate, more warmup_steps or precision fp32 may help"
-            )
+            raise TrainingError(f"the loss of step {step:.0f} is not a finite number. {self._way_out()}")
+
+    def _check_weights(self) -> None:
+        for name, weight in self.model.named_parameters():
+            if not getattr(weight, "to_local", weight.detach)().isfinite().all():
+                raise TrainingError(
+                    f"after step {self.state.global_step}, {name} has numbers that are not finite. {self._way_out()}"
+                )
+
+    def _way_out(self) -> str:
+        return f"{self._what_is_left()}; a lower learning_rate, more warmup_steps or precision fp32 may help"
 
     def _what_is_left(self) -> str:
-        left = checkpoints_of(Path(self.args.output_dir))
-        return f"The last good state is {left[0]}" if left else "No checkpoint was written before it"
+        left = last_whole_checkpoint(Path(self.args.output_dir))
+        return "No checkpoint was written before it" if left is None else f"The last checkpoint is {left}"
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         # The parts are those of the stock method, which writes them where a checkpoint will be looked for.
+        self._check_weights()
         self.store_flos()
         run_folder = Path(self._get_output_dir(trial=trial))
         checkpoint = run_folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"

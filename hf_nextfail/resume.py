@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,8 +33,9 @@ def writing(what: str, way_out: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        known = isinstance(error, (OSError, RuntimeError, SafetensorError)) or type(error) is Exception
-        if not known:
+        # torch names its writer in a RuntimeError, and tokenizers raises the base class.
+        writer = isinstance(error, RuntimeError) and re.search("PytorchStreamWriter|inline_container", str(error))
+        if not (isinstance(error, (OSError, SafetensorError)) or type(error) is Exception or writer):
             raise
         reason = " ".join(str(error).split())
         raise TrainingError(
@@ -43,13 +45,16 @@ def writing(what: str, way_out: str) -> Iterator[None]:
 
 def sync(path: Path) -> None:
     """Have the system write a file or a folder to its disk."""
-    if os.name == "nt" and path.is_dir():  # Windows opens no folders, and keeps their order itself
-        return
-    descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        if path.is_file():
+            raise
+        # Windows, and some file systems elsewhere, cannot do it to folders.
 
 
 def seal(partial: Path, checkpoint: Path, choices: dict[str, Any]) -> None:
@@ -67,10 +72,17 @@ def seal(partial: Path, checkpoint: Path, choices: dict[str, Any]) -> None:
     (partial / SEAL).write_text(json.dumps({"choices": choices, "files": sizes}, indent=2) + "\n", encoding="utf-8")
     for path in [*files, partial / SEAL, *(path for path in partial.rglob("*") if path.is_dir()), partial]:
         sync(path)
-    if checkpoint.is_dir():  # of this step, but not whole: else it would have been gone on from
-        shutil.rmtree(checkpoint)
+    put_in_place(partial, checkpoint)
+
+
+def put_in_place(partial: Path, checkpoint: Path) -> None:
+    """Rename what is whole, over an older checkpoint of the step if there is one."""
+    old = checkpoint.with_name(f"{PARTIAL}old-{checkpoint.name}")
+    if checkpoint.is_dir():
+        checkpoint.rename(old)
     partial.rename(checkpoint)
     sync(checkpoint.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def read_seal(checkpoint: Path) -> dict[str, Any]:
@@ -81,7 +93,7 @@ def read_seal(checkpoint: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))
-        sizes = content["files"]
+        sizes, _ = dict(content["files"]), dict(content["choices"])
     except FileNotFoundError:
         raise ValueError(f"it has no {SEAL}, which is written last") from None
     except (OSError, ValueError, KeyError, TypeError):
@@ -108,20 +120,27 @@ def checkpoints_of(run_folder: Path) -> list[Path]:
 
 
 def last_whole_checkpoint(run_folder: Path) -> Path | None:
-    """Return the last checkpoint of a run that is whole; others are left out, and the log says so."""
+    """Return the last checkpoint of a run that is whole, if any; later ones are left out, and the log says so."""
     for checkpoint in checkpoints_of(run_folder):
         try:
             read_seal(checkpoint)
         except ValueError as error:
-            logger.warning("%s is not whole: %s. The one before is used.", checkpoint, error)
+            logger.warning("%s is not whole, and left out: %s.", checkpoint, error)
         else:
             return checkpoint
     return None
 
 
-def remove_partial(run_folder: Path) -> None:
-    """Remove what was being written when a run was killed."""
-    for leftover in run_folder.glob(f"{PARTIAL}*"):
-        if leftover.is_dir():
+def tidy(run_folder: Path) -> None:
+    """Finish or remove what a killed run was about to rename or to write."""
+    for leftover in sorted(run_folder.glob(f"{PARTIAL}{PREFIX_CHECKPOINT_DIR}-*")):
+        checkpoint = leftover.with_name(leftover.name.removeprefix(PARTIAL))
+        try:
+            read_seal(leftover)
+        except ValueError:
             logger.warning("%s was being written when the run ended: removed.", leftover)
-            shutil.rmtree(leftover, ignore_errors=True)  # by several processes at once
+            shutil.rmtree(leftover)
+        else:
+            put_in_place(leftover, checkpoint)
+    for leftover in run_folder.glob(f"{PARTIAL}old-*"):
+        shutil.rmtree(leftover)

@@ -22,7 +22,18 @@ PROMPT_IDS, COMPLETION_IDS = "prompt_ids", "completion_ids"
 
 # What of a tokenizer is JSON, and what the names of its files begin with, of all families.
 TOKENIZER_OBJECTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-TOKENIZER_FILES = ("tokenizer", "vocab", "spiece", "sentencepiece", "merges", "source", "tokenization")
+TOKENIZER_FILES = (
+    "tokenizer",
+    "vocab",
+    "spiece",
+    "sentencepiece",
+    "merges",
+    "source",
+    "tokenization",
+    "tekken",
+    "spm",
+    "ice_text",
+)
 
 SIGNS = "|/=$"  # that the numeral tokenizer knows beside labels, in the order of their ids
 

@@ -1,5 +1,6 @@
 """One Trainer for all objectives."""
 
+import itertools
 import json
 import logging
 import shutil
@@ -32,9 +33,10 @@ logger = logging.getLogger(__name__)
 CHOICES = ("precision", "fast_path", "device", "device_name", "num_threads", "num_processes")
 
 
-class WholeStream(torch.utils.data.IterableDataset):
-    """Let each process read a whole stream and take its part of every batch, in the order in which one would read it.
+class EndlessStream(torch.utils.data.IterableDataset):
+    """Read a stream again and again, as one, whole in each process, which takes its part of every batch.
 
+    The Trainer counts the batches of a stream from its beginning on, so a resumed run finds its place in any pass.
     accelerate would have each process read other shards of a `datasets.IterableDataset`, or have the first send the
     others their rows, which it cannot when they are padded to different lengths.
 
@@ -46,11 +48,14 @@ class WholeStream(torch.utils.data.IterableDataset):
         self.stream = stream
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter(self.stream)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Tell the stream, which may shuffle by it."""
-        self.stream.set_epoch(epoch)
+        for number in itertools.count():
+            self.stream.set_epoch(number)  # by which it may shuffle
+            empty = True
+            for row in self.stream:
+                empty = False
+                yield row
+            if empty:
+                return
 
 
 class NextFailTrainer(ResumableTrainer, HubTrainer):
@@ -118,13 +123,13 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         self.objective = objective
         #: What of `hf_nextfail.models.fast_path` the model uses, for the record.
         self.fast_path: list[str] = []
-        # No label of a training batch stands before this position, as far as that is known.
+        # Before this position stands no label of a training batch, if that is known and the loss is told.
         self._first_label: int | None = None
 
         if train_dataset is not None:
             train_dataset = tokenize_dataset(train_dataset, processing_class)
-        if isinstance(train_dataset, IterableDataset) and args.world_size > 1:
-            train_dataset = WholeStream(train_dataset)
+        if isinstance(train_dataset, IterableDataset):
+            train_dataset = EndlessStream(train_dataset)
             args.accelerator_config.dispatch_batches = False
         if isinstance(eval_dataset, dict):
             eval_dataset = {name: tokenize_dataset(rows, processing_class) for name, rows in eval_dataset.items()}
@@ -203,7 +208,8 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         plain = self.args.train_sampling_strategy in ("random", "sequential")
         if plain and isinstance(rows, Dataset) and isinstance(self.data_collator, CompletionCollator):
             self.train_dataset = TokenRows(rows, self.objective.pad_token_id)
-            self._first_label = self.train_dataset.shortest_prompt
+            if (type(self.objective).encode, type(self.objective).loss) == (Objective.encode, Objective.loss):
+                self._first_label = self.train_dataset.shortest_prompt
         try:
             return super().get_train_dataloader()
         finally:
@@ -223,7 +229,8 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         """Return the objective's loss; with `return_outputs`, as `predict` asks, the stock loss and all logits."""
         if return_outputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        loss = self.objective.loss(model, inputs, num_items_in_batch, self._first_label)
+        known = {} if self._first_label is None else {"first": self._first_label}
+        loss = self.objective.loss(model, inputs, num_items_in_batch, **known)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             # The labels were counted over all processes, and gradients are averaged over them. As in the stock method.
             loss = loss * (

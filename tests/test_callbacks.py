@@ -117,7 +117,13 @@ def test_training_on_tensors_is_training_on_rows(tmp_path, splits, monkeypatch):
     fast = trainer(tmp_path, splits, num_diagnosed=0)
     fast.train()
     plain = trainer(tmp_path, splits, num_diagnosed=0)
-    monkeypatch.setattr("hf_nextfail.trainer.TokenRows", lambda rows, pad: rows.select_columns(COLUMNS))
+
+    def one_by_one(rows, pad):
+        rows = rows.select_columns(COLUMNS)
+        rows.shortest_prompt = 1
+        return rows
+
+    monkeypatch.setattr("hf_nextfail.trainer.TokenRows", one_by_one)
     plain.data_collator = RowByRow(plain.objective)
     plain.train()
     for name, parameter in plain.model.named_parameters():

@@ -50,7 +50,7 @@ FLOORS = {
     "resumable_trainer": 5,
     "trainer": 6,
     "arguments": 7,
-    "grid": 8,
+    "grid": 9,
     "measure": 7,
     "checkpoint": 8,
     "earlier_run": 8,

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from hf_nextfail.cli import main as nextfail
 from hf_nextfail.errors import UsageError
-from hf_nextfail.grid import conditions, find_grid, mean_and_spread, read_grid, write_recipes
+from hf_nextfail.grid import conditions, find_grid, mean_and_spread, parse_cells, read_grid
 from hf_nextfail.reproduce import last_line, reproduce
 
 TINY = {"n_layer": 1, "n_head": 1, "n_embd": 8, "n_positions": 64}
@@ -92,6 +92,10 @@ BAD = {
     "unknown option": (changed(base={"learning_rat": 1}), "teacherless-d2_l3_n20-tiny-seed_1.yaml: .*'learning_rate'"),
     "impossible run": (changed(base={"learning_rate": -1}), "seed_1: learning_rate must be above 0"),
     "impossible graph": (changed(blocks=[GRID["blocks"][0] | {"graphs": ["d9_l9_n9"]}]), "num_nodes"),
+    "base no mapping": (changed(base=[1]), "base must be a mapping of options"),
+    "options no mapping": (changed(blocks=[GRID["blocks"][0] | {"options": [1]}]), "options must be a mapping"),
+    "name of a list": (changed(blocks=[GRID["blocks"][0] | {"trainings": [["a"]]}]), "must be names without a slash"),
+    "name with a slash": (changed(blocks=[GRID["blocks"][0] | {"models": ["a/b"]}]), "must be names without a slash"),
     "models no mapping": (changed(models=["tiny"]), "models must be a mapping of names to options"),
 }
 
@@ -172,6 +176,14 @@ def test_what_is_finished_is_not_run_again(finished, capsys):
     assert before == {name: (finished / f"runs/{name}/results.json").stat().st_mtime_ns for name in NAMES}
 
 
+def test_results_of_other_options_do_not_count(finished, tmp_path, capsys):
+    other = written(tmp_path, GRID | {"base": GRID["base"] | {"learning_rate": 0.5}})
+    assert run(other, "--output_dir", finished / "runs", "--dry_run") == 0
+    assert "5 runs, 0 of them finished" in capsys.readouterr().out
+    assert run(finished / "grid.yaml", "--output_dir", finished / "runs", "--dry_run") == 0
+    assert "5 runs, 5 of them finished" in capsys.readouterr().out
+
+
 def test_a_run_that_fails_is_kept_as_carefully_and_run_again_next_time(tmp_path, capfd):
     path = written(tmp_path)
     options = ["--output_dir", tmp_path / "runs", "--only", NAMES[4]]
@@ -196,14 +208,17 @@ def test_a_dry_run_runs_nothing(tmp_path, capsys):
     output = capsys.readouterr().out
     assert [line.removeprefix("to run: ") for line in output.splitlines() if line.startswith("to run: ")] == NAMES
     assert not list((tmp_path / "runs").rglob("results.json"))
-    assert (tmp_path / f"runs/recipes/{NAMES[0]}.yaml").is_file()
+    assert not (tmp_path / "runs/recipes").exists()
 
 
 def test_two_commands_do_not_share_a_folder(tmp_path):
     path = written(tmp_path)
     (tmp_path / "runs").mkdir()
+    cells = read_grid(path)[:1]
+    runs = parse_cells(path, cells, tmp_path / "runs")
     with FileLock(tmp_path / "runs/.lock"), pytest.raises(UsageError, match="another command is at work"):
-        list(reproduce(path, read_grid(path)[:1], tmp_path / "runs"))
+        list(reproduce(cells, runs, tmp_path / "runs"))
+    assert not list((tmp_path / "runs/recipes").iterdir())
 
 
 def test_runs_go_through_submitit(tmp_path, capfd):
@@ -228,8 +243,7 @@ GRIDS = sorted(path.name for path in Path(__file__).parents[1].glob("recipes/*/g
 def test_our_grids_can_be_run(name, tmp_path):
     path = find_grid(name.removesuffix(".yaml"))
     cells = read_grid(path)
-    recipes = write_recipes(path, cells, tmp_path)
-    assert [recipe.stem for recipe in recipes] == [cell.name for cell in cells]
+    assert list(parse_cells(path, cells, tmp_path)) == [cell.name for cell in cells]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import yaml
 from hf_nextfail.cli import main as nextfail
 from hf_nextfail.finetune import main
 from hf_nextfail.rerun import computed, differences
+from hf_nextfail.training_args import fast_bf16
 
 RECIPE = {
     "dataset_config": "d2_l3_n20",
@@ -70,13 +71,15 @@ def test_another_seed_is_seen(results, tmp_path, capfd):
 
 
 def test_what_is_chosen_again_is_what_was_chosen(results, tmp_path, capfd):
+    other = "fp32" if fast_bf16() else "bf16"  # than would be chosen here
+
     def change(record):
-        record["run"] |= {"precision": "fp32", "fast_path": [], "device_name": "another"}
+        record["run"] |= {"precision": other, "fast_path": [], "device_name": "another"}
         record["versions"]["torch"] = "1.0"
 
-    assert run("rerun", changed(results, tmp_path, change), "--output_dir", tmp_path) in (0, 1)
+    assert run("rerun", changed(results, tmp_path, change), "--output_dir", tmp_path) == 1
     again = json.loads((tmp_path / "small/results.json").read_text())
-    assert (again["run"]["precision"], again["run"]["fast_path"]) == ("fp32", [])
+    assert (again["run"]["precision"], again["run"]["fast_path"]) == (other, [])
     output = capfd.readouterr().out
     assert "torch: 1.0 then" in output
     assert "device_name: another then" in output
@@ -86,6 +89,8 @@ BAD = {
     "no file": (lambda folder: folder / "none.json", "cannot be read as a results.json"),
     "another file": (lambda folder: folder / "other.json", "cannot be read as a results.json"),
     "measured": (lambda folder: folder / "measured.json", "was measured, not trained"),
+    "configured by files": (lambda folder: folder / "files.json", "its recipe has fsdp_config"),
+    "onto itself": (lambda folder: folder / "small", "would overwrite the run that is compared with"),
     "two processes": (lambda folder: folder / "two.json", "accelerate launch --num_processes 2"),
 }
 
@@ -96,10 +101,23 @@ def test_what_cannot_be_run_again_is_said_in_one_line(case, results, tmp_path, c
     record = json.loads(results.read_text())
     (tmp_path / "other.json").write_text("[1, 2]")
     (tmp_path / "measured.json").write_text(json.dumps(record | {"recipe": None}))
+    (tmp_path / "files.json").write_text(json.dumps(record | {"recipe": record["recipe"] | {"fsdp_config": "x.json"}}))
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small/results.json").write_text(json.dumps(record))
     (tmp_path / "two.json").write_text(json.dumps(record | {"run": record["run"] | {"num_processes": 2}}))
-    assert run("rerun", path(tmp_path)) == 2
+    assert run("rerun", path(tmp_path), "--output_dir", tmp_path) == 2
     (line,) = [line for line in capfd.readouterr().err.splitlines() if line]
     assert message in line
+
+
+def test_what_a_record_says_of_trust_does_not_count(results, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("hf_nextfail.rerun.execute", lambda run, chosen: asked.append(run.model.trust_remote_code))
+    path = changed(results, tmp_path, lambda record: record["recipe"].update(trust_remote_code=True))
+    for options in ([], ["--trust_remote_code"]):
+        with pytest.raises(TypeError):  # there is nothing to compare
+            nextfail(["rerun", str(path), *options])
+    assert asked == [False, True]
 
 
 def test_differences():

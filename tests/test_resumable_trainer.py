@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from datasets import load_dataset
+from safetensors.torch import load_file
 
 from hf_nextfail import NextFailTrainer, NextFailTrainingArguments, build_model, numeral_tokenizer
 from hf_nextfail.errors import TrainingError
@@ -95,11 +96,41 @@ def test_a_loss_that_is_not_finite_ends_the_training_at_its_step(tmp_path, optio
     trainer = trainer_of(tmp_path, Exploding(TOKENIZER), **options)
     with pytest.raises(TrainingError, match="the loss of step 7 is not a finite number") as failure:
         trainer.train()
-    assert f"The last good state is {tmp_path / 'checkpoint-4'}" in str(failure.value)
+    assert f"The last checkpoint is {tmp_path / 'checkpoint-4'}" in str(failure.value)
     good = last_whole_checkpoint(tmp_path)
     assert good.name == "checkpoint-4"
     state = torch.load(good / "optimizer.pt", weights_only=True)["state"]
     assert all(value.isfinite().all() for moments in state.values() for value in moments.values())
+
+
+class NoGradient(TeacherForcedObjective):
+    """Have a finite loss whose gradient is none from a certain batch on."""
+
+    batches = 0
+
+    def loss(self, *args):
+        self.batches += 1
+        loss = super().loss(*args)
+        return loss + (loss.detach() - loss).sqrt() if self.batches > 7 else loss  # sqrt has no gradient at 0
+
+
+@pytest.mark.parametrize("options", [{}, {"max_steps": 8, "save_strategy": "no"}, {"save_steps": 8}])
+def test_weights_that_are_not_finite_are_never_saved(tmp_path, options):
+    trainer = trainer_of(tmp_path, NoGradient(TOKENIZER), **options)
+    with pytest.raises(TrainingError, match=r"not (a )?finite"):
+        trainer.train()
+    for checkpoint in tmp_path.glob("checkpoint-*"):
+        weights = load_file(checkpoint / "model.safetensors").values()
+        assert all(weight.isfinite().all() for weight in weights)
+
+
+def test_a_trainer_can_be_used_again_after_it_failed(tmp_path):
+    trainer = trainer_of(tmp_path, Exploding(TOKENIZER))
+    with pytest.raises(TrainingError):
+        trainer.train()
+    trainer.objective = TeacherForcedObjective(TOKENIZER)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
+    assert trainer.state.global_step == 12
 
 
 def test_without_checkpoints_a_loss_that_is_not_finite_leaves_none(tmp_path):

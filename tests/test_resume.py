@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from hf_nextfail.finetune import main
-from hf_nextfail.resume import SEAL, last_whole_checkpoint, read_seal, remove_partial, seal
+from hf_nextfail.resume import SEAL, last_whole_checkpoint, read_seal, seal, tidy
+from hf_nextfail.training_args import fast_bf16
 
 REPOSITORY = Path(__file__).parents[1]
 # With dropout, so that the state of the random generators matters, too.
@@ -147,6 +148,8 @@ def interrupted(folder: Path, run: str, step: int) -> None:
 SITUATIONS = {
     "rows": RECIPES["rows"],
     "a stream": RECIPES["stream"],
+    "a stream, again and again": {"streaming": True, "num_train": 160},
+    "a stream that ends within a batch": {"streaming": True, "num_train": 100, "gradient_accumulation_steps": 2},
     "accumulation": {"gradient_accumulation_steps": 3, "per_device_train_batch_size": 6},
     "several epochs": {"num_train": 100},
     "workers": {"dataloader_num_workers": 2},
@@ -207,7 +210,7 @@ def test_a_checkpoint_that_is_not_whole_gives_way_to_the_one_before(flaw, killed
     spoil(killed / "run/checkpoint-30")
     with caplog.at_level(logging.WARNING, logger="hf_nextfail"):
         assert last_whole_checkpoint(killed / "run").name == "checkpoint-25"
-    assert re.search(rf"checkpoint-30 is not whole: {message}. The one before is used", caplog.text)
+    assert re.search(rf"checkpoint-30 is not whole, and left out: {message}", caplog.text)
 
 
 def test_with_no_whole_checkpoint_a_run_starts_afresh(killed, uninterrupted):
@@ -231,14 +234,16 @@ def test_a_named_checkpoint_must_be_whole(killed, capfd):
 def test_a_resumed_run_chooses_what_it_chose_before(killed, caplog):
     path = killed / f"run/checkpoint-30/{SEAL}"
     content = json.loads(path.read_text())
-    content["choices"] |= {"precision": "fp32", "fast_path": [], "num_threads": 64}
+    other = "fp32" if fast_bf16() else "bf16"  # than would be chosen here
+    content["choices"] |= {"precision": other, "fast_path": [], "num_threads": 64}
     path.write_text(json.dumps(content))
+    (killed / "run/recipe.yaml").unlink()
     with caplog.at_level(logging.WARNING, logger="hf_nextfail"):
         main(
             command_line(killed, {"run": RECIPES["rows"] | {"precision": "auto"}}, "--resume_from_checkpoint", "true")
         )
     run = outcome(killed)["run"]["run"]
-    assert (run["precision"], run["fast_path"]) == ("fp32", [])
+    assert (run["precision"], run["fast_path"]) == (other, [])
     assert "This run began with num_threads 64, and goes on with" in caplog.text
     assert "began with fast_path" not in caplog.text
 
@@ -246,8 +251,41 @@ def test_a_resumed_run_chooses_what_it_chose_before(killed, caplog):
 def test_going_on_with_another_recipe_is_said(killed, caplog):
     with caplog.at_level(logging.WARNING, logger="hf_nextfail"):
         main(command_line(killed, {"run": RECIPES["rows"] | {"max_steps": 32}}, "--resume_from_checkpoint", "true"))
-    assert "were made with max_steps 30, and it goes on with 32" in caplog.text
+    assert "was begun with max_steps 30, and goes on with 32" in caplog.text
     assert outcome(killed)["run"]["run"]["steps"] == 32
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learning_rate": 0.1}, "learning_rate 0.003, and cannot go on with 0.1"),
+        ({"dataset_seed": 5}, "dataset_seed its default, and cannot go on with 5"),
+    ],
+)
+def test_what_the_weights_depend_on_cannot_change(change, message, killed, capfd):
+    before = (killed / "run/recipe.yaml").read_bytes()
+    with pytest.raises(SystemExit) as exit:
+        main(command_line(killed, {"run": RECIPES["rows"] | change}, "--resume_from_checkpoint", "true"))
+    assert exit.value.code == 2
+    assert message in capfd.readouterr().err
+    assert (killed / "run/recipe.yaml").read_bytes() == before
+
+
+def test_what_is_only_shown_may_change(killed):
+    main(command_line(killed, {"run": RECIPES["rows"]}, "--resume_from_checkpoint", "true"))
+    before = (killed / "run/results.json").read_bytes()
+    shown = {"disable_tqdm": False, "logging_steps": 7}
+    main(command_line(killed, {"run": RECIPES["rows"] | shown}, "--resume_from_checkpoint", "true"))
+    assert (killed / "run/results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["", "- a list", "{", "a text"])
+def test_a_recipe_of_others_ends_the_command(content, killed, capfd):
+    (killed / "run/recipe.yaml").write_text(content)
+    with pytest.raises(SystemExit) as exit:
+        main(command_line(killed, {"run": RECIPES["rows"]}, "--resume_from_checkpoint", "true"))
+    assert exit.value.code == 2
+    assert "is no recipe of ours" in capfd.readouterr().err
 
 
 def test_results_of_another_recipe_are_not_taken_for_the_run_s(killed):
@@ -279,9 +317,21 @@ def test_a_folder_gets_its_name_when_it_is_whole(tmp_path):
 
 
 def test_what_was_being_written_is_removed_and_nothing_else(tmp_path, caplog):
-    for name in ("partial-checkpoint-5", "checkpoint-4", "other"):
+    for name in ("partial-checkpoint-5", "checkpoint-4", "other", "partial-other"):
         (tmp_path / name).mkdir()
     with caplog.at_level(logging.WARNING, logger="hf_nextfail"):
-        remove_partial(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-4", "other"}
+        tidy(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-4", "other", "partial-other"}
     assert "partial-checkpoint-5 was being written when the run ended: removed" in caplog.text
+
+
+@pytest.mark.parametrize("old_name", ["checkpoint-5", "partial-old-checkpoint-5"])
+def test_what_was_being_renamed_is_renamed(old_name, tmp_path):
+    for name, text in (("checkpoint-3", "new"), (old_name, "old")):
+        (tmp_path / "partial-x").mkdir()
+        (tmp_path / "partial-x/file").write_text(text)
+        seal(tmp_path / "partial-x", tmp_path / name, {})
+    (tmp_path / "checkpoint-3").rename(tmp_path / "partial-checkpoint-5")
+    tidy(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-5"}
+    assert (tmp_path / "checkpoint-5/file").read_text() == "new"
