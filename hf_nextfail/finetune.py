@@ -270,7 +270,7 @@ def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[dict[str, A
         report_end(trainer, tracked_numbers(record), pictures)
     if args.push_to_hub:
         try:
-            trainer.push_to_hub()
+            trainer.push_to_hub(saved=True)
         except HubError as error:
             again = f"nextfail push-model {run.folder} --repo {trainer.hub_model_id}"
             trainer.failed_pushes.append(f"{error} (here: {again})")

@@ -90,9 +90,12 @@ class HubTrainer(Trainer, ABC):
         token: str | None = None,
         revision: str | None = None,
         private: bool | None = None,
+        saved: bool = False,
         **kwargs: Any,
     ) -> CommitInfo | Future | None:
-        """Save the model and push the run's folder; the arguments are those of `transformers.Trainer.push_to_hub`.
+        """Save the model, unless it is `saved`, and push the run's folder.
+
+        The other arguments are those of `transformers.Trainer.push_to_hub`.
 
         Returns:
             The commit, or its `Future` if not `blocking`; `None` on processes other than the first.
@@ -103,7 +106,8 @@ class HubTrainer(Trainer, ABC):
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         if self.hub_model_id is None:
             self.init_hf_repo(token=token, private=private)
-        self.save_model(_internal_call=True)
+        if not saved:
+            self.save_model(_internal_call=True)
         if not self.is_world_process_zero():
             return None
         self.create_model_card()
