@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.table import Table
 from typer.exceptions import TyperException
 
 # Torch and the Hugging Face libraries take seconds to import, so the commands import what they need themselves:
@@ -290,7 +289,7 @@ def reproduce(
     from fnmatch import fnmatch
 
     from hf_nextfail.grid import find_grid, parse_cells, read_grid, record_of, summary_table
-    from hf_nextfail.reproduce import gather, read_cluster
+    from hf_nextfail.reproduce import gather, read_cluster, terminal_tables
     from hf_nextfail.reproduce import reproduce as run_grid
 
     path = find_grid(grid)
@@ -301,7 +300,6 @@ def reproduce(
     chosen = [cell for cell in cells if any(fnmatch(cell.name, pattern) for pattern in only or ["*"])]
     if not chosen:
         raise UsageError(f"--only {' '.join(only)}: no run of {path} has such a name; the first is {cells[0].name}")
-    shown = ("graph", "training", "seeds", "train accuracy", "test accuracy", "solved", "steps")
     console, failures = Console(), 0
     all_runs = parse_cells(path, cells, folder)
     missing = [cell for cell in chosen if record_of(all_runs[cell.name]) is None]
@@ -317,14 +315,7 @@ def reproduce(
             line = f"{number} of {len(missing)}: {name} {outcome}"
             console.print(line, soft_wrap=True, markup=False, highlight=False)
     page = gather(path, cells, all_runs, folder)
-    rows = summary_table(chosen, all_runs, folder)
-    for model in dict.fromkeys(row["model"] for row in rows):
-        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), title=model, title_justify="left")
-        for heading in shown:
-            table.add_column(heading)
-        for row in rows:
-            if row["model"] == model:
-                table.add_row(*(row[heading] for heading in shown))
+    for table in terminal_tables(summary_table(chosen, all_runs, folder)):
         console.print(table)
     console.print(f"The table, a picture and all results: {page.parent}", soft_wrap=True)
     if failures:

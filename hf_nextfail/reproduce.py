@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from rich.table import Table
 
 from hf_nextfail.arguments import Run
 from hf_nextfail.dataset_builder import TaskConfig
@@ -125,6 +126,17 @@ def made_with(path: Path, records: Sequence[dict[str, Any]]) -> str:
     device = values(lambda record: record["run"].get("device_name", record["run"]["device"]))
     command = f"`nextfail reproduce {path.stem}`, a row by `--only 'TRAINING-GRAPH-MODEL-*'`"
     return f"By {command}; {', '.join(named)}; {device}."
+
+
+def terminal_tables(rows: Sequence[dict[str, str]]) -> Iterator[Table]:
+    """Lay out the rows of `summary_table`, one table a model, to fit a terminal of 80 columns."""
+    shown = ("graph", "training", "seeds", "train accuracy", "test accuracy", "solved", "steps")
+    for model in dict.fromkeys(row["model"] for row in rows):
+        table = Table(*shown, box=None, pad_edge=False, padding=(0, 1, 0, 0), title=model, title_justify="left")
+        for row in rows:
+            if row["model"] == model:
+                table.add_row(*(row[heading] for heading in shown))
+        yield table
 
 
 def gather(path: Path, cells: Sequence[Cell], runs: dict[str, Run], folder: Path) -> Path:
