@@ -370,7 +370,7 @@ def test_node_is_right_when_all_its_tokens_are():
 
 REFUSED = {
     "stream": (star_graphs("d2_l2_n8", 4).to_iterable_dataset(), "needs a map-style dataset"),
-    "empty completion": (Dataset.from_list([{"prompt": "1=", "completion": ""}]), "empty prompt or completion"),
+    "empty completion": (Dataset.from_list([{"prompt": "1=", "completion": ""}]), "has no tokens"),
     "paths of two lengths": (
         Dataset.from_list([{"prompt": "1=", "completion": "1,2"}, {"prompt": "1=", "completion": "1,2,3"}]),
         "completions of one number of nodes",
