@@ -14,7 +14,7 @@ from hf_nextfail.errors import UsageError, check_output_folder
 from hf_nextfail.options import DataArguments, ModelArguments
 from hf_nextfail.shipped import shipped_folder
 from hf_nextfail.suggestion import did_you_mean
-from hf_nextfail.tasks import SPLITS
+from hf_nextfail.tasks import SPLITS, TASKS
 from hf_nextfail.training_args import NextFailTrainingArguments
 
 #: What a command line without `--config` runs: the paper's contrast.
@@ -109,16 +109,15 @@ def find_recipe(name: str) -> Path:
     wanted = name.removeprefix("recipes/").removesuffix(".yaml") + ".yaml"
     if wanted in ours:
         return folder / wanted
-    hint = did_you_mean(wanted, ours) or f"; ours are {', '.join(sorted(ours))}"
+    same = sorted(known for known in ours if Path(known).name == Path(wanted).name)
+    hint = did_you_mean(wanted, ours) or f"; ours are {', '.join(same or sorted(ours))}"
     raise UsageError(f"--config: there is no file and no recipe {name}{hint}")
 
 
 def recipe_name(path: Path) -> str:
-    """Return `star_graph/teacherless/smoke` for a recipe of ours, the file's stem for any other."""
-    if path.resolve().is_relative_to(shipped_folder("recipes").resolve()):
-        path = path.resolve().relative_to(shipped_folder("recipes").resolve())
-        return path.with_suffix("").as_posix()
-    return path.stem
+    """Return `star_graph/teacherless/smoke` for a recipe of ours, in any clone, the file's stem for any other."""
+    *_, recipes, task, training, _ = ("", "", "", *path.resolve().parts)
+    return f"{task}/{training}/{path.stem}" if recipes == "recipes" and task in TASKS else path.stem
 
 
 def recipe_tokens(path: Path, parser: RecipeParser) -> list[str]:
@@ -207,5 +206,11 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
             recipe["config_overrides"] = run.model.overrides
         if name in [other.name for other in runs]:
             raise UsageError(f"--config: two recipes are called {name}, and would share a folder; rename one")
+        precisions = ["bf16" if one.training.bf16 else "fp16" if one.training.fp16 else "fp32" for one in [*runs, run]]
+        if precisions[-1] != precisions[0]:  # accelerate is set up once a process
+            raise UsageError(
+                f"{name} computes in {precisions[-1]}, and {runs[0].name} in {precisions[0]}: give both the same "
+                "--precision, or run them by two commands"
+            )
         runs.append(run)
     return runs

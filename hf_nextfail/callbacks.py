@@ -9,6 +9,7 @@ from transformers.trainer_utils import SaveStrategy
 
 from hf_nextfail.diagnostics import diagnose, read_graphs
 from hf_nextfail.objectives import Objective
+from hf_nextfail.tokenization import check_fast
 
 TRACKERS = tuple(INTEGRATION_TO_CALLBACK.values())
 
@@ -51,13 +52,14 @@ class DiagnosticsCallback(TrainerCallback):
             model.
 
     Raises:
-        ValueError: if the rows are no star graphs of one shape.
+        ValueError: if the rows are no star graphs of one shape, or the tokenizer is a slow one.
     """
 
     def __init__(
         self, trainer: Trainer, dataset: Dataset, objective: Objective | str | None = None, shared: bool = False
     ):
         read_graphs(dataset)
+        check_fast(trainer.processing_class)
         self.trainer = trainer
         self.dataset = dataset
         self.objective = objective

@@ -136,7 +136,8 @@ def model_card(record: dict[str, Any], repo_id: str, files: Collection[str] = ()
         record (`dict`): what stands in the run's `results.json`, paths of this machine and all; without results it
             makes a card without a table.
         repo_id (`str`): the checkpoint's name on the Hub.
-        files (collection of `str`, *optional*): what stands beside the card; it shows the pictures among them.
+        files (collection of `str`, *optional*): what stands beside the card; it shows the pictures among them, and
+            says how an adapter is loaded if it is one.
 
     Returns:
         `str`: the text of a `README.md`, metadata included.
@@ -147,13 +148,14 @@ def model_card(record: dict[str, Any], repo_id: str, files: Collection[str] = ()
     fine_tuned = local or "/" in name if recipe is None else "model_name_or_path" in recipe
     record = public_record(record)
     run, objective = {"split": "test", **record["run"]}, OBJECTIVES[record["run"]["objective"]]
+    parallel, adapter = objective.custom_generate is not None, "adapter_config.json" in files
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag="text-generation",
         base_model=name if fine_tuned and not local else None,
         datasets=[dataset_name] if dataset_on_hub else None,
         metrics=["nextfail/path_accuracy"],
-        tags=["nextfail", "star-graph", objective.name, *(["custom_generate"] if objective.custom_generate else [])],
+        tags=["nextfail", "star-graph", objective.name, *(["custom_generate"] if parallel and not adapter else [])],
     )
     card = ModelCard.from_template(
         data,
@@ -163,8 +165,8 @@ def model_card(record: dict[str, Any], repo_id: str, files: Collection[str] = ()
         local=local,
         dataset_on_hub=dataset_on_hub,
         objective_text=inspect.cleandoc(objective.__doc__).partition("\n\nArgs:")[0],
-        parallel=objective.custom_generate is not None,
-        adapter=bool(recipe and recipe.get("use_peft")),
+        parallel=parallel,
+        adapter=adapter,
         metrics=metric_rows(record),
         chance=record["chance"]["hard_token_accuracy"],
         prompt=example_prompt(run),
@@ -180,17 +182,28 @@ def model_card(record: dict[str, Any], repo_id: str, files: Collection[str] = ()
 
 
 def evaluation_name(record: dict[str, Any]) -> str:
-    """Name what a record was measured on, such as `star_graph-d2_l5_n50-test`; other rows than the usual say which."""
+    """Name what a record measured: rows and decoding, such as `star_graph-d2_l5_n50-test-teacherless`.
+
+    Other rows than the usual say which: `star_graph-d2_l5_n50-test-30_rows-seed_1-teacherless`.
+    """
     run, num_rows = record["run"], record["results"]["accuracy"]["n"]
     split = run.get("split", "test")
     if task_called(run["dataset_name"]) is None:
         return "-".join(
-            [Path(run["dataset_name"]).stem, *filter(None, [run["dataset_config"]]), split, f"{num_rows}_rows"]
+            [
+                Path(run["dataset_name"]).stem,
+                *filter(None, [run["dataset_config"]]),
+                split,
+                f"{num_rows}_rows",
+                run["objective"],
+            ]
         )
     name = f"{run['dataset_name'].partition('/')[2]}-{run['dataset_config']}-{split}"
-    if num_rows != getattr(TaskConfig, f"num_{split}"):
+    if num_rows != getattr(TaskConfig, f"num_{split}", None):  # a file is no split
         name += f"-{num_rows}_rows"
-    return name + (f"-seed_{run['dataset_seed']}" if run["dataset_seed"] else "")
+    if run["dataset_seed"]:
+        name += f"-seed_{run['dataset_seed']}"
+    return f"{name}-{run['objective']}"
 
 
 def eval_results(record: dict[str, Any]) -> dict[str, str]:

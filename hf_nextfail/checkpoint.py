@@ -19,20 +19,22 @@ from hf_nextfail.diagnostics import NUM_DIAGNOSED, diagnose
 from hf_nextfail.errors import UsageError
 from hf_nextfail.json_object import read_json
 from hf_nextfail.lora import load_checkpoint
-from hf_nextfail.measure import NUM_TRAIN_SAMPLE, check_positions, describe_test_file, measure
+from hf_nextfail.measure import NUM_TRAIN_SAMPLE, check_positions, describe_test_file, load_test_file, measure
 from hf_nextfail.models.build import check_layout, check_model_source
 from hf_nextfail.objectives import OBJECTIVES, Objective
 from hf_nextfail.own_dataset import load_own_dataset
-from hf_nextfail.paper_file import load_paper_file
 from hf_nextfail.registration import NAMESPACE, task_called
 from hf_nextfail.report import SCHEMA_VERSION, versions
 from hf_nextfail.suggestion import did_you_mean
 from hf_nextfail.tasks import SPLITS, StarGraph, Task
-from hf_nextfail.tokenization import load_tokenizer, tokenize_dataset
+from hf_nextfail.tokenization import check_fast, load_tokenizer, longest_row, tokenize_dataset
 
 
 def trained_on(name_or_path: str) -> dict[str, Any]:
-    """Return `run` of the `results.json` that came with a checkpoint of ours, nothing for any other."""
+    """Return `run` of the `results.json` that came with a checkpoint of ours, nothing for any other.
+
+    With `num_train` of its recipe, `None` for all rows that there are.
+    """
     path = Path(name_or_path) / "results.json"
     if not Path(name_or_path).is_dir():
         try:
@@ -43,23 +45,27 @@ def trained_on(name_or_path: str) -> dict[str, Any]:
     run = record.get("run") if isinstance(record, dict) else None
     if not isinstance(run, dict) or not isinstance(run.get("dataset_name"), str):
         return {}
-    if not isinstance(run.get("dataset_config"), str | None):
+    recipe = record.get("recipe") or {}
+    num_train = recipe.get("num_train") if isinstance(recipe, dict) else None
+    numbers = (run.setdefault("dataset_seed", 0), num_train)
+    if not isinstance(run.get("dataset_config"), str | None) or not all(isinstance(n, int | None) for n in numbers):
         return {}
     if not Path(name_or_path).is_dir() and is_local(run["dataset_name"]):
         return {}  # what was downloaded does not choose what is read on this machine
-    return run
+    return run | {"num_train": num_train}
 
 
 def load_rows(
-    dataset_name: str, dataset_config: str | None, split: str, num_rows: int | None, seed: int
+    dataset_name: str, dataset_config: str | None, split: str, num_rows: int | None, seed: int, there_are: int | None
 ) -> tuple[Dataset, Task | None]:
-    """Load one split, ours or the user's, and the task if it is ours."""
+    """Load one split, ours or the user's, and the task if it is ours; at most as many rows as `there_are`."""
     task_class = task_called(dataset_name)
     if task_class is None:
         rows = load_own_dataset(dataset_name, dataset_config)[split]
-        return (rows if num_rows is None else rows.select(range(min(num_rows, len(rows))))), None
+        return rows.select(range(min(n for n in (num_rows, there_are, len(rows)) if n is not None))), None
     default = NUM_TRAIN_SAMPLE if split == "train" else getattr(TaskConfig, f"num_{split}")
-    sizes = {f"num_{other}": 0 for other in SPLITS} | {f"num_{split}": default if num_rows is None else num_rows}
+    wanted = default if num_rows is None else num_rows
+    sizes = {f"num_{other}": 0 for other in SPLITS} | {f"num_{split}": min(wanted, there_are or wanted)}
     config = TaskConfig.resolve(task_class, dataset_config, seed=seed, **sizes)
     return load_dataset(dataset_name, config.name, split=split, seed=seed, **sizes), config.task
 
@@ -95,7 +101,7 @@ def load_subject(
     dataset_config: str | None = None,
     split: str = "test",
     num_rows: int | None = None,
-    dataset_seed: int = 0,
+    dataset_seed: int | None = None,
     test_file: str | None = None,
     objective: str | None = None,
     trust_remote_code: bool = False,
@@ -109,8 +115,9 @@ def load_subject(
         dataset_config (`str`, *optional*): such as `d2_l5_n50`; by default the same.
         split (`str`, *optional*, defaults to `"test"`): of the dataset.
         num_rows (`int`, >= 1, *optional*): the first so many; by default 20,000 of test, 5,000 of validation and
-            10,000 of train, or all of your own.
-        dataset_seed (`int`, >= 0, *optional*, defaults to 0): of rows that are generated.
+            10,000 of train, or all of your own; of the rows that a checkpoint of ours was trained on, never more.
+        dataset_seed (`int`, >= 0, *optional*): of rows that are generated; by default the one that a checkpoint of
+            ours was trained with, else 0.
         test_file (`str`, *optional*): a file in the paper's format, to be measured as well.
         objective (`str`, *optional*): how the model decodes, a name in `OBJECTIVES`; by default as it was trained, and
             token by token for checkpoints that are not ours.
@@ -133,14 +140,21 @@ def load_subject(
         dataset_name = dataset_name or default_name
         if dataset_config is None and dataset_name == default_name:
             dataset_config = training.get("dataset_config")
-        rows, task = load_rows(dataset_name, dataset_config, split, num_rows, dataset_seed)
+        own = (dataset_name, dataset_config) == (default_name, training.get("dataset_config"))
+        if dataset_seed is None:
+            dataset_seed = training.get("dataset_seed", 0) if own else 0
+        seen = own and split == "train" and dataset_seed == training.get("dataset_seed")
+        there_are = training["num_train"] if seen else None
+        rows, task = load_rows(dataset_name, dataset_config, split, num_rows, dataset_seed, there_are)
         datasets = {"": rows}
         if test_file is not None and task is None:
             raise ValueError(f"test_file goes with {NAMESPACE}/{StarGraph.name}, not with {dataset_name}")
         if test_file is not None:
-            datasets["test_file_"] = load_paper_file(test_file, reverse=task.reverse)
+            datasets["test_file_"] = load_test_file(test_file, task)
+        if task is not None:
+            check_fast(tokenizer)
         datasets = {prefix: tokenize_dataset(rows, tokenizer) for prefix, rows in datasets.items()}
-        check_positions(model, datasets)
+        check_positions(model, max(map(longest_row, datasets.values())))
         objective = objective or getattr(model.generation_config, "objective", "teacher_forced")
         check_choice("the objective in generation_config.json", objective, OBJECTIVES)
         decoding = OBJECTIVES[objective](tokenizer)

@@ -13,7 +13,14 @@ from typer.exceptions import TyperException
 
 # Torch and the Hugging Face libraries take seconds to import, so the commands import what they need themselves:
 # `nextfail --help` answers at once.
-from hf_nextfail.errors import HubError, TrainingError, UsageError, check_output_folder, print_error
+from hf_nextfail.errors import (
+    HubError,
+    TrainingError,
+    UsageError,
+    check_output_folder,
+    make_output_folder,
+    print_error,
+)
 from hf_nextfail.version import __version__
 
 app = typer.Typer(
@@ -40,7 +47,10 @@ DatasetName = Annotated[
 ]
 DatasetConfig = Annotated[str | None, typer.Option("--dataset_config", help="Such as d2_l5_n50; by default the same.")]
 Split = Annotated[str, typer.Option("--split", help="train, validation or test.")]
-DatasetSeed = Annotated[int, typer.Option("--dataset_seed", help="Seed of the rows.")]
+DatasetSeed = Annotated[
+    int | None,
+    typer.Option("--dataset_seed", help="Seed of the rows; by default what the checkpoint was trained with, or 0."),
+]
 ObjectiveName = Annotated[
     str | None,
     typer.Option(
@@ -74,7 +84,7 @@ def evaluate(
         int | None,
         typer.Option("--num_rows", help="Of the split; by default 20000 of test, 5000 of validation, 10000 of train."),
     ] = None,
-    dataset_seed: DatasetSeed = 0,
+    dataset_seed: DatasetSeed = None,
     test_file: Annotated[
         str | None, typer.Option("--test_file", help="A file in the paper's format, evaluated beside the split.")
     ] = None,
@@ -114,7 +124,7 @@ def evaluate(
         trust_remote_code=trust_remote_code,
     )
     run = record["run"]
-    folder = measured_folder(output_dir, model, run)
+    folder = measured_folder(output_dir, model, record)
     write_results(record, folder / "results.json")
     console = Console()
     console.rule(f"{run['title']}, {run['objective']}: whole paths right (± standard error)")
@@ -131,7 +141,7 @@ def diagnose(
     dataset_config: DatasetConfig = None,
     split: Split = "test",
     num_rows: Annotated[int, typer.Option("--num_rows", help="The first so many rows.")] = 2000,
-    dataset_seed: DatasetSeed = 0,
+    dataset_seed: DatasetSeed = None,
     test_file: Annotated[
         str | None, typer.Option("--test_file", help="Diagnose on a file in the paper's format instead of a split.")
     ] = None,
@@ -161,25 +171,22 @@ def diagnose(
         trust_remote_code=trust_remote_code,
     )
     run = record["run"]
-    folder = measured_folder(output_dir, model, run)
+    folder = measured_folder(output_dir, model, record)
     write_results(record, folder / "results.json")
     page = write_report([folder], folder)
     console = Console()
-    console.rule(f"{run['title']}, {run['objective']}: {num_rows:,} rows of {run['split']}")
+    console.rule(f"{run['title']}, {run['objective']}: {record['results']['accuracy']['n']:,} rows of {run['split']}")
     console.print(diagnosis_table(record["diagnosis"]))
     console.print(record["diagnosis"]["verdict"])
     console.print(f"The page, with pictures: {page}", soft_wrap=True)
 
 
-def measured_folder(output_dir: Path, model: str, run: dict[str, Any]) -> Path:
+def measured_folder(output_dir: Path, model: str, record: dict[str, Any]) -> Path:
     """Make the folder of one measurement of one model."""
-    folder = (
-        output_dir / model.strip("/").replace("/", "--") / f"{run['dataset_config'] or run['title']}-{run['split']}"
-    )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--output_dir {output_dir}: {error}; name a folder that can be made") from error
+    from hf_nextfail.cards import evaluation_name
+
+    folder = output_dir / model.strip("/").replace("/", "--") / evaluation_name(record)
+    make_output_folder(folder)
     return folder
 
 
@@ -188,7 +195,7 @@ def sample(
     config: Annotated[str, typer.Argument(help="Such as d2_l5_n50, with _rev for reversed paths.")] = "d2_l5_n50",
     split: Split = "test",
     index: Annotated[int, typer.Option("--index", help="Which row of the split, from 0.")] = 0,
-    dataset_seed: DatasetSeed = 0,
+    dataset_seed: Annotated[int, typer.Option("--dataset_seed", help="Seed of the rows.")] = 0,
     tokenizer: Annotated[
         str | None,
         typer.Option("--tokenizer", help="A name on the Hub, or a folder; by default one token a label."),
@@ -261,7 +268,9 @@ def rerun_record(
         console.print(f"and {len(found) - 20:,} other numbers")
     if found:
         raise TrainingError(f"{len(found):,} numbers differ from {results}")
-    console.print("All numbers are equal, and the weights bit for bit.")
+    known = "weights_sha256" in before["run"]
+    weights = ", and the weights bit for bit." if known else "; the record has no digest of its weights."
+    console.print(f"All numbers are equal{weights}")
 
 
 @app.command()
@@ -276,7 +285,7 @@ def reproduce(
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs at a time on this machine.")] = 1,
     cluster: Annotated[
-        str | None, typer.Option("--cluster", help="Submit the runs through submitit: slurm, or local, all at once.")
+        str | None, typer.Option("--cluster", help="Submit the runs through submitit: slurm; or local, all at once.")
     ] = None,
     cluster_options: Annotated[
         str, typer.Option("--cluster_options", help='What they ask for, as JSON: {"slurm_partition": "gpu"}.')
@@ -302,6 +311,7 @@ def reproduce(
         raise UsageError(f"--only {' '.join(only)}: no run of {path} has such a name; the first is {cells[0].name}")
     console, failures = Console(), 0
     all_runs = parse_cells(path, cells, folder)
+    make_output_folder(folder)
     missing = [cell for cell in chosen if record_of(all_runs[cell.name]) is None]
     console.rule(f"{path.stem}: {len(chosen)} runs, {len(chosen) - len(missing)} of them finished")
     if dry_run:
@@ -396,6 +406,8 @@ def push_model(
     from hf_nextfail.json_object import check_objects
     from hf_nextfail.page import read_record
 
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}")
     try:
         check_objects(folder, ["adapter_config.json"])
     except ValueError as error:

@@ -36,9 +36,6 @@ class CompletionCollator:
         seed (`int`, *optional*, defaults to 0): of what a stochastic objective draws. This depends on nothing else but
             the batch itself and the epoch, so that a resumed run draws the same.
 
-    Attributes:
-        epoch (`int`): set by our Trainer.
-
     Example:
 
     ```python
@@ -55,7 +52,17 @@ class CompletionCollator:
     def __init__(self, objective: Objective, seed: int = 0):
         self.objective = objective
         self.seed = seed
-        self.epoch = 0
+        # In memory that loader processes which live on from epoch to epoch see, too.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that batches are made for; our Trainer sets it."""
+        return int(self._epoch)
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._epoch.fill_(epoch)
 
     def __call__(self, examples: "Sequence[dict[str, Any]] | PaddedRows") -> Batch:
         """Make a batch; raises `ValueError` if a row has an empty prompt or completion."""

@@ -10,7 +10,7 @@ import yaml
 from hf_nextfail.arguments import Run
 from hf_nextfail.cards import PLACES
 from hf_nextfail.errors import UsageError
-from hf_nextfail.resume import checkpoints_of, last_whole_checkpoint, read_seal
+from hf_nextfail.resume import checkpoints_of, last_whole_checkpoint, read_seal, step_of
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ def resume_point(run: Run) -> Path | None:
     """Return the checkpoint to go on from: the one named, or with `true` the last whole one of the run, if any.
 
     Raises:
-        UsageError: if the one named does not exist or is not whole, or the folder holds checkpoints and nobody said
-            what to do.
+        UsageError: if the one named does not exist or is not whole, or the folder holds later ones than it, or any
+            and nobody said what to do.
     """
     asked = str(run.training.resume_from_checkpoint)
     if asked.lower() in ("none", "false"):
@@ -57,6 +57,12 @@ def resume_point(run: Run) -> Path | None:
         read_seal(Path(asked))
     except ValueError as error:
         raise UsageError(f"--resume_from_checkpoint: {asked} is not a whole checkpoint of ours: {error}") from None
+    later = [path for path in checkpoints_of(run.folder) if step_of(path) > step_of(Path(asked))]
+    if later:  # of another future, which `true` would take up again
+        raise UsageError(
+            f"--resume_from_checkpoint {asked}: {run.folder} holds later ones, up to {later[0].name}; move them away, "
+            "or choose another --output_dir"
+        )
     return Path(asked)
 
 
@@ -83,13 +89,15 @@ def finished_record(run: Run) -> dict[str, Any] | None:
     return record if same else None
 
 
-def check_recipe(run: Run) -> None:
+def check_recipe(run: Run, checkpoint: Path) -> None:
     """See to it that a run goes on as what it began as; of some options, such as `max_steps`, it may have others.
 
     Raises:
         UsageError: naming the first option that may not differ.
     """
-    path = run.folder / "recipe.yaml"
+    if run.training.save_only_model:
+        raise UsageError(f"{checkpoint} holds no state to go on from: it was saved with save_only_model")
+    path = checkpoint.parent / "recipe.yaml"
     if not path.is_file():
         return
     try:
@@ -103,9 +111,9 @@ def check_recipe(run: Run) -> None:
         then, asked = before.get(name, "its default"), now.get(name, "its default")
         if name not in CHANGEABLE:
             raise UsageError(
-                f"{run.folder} was begun with {name} {then}, and cannot go on with {asked}: name another --output_dir"
+                f"{path.parent} was begun with {name} {then}, and cannot go on with {asked}: name another --output_dir"
             )
         logger.warning(
             "%s was begun with %s %s, and goes on with %s: it does not end as an uninterrupted run.",
-            *(run.folder, name, then, asked),
+            *(path.parent, name, then, asked),
         )

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 from transformers import AutoConfig
 
+from hf_nextfail.models.build import check_model_source, refuse_unsupported
 from hf_nextfail.models.selective_scan import FAMILIES
 from hf_nextfail.report import versions
 from hf_nextfail.training_args import fast_bf16
@@ -41,8 +42,10 @@ def way_of(name_or_path: str) -> str:
     try:
         config = AutoConfig.for_model(name_or_path)
     except ValueError:  # no family, so a checkpoint
+        check_model_source(name_or_path, None, {})
         config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
     family = config.model_type
+    refuse_unsupported(family)
     kernels = all(importlib.util.find_spec(kernel) is not None for kernel in KERNELS)
     if "mamba" not in family:
         return f"{family}: the code of transformers; attention by SDPA where the family has it, or as asked for"

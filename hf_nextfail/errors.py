@@ -38,6 +38,14 @@ def print_error(program: str, message: str, debug: bool = False) -> None:
     print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
 
 
+def make_output_folder(folder: Path) -> None:
+    """Make a folder for what a command writes; raise `UsageError` where that is not possible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--output_dir {folder}: {error}; name a folder that can be made") from error
+
+
 def check_output_folder(folder: Path) -> None:
     """Raise `UsageError` unless a folder, which need not exist, can be written to. Nothing is made."""
     place = folder.absolute()

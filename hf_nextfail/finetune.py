@@ -23,12 +23,11 @@ from hf_nextfail.diagnostics import NUM_DIAGNOSED, diagnose
 from hf_nextfail.earlier_run import check_recipe, finished_record, resume_point
 from hf_nextfail.errors import HubError, TrainingError, UsageError, print_error
 from hf_nextfail.lora import add_lora, load_checkpoint
-from hf_nextfail.measure import NUM_TRAIN_SAMPLE, check_positions, describe_test_file, measure
+from hf_nextfail.measure import NUM_TRAIN_SAMPLE, check_positions, describe_test_file, load_test_file, measure
 from hf_nextfail.models import build_model
 from hf_nextfail.models.build import check_layout
 from hf_nextfail.models.fast_path import FAST_PATHS, use_fast_path
 from hf_nextfail.options import ModelArguments
-from hf_nextfail.paper_file import load_paper_file
 from hf_nextfail.pictures import draw_pictures, plot_accuracy
 from hf_nextfail.report import (
     SCHEMA_VERSION,
@@ -41,7 +40,7 @@ from hf_nextfail.report import (
 )
 from hf_nextfail.resume import read_seal, tidy, writing
 from hf_nextfail.suggestion import did_you_mean
-from hf_nextfail.tokenization import load_tokenizer, longest_row, numeral_tokenizer, tokenize_dataset
+from hf_nextfail.tokenization import check_fast, load_tokenizer, longest_row, numeral_tokenizer, tokenize_dataset
 from hf_nextfail.trackers import report_end
 from hf_nextfail.trainer import NextFailTrainer
 from hf_nextfail.training_args import NextFailTrainingArguments
@@ -130,27 +129,30 @@ def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTra
         tokenizer = numeral_tokenizer(task.num_nodes)
     else:
         tokenizer = load_tokenizer(source, run.model.trust_remote_code)
+    if task is not None:
+        check_fast(tokenizer)
     set_seed(run.training.seed)
     model = make_model(run.model, tokenizer)
     evaluated = {"": splits["test"], "train_": train.select(range(min(NUM_TRAIN_SAMPLE, len(train))))}
     if run.data.test_file is not None:
-        evaluated["test_file_"] = load_paper_file(run.data.test_file, reverse=task.reverse)
+        evaluated["test_file_"] = load_test_file(run.data.test_file, task)
     if run.data.streaming:
         train = run.data.load(streaming=True)["train"]
     with run.training.main_process_first():
         evaluated = {prefix: tokenize_dataset(dataset, tokenizer) for prefix, dataset in evaluated.items()}
-        train = tokenize_dataset(train, tokenizer)
-    check_positions(model, evaluated)
+        validation, train = (tokenize_dataset(dataset, tokenizer) for dataset in (splits["validation"], train))
+    known = [*evaluated.values(), validation, *([] if run.data.streaming else [train])]
+    longest = max(map(longest_row, known))
+    check_positions(model, longest)
     check_optimizer(run.training, model)
     trainer = NextFailTrainer(
-        model, run.training, train_dataset=train, eval_dataset=splits["validation"], processing_class=tokenizer
+        model, run.training, train_dataset=train, eval_dataset=validation, processing_class=tokenizer
     )
     allowed = set(run.model.fast_path if chosen is None else chosen.get("fast_path", ()))
     if run.model.attn_implementation is not None:
         allowed.discard("attention")
     if run.training.torch_compile:
         allowed.discard("last_mlp")  # hooks with a memory are not compiled
-    longest = max(longest_row(dataset) for dataset in evaluated.values())
     trainer.fast_path = use_fast_path(model, longest, allowed)
     ways = [FAST_PATHS[name][1] for name in trainer.fast_path]
     logger.info("%s on %s: %s.", trainer.precision, trainer.args.device, "; ".join(ways) or "as transformers does it")
@@ -198,13 +200,12 @@ def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[dict[str, A
             if run.training.push_to_hub:
                 logger.warning("It is not pushed again: nextfail push-model %s --repo USER/NAME", run.folder)
             return record, []
-        if going_on:
-            check_recipe(run)
         with run.training.main_process_first():
             if run.training.process_index == 0:
                 tidy(run.folder)
             checkpoint = resume_point(run)
         if checkpoint is not None:
+            check_recipe(run, checkpoint)
             logger.info("%s goes on from %s.", run.name, checkpoint)
             chosen = read_seal(checkpoint)["choices"]
         elif going_on:
@@ -236,6 +237,7 @@ def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[dict[str, A
         description = "Diagnosing" if progress else None
         diagnosis = diagnose(model, tokenizer, rows, trainer.objective, args.eval_batch_size, description, shared)
     training = trainer.describe()
+    share_here = 1 - trainer._initial_global_step / max(1, training["steps"])  # the rest is of an earlier command
     record = {
         "schema_version": SCHEMA_VERSION,
         "run": {
@@ -259,7 +261,7 @@ def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[dict[str, A
         "versions": versions(task),
         "timings": {
             "train_seconds": round(trained - began, 1),
-            "examples_per_second": round(training["examples"] / (trained - began), 1),
+            "examples_per_second": round(training["examples"] * share_here / (trained - began), 1),
             "evaluation_seconds": round(time.perf_counter() - trained, 1),
         },
     }
@@ -324,7 +326,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         console.rule("Exact match: whole paths right, greedy and free-running (± standard error)")
         console.print(results_table(records))
         picture = runs[0].folder.parents[len(Path(runs[0].name).parts) - 1] / "accuracy.png"
-        if evaluated := [record for record in records if record["history"]]:
+        evaluated = [record for record in records if record["history"]]
+        if len(evaluated) > 1:  # one alone has its own, in its folder
             plot_accuracy(evaluated, picture)
             console.print(f"Accuracy over steps: {picture}", soft_wrap=True)
             console.print(f"All of it on one page: nextfail report {picture.parent}", soft_wrap=True)

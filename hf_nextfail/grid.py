@@ -78,7 +78,8 @@ def find_grid(name: str) -> Path:
     for known in ours:
         if wanted in (known, Path(known).name):
             return folder / known
-    hint = did_you_mean(wanted, ours) or f"; ours are {', '.join(ours)}"
+    names = [Path(known).stem for known in ours]
+    hint = did_you_mean(Path(wanted).stem, names) or f"; ours are {', '.join(names)}"
     raise UsageError(f"there is no file and no grid {name}{hint}")
 
 

@@ -10,25 +10,40 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_nextfail.evaluation import Result, evaluate
 from hf_nextfail.objectives import Objective
-from hf_nextfail.tasks import Task, split_of
-from hf_nextfail.tokenization import longest_row
+from hf_nextfail.paper_file import load_paper_file
+from hf_nextfail.tasks import StarGraph, Task, split_of
 
 #: The training rows that `train_*` numbers are taken on: the first ones, the same for every run on the dataset.
 NUM_TRAIN_SAMPLE = 10_000
 
 
-def check_positions(model: nn.Module, datasets: Mapping[str, Dataset]) -> None:
-    """Raise `ValueError` when a row is longer than the model has positions for."""
+def check_positions(model: nn.Module, longest: int) -> None:
+    """Raise `ValueError` when the longest row, in tokens, is longer than the model has positions for."""
     config = model.config.get_text_config()
     limits = ("max_position_embeddings", "max_target_positions")  # families without a limit have neither
     positions = next((limit for name in limits if (limit := getattr(config, name, None)) is not None), None)
-    for dataset in datasets.values():
-        length = longest_row(dataset)
-        if positions is not None and length > positions:
-            raise ValueError(
-                f"a row has {length} tokens, but the model has {positions} positions; take a smaller graph or shorter "
-                "rows, or a model with more (config_overrides: max_position_embeddings, n_positions for gpt2)"
-            )
+    if positions is not None and longest > positions:
+        raise ValueError(
+            f"a row has {longest} tokens, but the model has {positions} positions; take a smaller graph or shorter "
+            "rows, or a model with more (config_overrides: max_position_embeddings, n_positions for gpt2)"
+        )
+
+
+def load_test_file(path: str, task: StarGraph) -> Dataset:
+    """Load a file in the paper's format beside the rows of a task.
+
+    Raises:
+        ValueError, OSError: if it cannot be read, or its graphs have another degree or path length.
+    """
+    rows = load_paper_file(path, reverse=task.reverse)
+    length = len(rows[0]["path"])
+    degree = len(rows[0]["edges"]) // (length - 1)
+    if (degree, length) != (task.degree, task.path_length):
+        raise ValueError(
+            f"test_file {path} holds graphs G({degree},{length}), and is measured beside {task.title}: name the "
+            f"dataset_config that it belongs to, such as d{degree}_l{length}_n{task.num_nodes}"
+        )
+    return rows
 
 
 def measure(

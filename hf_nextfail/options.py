@@ -150,6 +150,9 @@ class ModelArguments:
             check_integer(name, getattr(self, name), low)
         if not 0 <= self.lora_dropout < 1:
             raise ValueError(f"lora_dropout must be from 0 to below 1, got {self.lora_dropout}")
+        for name in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules"):
+            if not self.use_peft and getattr(self, name) != getattr(type(self), name):
+                raise ValueError(f"{name} goes with use_peft true: give that, or leave {name} out")
         if self.use_peft and self.model_name_or_path is None:
             raise ValueError("use_peft adapts a pretrained model: give model_name_or_path")
         if self.model_name_or_path is not None and self.tokenizer_name_or_path is not None:

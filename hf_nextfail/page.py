@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 
 from hf_nextfail.cards import public_record
 from hf_nextfail.definitions import DEFINITIONS
-from hf_nextfail.errors import UsageError
+from hf_nextfail.errors import UsageError, make_output_folder
 from hf_nextfail.markdown import code, fence, plain, table, to_html
 from hf_nextfail.metrics import KINDS
 from hf_nextfail.pictures import PICTURES, draw_pictures, plan_pictures
@@ -39,7 +39,10 @@ def find_results(places: Iterable[str | PathLike]) -> list[Path]:
         else:
             raise UsageError(f"there is no file or folder {place}")
         if not files:
-            raise UsageError(f"{place} holds no results.json: name the folder of a run, such as runs/mine/smoke")
+            raise UsageError(
+                f"{place} holds no results.json: name the folder of a run, such as runs/star_graph/teacherless/smoke, "
+                "or files that are called otherwise"
+            )
         found |= {file.resolve(): file for file in files if file.resolve() not in found}
     if not found:
         raise UsageError("no run was named: nextfail report RUN_DIR ...")
@@ -233,7 +236,7 @@ def write_report(places: Iterable[str | PathLike], folder: str | PathLike) -> Pa
     """
     records = [read_record(path) for path in find_results(places)]
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_output_folder(folder)
     names = distinct_names(records)
     diagnosed = [(name, record) for name, record in zip(names, records, strict=True) if record.get("diagnosis")]
     values = [(name, diagnosed_values(record)) for name, record in diagnosed]

@@ -37,7 +37,7 @@ from hf_nextfail.tasks import SPLITS, StarGraph
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.png", "custom_generate/*.py")
 PRIVATE_FILES = ("trainer_state.json", "results.json", "whole.json")
 # What an earlier push may have left in a model repository and this one may not have.
-MODEL_STALE = ("*.safetensors", "*.safetensors.index.json", "custom_generate/*")
+MODEL_STALE = ("*.safetensors", "*.safetensors.index.json", "adapter_config.json", "custom_generate/*")
 
 
 def publish_config(config: TaskConfig, folder: Path) -> PublishedConfig:
@@ -181,7 +181,7 @@ def model_files(folder: str | PathLike, repo_id: str) -> dict[str, Path | bytes]
             raise UsageError(
                 f"{folder / 'results.json'}: not what a run writes: {type(error).__name__} {error}"
             ) from error
-    elif (folder / "README.md").is_file():
+    elif (folder / "README.md").is_file() and "adapter_config.json" not in files:  # PEFT's names local folders
         files["README.md"] = folder / "README.md"
     return files
 

@@ -5,7 +5,7 @@ A run's `results.json` has these keys:
 | key | what it holds |
 |---|---|
 | `schema_version` | 1; changes whenever a key here changes its meaning |
-| `run` | `name`, `objective`, `dataset_name`, `dataset_config`, `split`, `title`, `model`, `num_parameters`, `num_trainable_parameters`, `seed`, `dataset_seed`, `hard_node`, `steps`, `epochs`, `examples` (rows seen), `stopped_at_accuracy`, `precision`, `fast_path` (see `hf_nextfail.models.fast_path`), `device`, `device_name`, `num_threads`, `num_processes`, `weights_sha256` (of the checkpoint's safetensors); what belongs to training is `null` in the record of `nextfail evaluate` |
+| `run` | `name`, `objective`, `dataset_name`, `dataset_config`, `split`, `title`, `model`, `num_parameters`, `num_trainable_parameters`, `seed`, `dataset_seed`, `hard_node`, `steps`, `epochs`, `examples` (rows seen, an epoch's last batch counted as a full one), `stopped_at_accuracy`, `precision`, `fast_path` (see `hf_nextfail.models.fast_path`), `device`, `device_name`, `num_threads`, `num_processes`, `weights_sha256` (of the checkpoint's safetensors); what belongs to training is `null` in the record of `nextfail evaluate` |
 | `results` | name -> `{value, standard_error, n, num_graphs}`, or `null` where the number does not exist; see `hf_nextfail.evaluate`. Names without a prefix are on `split`, the test split after training; `train_...` on the first 10,000 training rows; `test_file_...` on the file of `--test_file` |
 | `chance` | `hard_token_accuracy`: the accuracy of guessing an arm, `null` when no guess is needed |
 | `test_file` | `path`, and `train_share`, the share of its graphs that hash to our train split; `null` without one |
@@ -13,7 +13,7 @@ A run's `results.json` has these keys:
 | `history` | a list of `{step, accuracy, loss}` on the validation split; where its first rows were diagnosed, `diagnosis` holds the values: name -> number, or one a node, and `errors`: kind -> share |
 | `recipe` | every option that differs from its default |
 | `versions` | of the package (with `revision`, the commit, in a checkout), the task, the metrics, Python and the libraries |
-| `timings` | `train_seconds` (validation and diagnoses included), `examples_per_second`, `evaluation_seconds`: the one part that differs between equal runs |
+| `timings` | `train_seconds` (validation and diagnoses included) and `examples_per_second` of the last command, `evaluation_seconds`: the one part that differs between equal runs |
 """  # noqa: E501
 
 import hashlib

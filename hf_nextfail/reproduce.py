@@ -18,14 +18,14 @@ from hf_nextfail.arguments import Run
 from hf_nextfail.dataset_builder import TaskConfig
 from hf_nextfail.errors import UsageError
 from hf_nextfail.finetune import usable_cores
-from hf_nextfail.grid import HEADINGS, Cell, conditions, numbers, record_of, summary_table, write_recipes
+from hf_nextfail.grid import HEADINGS, SOLVED, Cell, conditions, numbers, record_of, summary_table, write_recipes
 from hf_nextfail.markdown import plain, table
 from hf_nextfail.pictures import FORMATS, plot_grid
 from hf_nextfail.report import write_results, write_whole
 from hf_nextfail.shipped import shipped_folder
 from hf_nextfail.tasks import StarGraph
 
-CLUSTERS = ("slurm", "local", "debug")
+CLUSTERS = ("slurm", "local")
 
 
 def read_cluster(cluster: str | None, options: str) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def run_on_cluster(
     try:
         import submitit
     except ImportError as error:
-        raise UsageError('--cluster needs submitit: pip install "hf-nextfail[cluster]"') from error
+        raise UsageError("--cluster needs submitit: pip install submitit") from error
     try:
         executor = submitit.AutoExecutor(folder=folder / "logs", cluster=cluster)
         executor.update_parameters(**options)
@@ -125,7 +125,8 @@ def made_with(path: Path, records: Sequence[dict[str, Any]]) -> str:
     named = [f"{name} {values(lambda record, name=name: record['versions'].get(name, '-'))}" for name in versions]
     device = values(lambda record: record["run"].get("device_name", record["run"]["device"]))
     command = f"`nextfail reproduce {path.stem}`, a row by `--only 'TRAINING-GRAPH-MODEL-*'`"
-    return f"By {command}; {', '.join(named)}; {device}."
+    threads = values(lambda record: record["run"].get("num_threads", "-"))
+    return f"By {command}; {', '.join(named)}; {device}, threads: {threads}."
 
 
 def terminal_tables(rows: Sequence[dict[str, str]]) -> Iterator[Table]:
@@ -148,12 +149,18 @@ def gather(path: Path, cells: Sequence[Cell], runs: dict[str, Run], folder: Path
     summary = folder / "summary"
     summary.mkdir(parents=True, exist_ok=True)
     records = {name: record for name, run in runs.items() if (record := record_of(run)) is not None}
+    for path_of_record in summary.glob("*.json"):  # of a run that is no more one of this grid
+        if path_of_record.stem not in records:
+            path_of_record.unlink()
     for name, record in records.items():
         write_results(record, summary / f"{name}.json")
     all_rows = summary_table(cells, runs, folder)
     begun = [row for row in all_rows if row["failed"] or not row["seeds"].startswith("0 ")]
     rows = [[plain(row[heading]) for heading in HEADINGS] for row in begun]
-    notes = ["Mean over seeds ± their standard deviation."]
+    notes = [
+        "Mean over seeds, ± their standard deviation where there are several; solved: the seeds with a test accuracy "
+        f"of {SOLVED} or more."
+    ]
     graphs = {
         graph: TaskConfig.resolve(StarGraph, graph).task for graph in dict.fromkeys(cell.graph for cell in cells)
     }
@@ -203,12 +210,12 @@ def reproduce(
         (folder / name).mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except Timeout as error:
         raise UsageError(
             f"another command is at work in {folder}: wait for it, or name another --output_dir"
         ) from error
-    with lock:
+    with held:
         failed, missing = folder / "failed", [cell for cell in cells if record_of(runs[cell.name]) is None]
         recipes = write_recipes(missing, folder / "recipes")
         commands = {recipe.stem: command_of(recipe, folder) for recipe in recipes}

@@ -14,6 +14,7 @@ from hf_nextfail.arguments import parse_runs
 from hf_nextfail.cards import PLACES
 from hf_nextfail.errors import UsageError
 from hf_nextfail.finetune import execute
+from hf_nextfail.page import find_results, read_record
 from hf_nextfail.repeat import NOT_PARSED
 from hf_nextfail.trainer import CHOICES
 
@@ -22,10 +23,12 @@ COMPUTED = ("results", "diagnosis", "history", "test_file")
 
 
 def differences(before: Any, after: Any, path: str = "") -> list[tuple[str, Any, Any]]:
-    """List where two values made of dictionaries, lists and numbers differ: the path, and both values there."""
+    """List where two values made of dictionaries, lists and numbers differ: the path, and both values there.
+
+    What `before` does not know, as a record of an earlier version may not, is not compared.
+    """
     if isinstance(before, dict) and isinstance(after, dict):
-        names = [*before, *(name for name in after if name not in before)]
-        pairs = [(f"{path}.{name}" if path else str(name), before.get(name), after.get(name)) for name in names]
+        pairs = [(f"{path}.{name}" if path else str(name), before[name], after.get(name)) for name in before]
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         pairs = [(f"{path}[{i}]", *pair) for i, pair in enumerate(zip(before, after, strict=True))]
     else:
@@ -34,9 +37,9 @@ def differences(before: Any, after: Any, path: str = "") -> list[tuple[str, Any,
 
 
 def computed(record: dict[str, Any]) -> dict[str, Any]:
-    """Return what a run computed, down to the digest of its weights, as JSON has it."""
-    run = {name: record["run"].get(name) for name in ("weights_sha256", "steps", "examples")}
-    return json.loads(json.dumps(run | {part: record[part] for part in COMPUTED}))
+    """Return what a run computed, down to the digest of its weights, as JSON has it and as far as it was recorded."""
+    run = {name: record["run"][name] for name in ("weights_sha256", "steps", "examples") if name in record["run"]}
+    return json.loads(json.dumps(run | {part: record[part] for part in COMPUTED if part in record}))
 
 
 def surroundings(record: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -60,16 +63,16 @@ def rerun(
         The record of the file, and the new one.
 
     Raises:
-        UsageError: if the file is none of a training, names files to configure it by, or asks for another number of
-            processes than there are.
+        UsageError: if there is no such file, it is none of a training, names files to configure it by, or asks for
+            another number of processes than there are.
         TrainingError: if the training fails.
     """
-    path = path / "results.json" if path.is_dir() else path
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        recipe, run, _ = before["recipe"], before["run"], computed(before)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path}: cannot be read as a results.json of ours: {error!r}") from error
+    path, *others = find_results([path])
+    if others:
+        raise UsageError(f"{path} is one of {len(others) + 1} results.json there: name one")
+    read_record(path)
+    before = json.loads(path.read_text(encoding="utf-8"))
+    recipe, run = before["recipe"], before["run"]
     if not recipe:
         raise UsageError(f"{path} was measured, not trained: nextfail report {path} shows the command that repeats it")
     if named := sorted(set(NOT_PARSED) & recipe.keys()):

@@ -292,6 +292,15 @@ def longest_completion(dataset: Dataset) -> int:
     return pc.max(pc.list_value_length(column)).as_py()
 
 
+def check_fast(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise `ValueError` for a tokenizer that does not know where in a text its tokens come from."""
+    if not tokenizer.is_fast:
+        raise ValueError(
+            f"the tokenizer is a {type(tokenizer).__name__}, which does not say where in a text its tokens come from, "
+            "as numbers per node need: take a model whose tokenizer has a tokenizer.json"
+        )
+
+
 def node_of_each_token(tokenizer: PreTrainedTokenizerBase, completions: Sequence[str], width: int) -> np.ndarray:
     """Say which node of its completion each token belongs to, so that numbers per node compare between tokenizers.
 
@@ -305,7 +314,11 @@ def node_of_each_token(tokenizer: PreTrainedTokenizerBase, completions: Sequence
 
     Returns:
         `np.ndarray` of `int64`, shape `(rows, width)`; -1 for padding.
+
+    Raises:
+        ValueError: if the tokenizer is a slow one.
     """
+    check_fast(tokenizer)
     nodes = np.full((len(completions), width), -1)
     spans = tokenizer(list(completions), add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     for row, (text, row_spans) in enumerate(zip(completions, spans, strict=True)):

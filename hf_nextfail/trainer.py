@@ -32,6 +32,13 @@ logger = logging.getLogger(__name__)
 #: What rounding depends on: a run ends the same, bit for bit, where all of this is the same.
 CHOICES = ("precision", "fast_path", "device", "device_name", "num_threads", "num_processes")
 
+#: What a stock Trainer takes and ours would not heed, and what to do instead.
+INSTEAD = {
+    "compute_loss_func": "write an Objective with a loss of its own",
+    "compute_metrics": "hf_nextfail.evaluate measures a model, and a callback can at every evaluation",
+    "preprocess_logits_for_metrics": "hf_nextfail.evaluate measures a model, and a callback can at every evaluation",
+}
+
 
 class EndlessStream(torch.utils.data.IterableDataset):
     """Read a stream again and again, as one, whole in each process, which takes its part of every batch.
@@ -73,10 +80,11 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
             unless it has `prompt_ids` and `completion_ids`.
         eval_dataset (`Dataset`, or a `dict` of them, *optional*): likewise; `eval_accuracy` comes of it.
         processing_class (`PreTrainedTokenizerBase`): the tokenizer.
-        kwargs: everything else that `transformers.Trainer` takes.
+        kwargs: everything else that `transformers.Trainer` takes, but for what stands in `INSTEAD`.
 
     Raises:
-        ValueError: if no objective is given and `args` name none, or several datasets shall stop the training.
+        ValueError: if no objective is given and `args` name none, several datasets shall stop the training, or it is
+            given what would have no effect.
 
     Example:
 
@@ -116,6 +124,13 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
     ):
         if processing_class is None:
             raise ValueError("NextFailTrainer needs processing_class, the tokenizer")
+        if args.label_smoothing_factor:
+            raise ValueError(
+                f"label_smoothing_factor must be 0, got {args.label_smoothing_factor}: the loss is the objective's"
+            )
+        for name, instead in INSTEAD.items():
+            if kwargs.get(name) is not None:
+                raise ValueError(f"NextFailTrainer takes no {name}: {instead}")
         if objective is None:
             if not isinstance(args, NextFailTrainingArguments):
                 raise ValueError("pass an objective, or name one in NextFailTrainingArguments(objective=...)")
@@ -178,8 +193,13 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         if not self.args.should_save:
             return
         folder = Path(output_dir or self.args.output_dir)
-        shutil.rmtree(folder / "custom_generate", ignore_errors=True)  # of an earlier training with another objective
-        if isinstance(self.accelerator.unwrap_model(self.model), PeftModel):
+        # An earlier training may have left another kind of checkpoint here, which would be loaded instead.
+        adapted = isinstance(self.accelerator.unwrap_model(self.model), PeftModel)
+        shutil.rmtree(folder / "custom_generate", ignore_errors=True)
+        for pattern in ("config.json", "model*.safetensors*") if adapted else ("adapter_*",):
+            for path in folder.glob(pattern):
+                path.unlink()
+        if adapted:
             self.model.generation_config.save_pretrained(folder)  # PEFT leaves it out
         elif self.objective.custom_generate is not None:  # which transformers does not look for beside an adapter
             (folder / "custom_generate").mkdir()

@@ -11,6 +11,7 @@ from accelerate.utils import parse_flag_from_env
 from transformers import TrainingArguments
 from transformers.integrations import get_available_reporting_integrations
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+from transformers.trainer_utils import IntervalStrategy
 
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.suggestion import did_you_mean
@@ -146,6 +147,8 @@ class NextFailTrainingArguments(TrainingArguments):
         if not self.fp16 and (self.precision == "bf16" or (self.precision == "auto" and fast_bf16(self.use_cpu))):
             self.bf16 = True
         super().__post_init__()
+        if self.stop_at_accuracy is not None and self.eval_strategy == IntervalStrategy.NO:
+            raise ValueError("stop_at_accuracy looks at evaluations: give eval_strategy steps or epoch, too")
 
     def _check_ranges(self) -> None:
         for name in POSITIVE:

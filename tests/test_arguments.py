@@ -120,6 +120,16 @@ def test_recipes_are_found_from_any_directory(tmp_path, monkeypatch):
         assert find_recipe(name) == expected
 
 
+def test_recipes_of_another_clone_are_called_the_same(tmp_path):
+    for training in ("teacherless", "reversed"):
+        path = tmp_path / f"recipes/star_graph/{training}/smoke.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_bytes((shipped_folder("recipes") / f"star_graph/{training}/smoke.yaml").read_bytes())
+    paths = sorted(map(str, tmp_path.rglob("*.yaml")))
+    names = [run.name for run in parse_runs(["--config", *paths])]
+    assert names == ["star_graph/reversed/smoke", "star_graph/teacherless/smoke"]
+
+
 def test_help_lists_our_options(capsys):
     with pytest.raises(SystemExit) as exit:
         parse_runs(["--help"])
@@ -158,7 +168,7 @@ BAD_COMMAND_LINES = {
     "negative rows": (["--num_train", "-1"], "num_train must be at least 1, got -1"),
     "test file": (["--test_file", "nowhere.txt"], "test_file: there is no file nowhere.txt"),
     "family": (["--model_type", "gpt22"], "model_type 'gpt22'.*'gpt2'"),
-    "model folder": (["--model_name_or_path", "./nowhere"], "model_name_or_path: there is no folder ./nowhere"),
+    "model folder": (["--model_name_or_path", "./nowhere"], "there is no folder ./nowhere"),
     "two models": (["--model_type", "gpt2", "--model_name_or_path", "gpt2"], "give either model_name_or_path"),
     "overrides not JSON": (["--config_overrides", "n_layer=2"], "config_overrides must be JSON"),
     "overrides no object": (["--config_overrides", "[2]"], "config_overrides must be a JSON object"),

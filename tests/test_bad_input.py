@@ -99,6 +99,7 @@ FILES = {
     "cut.txt": (PROBLEM * 3)[:-6],
     "empty.txt": "",
     "label.txt": PROBLEM.replace("15", "49"),
+    "longer.txt": "1,2|2,3|3,6|1,4|4,5|5,7/1,6=1,2,3,6\n",
     "wrong_path.txt": PROBLEM.replace("=7,3,15", "=7,9,1"),
     # Recipes.
     "list.yaml": "- seed: 1\n",
@@ -115,6 +116,8 @@ FILES = {
     "deep.yaml": "[" * 2000,
     "debug.yaml": "model_type: gpt2\ndebug: underflow\n",
     "no_model.yaml": "num_test: 5\n",
+    "fp32.yaml": "model_type: gpt2\nprecision: fp32\n",
+    "bf16.yaml": "model_type: gpt2\nbf16: true\n",
     # Results.
     "cut_record.json": '{"schema_version": 1, "run": ',
     "no_record.json": '{"schema_version": 1}',
@@ -165,6 +168,9 @@ def broken_things(tmp_path_factory) -> Path:
         rows.select([]).to_parquet("no_rows.parquet")
         DatasetDict(train=rows, validation=rows.remove_columns("completion"), test=rows).save_to_disk("half_columns")
         DatasetDict(test=rows).save_to_disk("only_test")
+        long = Dataset.from_list([{"prompt": "1," * 40, "completion": "2"}])
+        for split, table in (("train", rows), ("validation", long), ("test", rows)):
+            table.to_parquet(f"long_validation/{split}.parquet")
         shutil.copytree("only_test", "cut_saved")
         damage(Path("cut_saved/dataset_dict.json"), HALF)
     return folder
@@ -256,18 +262,23 @@ OPTIONS = {
     # contradictions
     "--model_name_or_path GOOD": "give either model_name_or_path, a checkpoint, or model_type, a family",
     "--use_peft true": "use_peft adapts a pretrained model: give model_name_or_path",
+    "--lora_r 4": "lora_r goes with use_peft true: give that, or leave lora_r out",
+    "--eval_strategy no": "stop_at_accuracy looks at evaluations: give eval_strategy steps or epoch, too",
+    "--label_smoothing_factor 0.1": "label_smoothing_factor must be 0, got 0.1: the loss is the objective's",
+    "--config fp32.yaml bf16.yaml": "bf16 computes in bf16, and fp32 in fp32: give both the same --precision",
     "--config_overrides '{\"vocab_size\": 9}'": "vocab_size is the tokenizer's to decide; leave it out",
     "--fp16 true --bf16 true": "At most one of fp16 and bf16",
     "--dataloader_prefetch_factor 2": "--dataloader_prefetch_factor can only be set when",
     "--dataset_name rows.jsonl": "rows.jsonl needs a tokenizer: give model_name_or_path, or tokenizer_name_or_path",
     "--dataset_name rows.jsonl --streaming true": "streaming and test_file go with nextfail/star_graph, not with rows",
     "--hub_strategy checkpoint --push_to_hub true": "hub_strategy must be end or every_save: whole checkpoints hold",
-    "--metric_for_best_model eval_acuracy --load_best_model_at_end true --eval_strategy no --save_strategy no": (
+    "--metric_for_best_model eval_acuracy --load_best_model_at_end true --save_strategy steps --save_steps 100": (
         "metric_for_best_model must be eval_accuracy or eval_loss, got 'eval_acuracy' (did you mean 'eval_accuracy'?)"
     ),
     # missing files, folders for files, files for folders
     "--accelerator_config gone.json": "accelerator_config must be a JSON object or a file of one; there is no file",
     "--config gone": "--config: there is no file and no recipe gone",
+    "--config smoke": "no recipe smoke; ours are star_graph/reversed/smoke.yaml, star_graph/teacher_forced/smoke.yaml",
     "--config star_graph/teacherless/smok": "no recipe star_graph/teacherless/smok (did you mean",
     "--config folder.yaml": "--config: folder.yaml is a folder; name a YAML file in it",
     "--test_file gone.txt": "test_file: there is no file gone.txt",
@@ -279,6 +290,7 @@ OPTIONS = {
     "--test_file latin.txt": "latin.txt, line 2: not of the form",
     "--test_file cut.txt": "cut.txt, line 3: not of the form",
     "--test_file empty.txt": "empty.txt: the file is empty",
+    "--test_file longer.txt": "test_file longer.txt holds graphs G(2,4), and is measured beside G(2,3), 20 labels",
     "--test_file wrong_path.txt": "wrong_path.txt, line 1: the path 7,9,1 does not follow the edges",
     "--test_file label.txt": "the tokenizer of 25 tokens cannot express '7,3|3,49|7,9|9,1/7,49='",
     # tokenizers
@@ -407,6 +419,7 @@ ROWS_AT_FAULT = {
     "silent.jsonl": "the completion of the row {'prompt': '3,1=', 'completion': ''} has no tokens: leave such rows",
     "commas.jsonl": "the completion of the row {'prompt': '3,1=', 'completion': ',,'} has no tokens",
     "unasked.jsonl": "the prompt of the row {'prompt': '', 'completion': '1'} has no tokens",
+    "long_validation": "a row has 41 tokens, but the model has 32 positions",
     "long.jsonl": "a row has 41 tokens, but the model has 32 positions; take...shorter rows",
     "label.jsonl": "the tokenizer of 25 tokens cannot express '99='",
 }
@@ -438,7 +451,7 @@ COMMANDS = {
     "evaluate GOOD --push_results": "--push_results adds to a repository on the Hub, and GOOD is a folder",
     "evaluate GOOD --output_dir file": "--output_dir file:...file is a file; name a folder",
     "evaluate GOOD --output_dir file/deeper": "--output_dir file/deeper:...file is a file; name a folder",
-    "evaluate GOOD --num_rows 3 --dataset_config d2_l3_n20 --output_dir /proc/nothing": "--output_dir /proc/nothing:",
+    "evaluate GOOD --num_rows 3 --dataset_config d2_l3_n20 --output_dir /proc/nothing": "--output_dir /proc/nothing",
     "evaluate cut_results": "cut_results/results.json is damaged, it is no JSON",
     "diagnose GOOD --dataset_name rows.jsonl": "rows.jsonl: a diagnosis needs the edges of star graphs",
     "diagnose GOOD --num_rows 0": "num_rows must be at least 1, got 0",
@@ -452,6 +465,13 @@ COMMANDS = {
     "report no_record.json": "no_record.json: not what a run writes",
     "report old_record.json": "old_record.json: schema_version must be 1, got 0",
     "report old_record.json --output_dir file": "--output_dir file:...file is a file; name a folder",
+    f"report {REPOSITORY}/hub_cards/results/smoke/seed_42/reversed.json --output_dir /proc/nothing": "/proc/nothing:",
+    "evaluate runs/gone/smoke": "there is no folder runs/gone/smoke",
+    "evaluate ./file": "./file is a file; name the folder of a checkpoint",
+    "reproduce grid_cpuu": "there is no file and no grid grid_cpuu (did you mean 'grid_cpu'?)",
+    "reproduce grid_cpu --dry_run --output_dir /proc/nothing": "--output_dir /proc/nothing:",
+    "rerun gone": "there is no file or folder gone",
+    "rerun cut_record.json": "cut_record.json: cannot be read as JSON",
     "sample d2_l5": "unknown config 'd2_l5'",
     "sample --index 20000": "index must be an integer from 0 to 19999",
     "sample --index -1": "index must be an integer from 0 to 19999",
@@ -463,6 +483,8 @@ COMMANDS = {
     "push-model GOOD": "Missing option '--repo'",
     "push-model cut_results --repo nextfail/x": "cut_results/results.json: cannot be read as JSON",
     "push-model adapter_config_cut --repo nextfail/x": "adapter_config_cut/adapter_config.json is damaged",
+    "push-model gone --repo nextfail/x": "there is no folder gone",
+    "push-model file --repo nextfail/x": "there is no folder file",
     "push-model GOOD --repo a/b/c": "'a/b/c' is no name for a repository",
     "push-dataset --configs d2_l3": "unknown config 'd2_l3'",
     "push-dataset --num_train -1": "num_train must be an integer >= 0, got -1",
@@ -470,6 +492,8 @@ COMMANDS = {
     "push-metric valid_paths": "there is no metric 'valid_paths'...(did you mean 'valid_path_rate'?)",
     "push-metric --repo a/b/c": "'a/b/c' is no name for a repository",
     "env gone": "gone is no family and no checkpoint that can be read",
+    "env bert": "bert is no family and no checkpoint that can be read: model_type 'bert' is not supported: it is an",
+    "env runs/gone/smoke": "there is no folder runs/gone/smoke",
     "env cut_config": "cut_config is no family and no checkpoint that can be read",
     "env wrong_field": "wrong_field is no family and no checkpoint that can be read",
     "env EMPTY": "EMPTY is no family and no checkpoint that can be read",
@@ -481,7 +505,7 @@ def test_commands(command, place, capfd):
     check_words(error_of(nextfail, shlex.split(command), place, capfd), COMMANDS[command])
 
 
-@pytest.mark.parametrize("name", ["pickled", "gone", "file"])
+@pytest.mark.parametrize("name", ["pickled", "EMPTY"])
 @pytest.mark.parametrize("hub", ["lfs"], indirect=True)
 def test_what_is_no_checkpoint_is_not_pushed(hub, name, place, capfd):
     line = error_of(nextfail, ["push-model", name, "--repo", "nextfail/x"], place, capfd)

@@ -280,7 +280,7 @@ def test_the_hub_reads_the_test_accuracy(name):
     record = load(name)
     ((path, text),) = cards.eval_results(record).items()
     config_name, accuracy = record["run"]["dataset_config"], record["results"]["accuracy"]
-    assert path == f".eval_results/star_graph-{config_name}-test.yaml"
+    assert path == f".eval_results/star_graph-{config_name}-test-{record['run']['objective']}.yaml"
     (entry,) = parse_eval_result_entries(yaml.safe_load(text))
     assert (entry.dataset_id, entry.task_id, entry.value) == ("nextfail/star_graph", config_name, accuracy["value"])
     for said in (
@@ -308,12 +308,12 @@ def test_a_record_from_before_there_was_a_split_is_of_the_test_split():
 @pytest.mark.parametrize(
     ("split", "num_rows", "seed", "name"),
     [
-        ("test", 20_000, 0, "star_graph-d2_l3_n50-test"),
-        ("validation", 5_000, 0, "star_graph-d2_l3_n50-validation"),
-        ("validation", 20_000, 0, "star_graph-d2_l3_n50-validation-20000_rows"),
-        ("test", 100, 0, "star_graph-d2_l3_n50-test-100_rows"),
-        ("test", 20_000, 7, "star_graph-d2_l3_n50-test-seed_7"),
-        ("test", 100, 7, "star_graph-d2_l3_n50-test-100_rows-seed_7"),
+        ("test", 20_000, 0, "star_graph-d2_l3_n50-test-teacher_forced"),
+        ("validation", 5_000, 0, "star_graph-d2_l3_n50-validation-teacher_forced"),
+        ("validation", 20_000, 0, "star_graph-d2_l3_n50-validation-20000_rows-teacher_forced"),
+        ("test", 100, 0, "star_graph-d2_l3_n50-test-100_rows-teacher_forced"),
+        ("test", 20_000, 7, "star_graph-d2_l3_n50-test-seed_7-teacher_forced"),
+        ("test", 100, 7, "star_graph-d2_l3_n50-test-100_rows-seed_7-teacher_forced"),
     ],
 )
 def test_other_rows_have_another_name(split, num_rows, seed, name):
@@ -322,6 +322,8 @@ def test_other_rows_have_another_name(split, num_rows, seed, name):
     record["results"]["accuracy"]["n"] = num_rows
     assert cards.evaluation_name(record) == name
     assert set(cards.eval_results(record)) == ({f".eval_results/{name}.yaml"} if split == "test" else set())
+    record["run"]["objective"] = "teacherless"
+    assert cards.evaluation_name(record) == name.replace("teacher_forced", "teacherless")
 
 
 # Dataset cards

@@ -7,7 +7,7 @@ from datasets import load_dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from hf_nextfail.checkpoint import evaluate_checkpoint, trained_on
+from hf_nextfail.checkpoint import diagnose_checkpoint, evaluate_checkpoint, trained_on
 from hf_nextfail.errors import UsageError
 from hf_nextfail.evaluation import evaluate
 from hf_nextfail.models import build_model
@@ -174,6 +174,20 @@ def test_the_number_of_rows_has_a_default_for_each_split(teacherless):
     assert record["results"]["accuracy"]["n"] == 5_000
 
 
+@pytest.mark.parametrize(("num_rows", "n"), [(None, 45), (30, 30), (200, 45)])
+def test_of_the_training_rows_those_are_measured_that_were_trained_on(tmp_path, num_rows, n):
+    folder = save(tmp_path / "few", "teacherless", dataset_seed=7)
+    path = tmp_path / "few/results.json"
+    write_results(json.loads(path.read_text()) | {"recipe": {"num_train": 45}}, path)
+    record = measured(folder, num_rows, split="train")
+    assert record["results"] == expected_results(folder, rows_of(CONFIG, "train", n, seed=7), "teacherless")
+    assert record["run"]["dataset_seed"] == 7
+    # Other rows than it was trained on have other numbers and seeds.
+    assert measured(folder, 60, split="train", dataset_seed=0)["results"]["accuracy"]["n"] == 60
+    other = measured(folder, 60, split="train", dataset_config="d2_l3_n10")
+    assert (other["results"]["accuracy"]["n"], other["run"]["dataset_seed"]) == (60, 0)
+
+
 # Checkpoints of others
 
 
@@ -235,6 +249,15 @@ def test_a_bad_file_is_named_with_its_line(teacherless, tmp_path):
     with pytest.raises(UsageError) as error:
         measured(teacherless, test_file=str(path))
     check_message(error, "graphs.txt, line 2")
+
+
+@pytest.mark.parametrize("measure", [measured, diagnose_checkpoint])
+def test_a_file_of_other_graphs_is_named_with_what_it_belongs_to(teacherless, tmp_path, measure):
+    path = tmp_path / "graphs.txt"
+    path.write_text("1,2|2,3|3,6|1,4|4,5|5,7/1,6=1,2,3,6\n")
+    with pytest.raises(UsageError) as error:
+        measure(teacherless, test_file=str(path))
+    check_message(error, "graphs.txt holds graphs G(2,4), and is measured beside G(2,3)", "such as d2_l4_n10")
 
 
 def test_a_checkpoint_that_is_not_there_is_said_in_one_line(tmp_path, monkeypatch):

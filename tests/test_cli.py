@@ -143,12 +143,13 @@ def test_the_four_lines_push_load_decode_and_evaluate(hub, checkpoint, tmp_path,
 
     argv = ["-m", "hf_nextfail.cli", "evaluate", "nextfail/x", "--dataset_config", "d2_l3_n20", "--num_rows", "30"]
     done = fresh([*argv, "--push_results"], cwd=tmp_path)
-    record = json.loads((tmp_path / "runs/evaluate/nextfail--x/d2_l3_n20-test/results.json").read_text())
+    name = "star_graph-d2_l3_n20-test-30_rows-teacherless"
+    record = json.loads((tmp_path / f"runs/evaluate/nextfail--x/{name}/results.json").read_text())
     assert record["run"]["objective"] == "teacherless"
     assert f"{record['results']['accuracy']['value']:.3f}" in done.stdout
     files = hub.files("model", "nextfail/x")
-    assert json.loads(files["results/star_graph-d2_l3_n20-test-30_rows.json"])["results"] == record["results"]
-    assert ".eval_results/star_graph-d2_l3_n20-test-30_rows.yaml" in files
+    assert json.loads(files[f"results/{name}.json"])["results"] == record["results"]
+    assert f".eval_results/{name}.yaml" in files
 
 
 @pytest.mark.parametrize("hub", ["lfs"], indirect=True)
@@ -174,11 +175,14 @@ def test_a_checkpoint_is_diagnosed(checkpoint, tmp_path, capsys, rows):
     (path,) = (tmp_path / "out").rglob("results.json")
     record = json.loads(path.read_text())
     assert record["run"]["split"] == ("test" if rows == "split" else "paper.txt")
-    assert record["diagnosis"]["numbers"]["accuracy"]["n"] == (30 if rows == "split" else 2)
+    num_rows = 30 if rows == "split" else 2
+    assert record["diagnosis"]["numbers"]["accuracy"]["n"] == num_rows
+    assert path.parent.name.endswith(f"{num_rows}_rows-teacherless")
     assert record["results"]["accuracy"] == record["diagnosis"]["numbers"]["accuracy"]
     page = (path.parent / "report.html").read_text(encoding="utf-8")
     out = capsys.readouterr().out
     assert str(path.parent / "report.html") in out
+    assert f"teacherless: {num_rows} rows of {record['run']['split']}" in out
     for text in (page, " ".join(out.split())):
         assert record["diagnosis"]["verdict"] in text
         assert "hard_token_mass" in text

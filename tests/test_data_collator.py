@@ -1,6 +1,7 @@
 import pytest
 import torch
 from datasets import Dataset
+from torch.utils.data import DataLoader
 
 from hf_nextfail.data_collator import CompletionCollator, TokenRows, pad_rows
 from hf_nextfail.objectives import OBJECTIVES, Objective, TeacherForcedObjective, TeacherlessObjective
@@ -75,6 +76,18 @@ def test_what_a_stochastic_objective_draws_depends_on_seed_epoch_and_batch_alone
     other_batch = [row | {"completion_ids": row["completion_ids"][::-1]} for row in ROWS]
     for other in (shown(seed=1), shown(epoch=1), shown(rows=other_batch)):
         assert not torch.equal(shown(), other)
+
+
+def test_loader_processes_that_live_on_hear_of_the_epoch():
+    def batches(**options):
+        collator = CompletionCollator(NoisyObjective(TOKENIZER))
+        loader = DataLoader(ROWS, batch_size=3, collate_fn=collator, **options)
+        for collator.epoch in range(3):
+            yield from (batch["input_ids"].tolist() for batch in loader)
+
+    expected = list(batches())
+    assert expected[0] != expected[1] != expected[2]
+    assert list(batches(num_workers=1, persistent_workers=True)) == expected
 
 
 def test_pad_rows():

@@ -303,6 +303,20 @@ def test_dataset_without_edges_has_no_graphs():
     assert graph_hashes(Dataset.from_dict({"prompt": ["1,2/1,2="]})) is None
 
 
+OTHER_EDGES = {
+    "text": ["1-2 2-3", "3-4"],
+    "numbers": [3, 5],
+    "lists of text": [["1,2", "2,3"], ["4,5", "5,6"]],
+    "weighted": [[[1, 2, 9]], [[4, 5, 9]]],
+    "floats": [[[1.5, 2.0]], [[4.0, 5.0]]],
+}
+
+
+@pytest.mark.parametrize("name", OTHER_EDGES)
+def test_edges_of_another_kind_are_no_graphs(name):
+    assert graph_hashes(Dataset.from_dict({"edges": OTHER_EDGES[name]})) is None
+
+
 # The rest
 
 

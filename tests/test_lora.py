@@ -5,13 +5,14 @@ import torch
 from peft import AutoPeftModelForCausalLM, PeftModel
 from safetensors import safe_open
 from small_tokenizers import whole_numbers
-from transformers import AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from hf_nextfail import OBJECTIVES, generate_teacherless, load_tokenizer
 from hf_nextfail.checkpoint import evaluate_checkpoint
 from hf_nextfail.finetune import main as finetune
 from hf_nextfail.lora import add_lora, load_checkpoint
 from hf_nextfail.models import build_model
+from hf_nextfail.publish import model_files
 
 FAMILIES = {
     "gpt2": {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 64},
@@ -138,6 +139,36 @@ def test_an_adapter_is_pushed_without_a_path_and_decodes_as_its_card_says(hub, b
 
 
 @pytest.mark.parametrize("base", ["gpt2"], indirect=True)
+def test_a_folder_holds_one_kind_of_checkpoint(base, tmp_path):
+    kinds = {
+        "--use_peft=true": {"adapter_config.json", "adapter_model.safetensors"},
+        "--use_peft=false": {"config.json", "model.safetensors"},
+    }
+    for option in (*kinds, *kinds):
+        folder = train(base, tmp_path, "teacherless", "--save_strategy=no", option)
+        weights = {path.name for pattern in ("*config.json", "*.safetensors") for path in folder.glob(pattern)}
+        assert weights - {"generation_config.json", "tokenizer_config.json"} == kinds[option]
+
+
+@pytest.mark.parametrize("base", ["gpt2"], indirect=True)
+def test_a_full_model_takes_the_place_of_an_adapter_on_the_hub(hub, base, tmp_path):
+    where = ["--push_to_hub=true", "--hub_strategy=every_save", "--save_strategy=steps", "--save_steps=3"]
+    for option in ("--use_peft=true", "--use_peft=false"):
+        train(base, tmp_path / option, "teacherless", *where, option)
+        files = hub.files("model", "nextfail/star_graph-teacherless-smoke")
+        assert ("adapter_config.json" in files) == (option == "--use_peft=true")
+        assert not [path for path, data in files.items() if str(base).encode() in data]
+    AutoModelForCausalLM.from_pretrained("nextfail/star_graph-teacherless-smoke")
+
+
+@pytest.mark.parametrize("base", ["gpt2"], indirect=True)
+def test_a_checkpoint_of_an_adapter_is_pushed_without_the_card_of_peft(base, tmp_path):
+    folder = train(base, tmp_path, "teacherless", "--save_strategy=steps", "--save_steps=3")
+    assert str(base) in (folder / "checkpoint-3/README.md").read_text()
+    assert "README.md" not in model_files(folder / "checkpoint-3", "nextfail/x")
+
+
+@pytest.mark.parametrize("base", ["gpt2"], indirect=True)
 def test_an_adapter_is_trained_further_and_not_adapted_again(base, tmp_path, capfd):
     folder = train(base, tmp_path, "teacherless")
     more = [f"--{name}={value}" for name, value in OPTIONS.items()]
@@ -148,6 +179,9 @@ def test_an_adapter_is_trained_further_and_not_adapted_again(base, tmp_path, cap
         load_checkpoint(tokenizer, str(path)) for path in (folder, tmp_path / "more/star_graph/teacherless/smoke")
     )
     assert isinstance(second, PeftModel)
+    card = model_files(tmp_path / "more/star_graph/teacherless/smoke", "nextfail/x")["README.md"].decode()
+    assert "AutoPeftModelForCausalLM" in card
+    assert "trust_remote_code" not in card
     a, b = (model.state_dict() for model in (first, second))
     assert {name for name in a if not torch.equal(a[name], b[name])} == {
         name for name, p in first.named_parameters(remove_duplicate=False) if p.requires_grad

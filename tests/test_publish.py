@@ -264,9 +264,11 @@ def test_a_pushed_run_holds_all_that_others_need_and_nothing_else(hub, runs, tra
     push_model(runs / training / "smoke", "checkpoint")
     files = hub.files("model", "nextfail/checkpoint")
     config = "d2_l3_n20" + "_rev" * (training == "reversed")
+    objective = "teacherless" if training == "teacherless" else "teacher_forced"
+    evaluation = f".eval_results/star_graph-{config}-test-60_rows-{objective}.yaml"
     assert files.keys() == {
         ".gitattributes",
-        f".eval_results/star_graph-{config}-test-60_rows.yaml",
+        evaluation,
         "README.md",
         *(f"{picture}.png" for picture in PICTURES),
         "config.json",
@@ -289,7 +291,7 @@ def test_a_pushed_run_holds_all_that_others_need_and_nothing_else(hub, runs, tra
     assert f"**{accuracy['value']:.5f}**" in card.text
     assert card.data.datasets == ["nextfail/star_graph"]
     assert yaml.safe_load(files["recipe.yaml"]) == record["recipe"]
-    [entry] = parse_eval_result_entries(yaml.safe_load(files[f".eval_results/star_graph-{config}-test-60_rows.yaml"]))
+    [entry] = parse_eval_result_entries(yaml.safe_load(files[evaluation]))
     assert entry == EvalResultEntry("nextfail/star_graph", config, accuracy["value"], notes=entry.notes)
 
 
@@ -364,7 +366,7 @@ def test_results_of_another_evaluation_are_added_and_nothing_else_changes(hub, r
     record = evaluate_checkpoint("nextfail/checkpoint", dataset_config="d2_l4_n20", num_rows=40, progress=False)
     push_results(record, "nextfail/checkpoint")
     after = hub.files("model", "nextfail/checkpoint")
-    name = "star_graph-d2_l4_n20-test-40_rows"
+    name = "star_graph-d2_l4_n20-test-40_rows-teacherless"
     assert after.keys() - before.keys() == {f"results/{name}.json", f".eval_results/{name}.yaml"}
     assert {path: after[path] for path in before} == before
     assert json.loads(after[f"results/{name}.json"])["results"] == record["results"]
@@ -373,7 +375,7 @@ def test_results_of_another_evaluation_are_added_and_nothing_else_changes(hub, r
         evaluate_checkpoint("nextfail/checkpoint", split="validation", num_rows=40, progress=False), "checkpoint"
     )
     added = hub.files("model", "nextfail/checkpoint").keys() - after.keys()
-    assert added == {"results/star_graph-d2_l3_n20-validation-40_rows.json"}
+    assert added == {"results/star_graph-d2_l3_n20-validation-40_rows-teacherless.json"}
 
 
 def test_results_are_not_added_where_one_may_not_write(hub, runs):

@@ -112,7 +112,7 @@ def test_a_bad_grid_ends_the_command_before_anything_runs(case, tmp_path, capfd)
 ARGUMENTS = {
     "no grid": (["grid_cp"], "there is no file and no grid grid_cp.*grid_cpu"),
     "no run": (["GRID", "--only", "nothing*"], "no run of .* has such a name"),
-    "no cluster": (["GRID", "--cluster", "slurp"], "--cluster must be one of slurm, local, debug"),
+    "no cluster": (["GRID", "--cluster", "slurp"], "--cluster must be one of slurm, local, got"),
     "options no JSON": (["GRID", "--cluster", "local", "--cluster_options", "{"], "must be JSON"),
     "options alone": (["GRID", "--cluster_options", '{"timeout_min": 1}'], "goes with --cluster"),
     "unknown option": (
@@ -174,6 +174,15 @@ def test_what_is_finished_is_not_run_again(finished, capsys):
     assert run(finished / "grid.yaml", "--output_dir", finished / "runs") == 0
     assert "5 runs, 5 of them finished" in capsys.readouterr().out
     assert before == {name: (finished / f"runs/{name}/results.json").stat().st_mtime_ns for name in NAMES}
+
+
+def test_the_summary_forgets_what_is_no_more_in_the_grid(finished, tmp_path):
+    fewer = written(tmp_path, GRID | {"blocks": GRID["blocks"][1:]})
+    assert run(fewer, "--output_dir", finished / "runs", "--dry_run") == 0
+    records = {path.stem for path in (finished / "runs/summary").glob("*.json")}
+    assert records == {NAMES[4]}
+    assert run(finished / "grid.yaml", "--output_dir", finished / "runs", "--dry_run") == 0
+    assert {path.stem for path in (finished / "runs/summary").glob("*.json")} == set(NAMES)
 
 
 def test_results_of_other_options_do_not_count(finished, tmp_path, capsys):

@@ -86,8 +86,9 @@ def test_what_is_chosen_again_is_what_was_chosen(results, tmp_path, capfd):
 
 
 BAD = {
-    "no file": (lambda folder: folder / "none.json", "cannot be read as a results.json"),
-    "another file": (lambda folder: folder / "other.json", "cannot be read as a results.json"),
+    "no file": (lambda folder: folder / "none.json", "there is no file or folder"),
+    "another file": (lambda folder: folder / "other.json", "schema_version must be 1, got None"),
+    "several runs": (lambda folder: folder / "several", "is one of 2 results.json there: name one"),
     "measured": (lambda folder: folder / "measured.json", "was measured, not trained"),
     "configured by files": (lambda folder: folder / "files.json", "its recipe has fsdp_config"),
     "onto itself": (lambda folder: folder / "small", "would overwrite the run that is compared with"),
@@ -104,10 +105,21 @@ def test_what_cannot_be_run_again_is_said_in_one_line(case, results, tmp_path, c
     (tmp_path / "files.json").write_text(json.dumps(record | {"recipe": record["recipe"] | {"fsdp_config": "x.json"}}))
     (tmp_path / "small").mkdir()
     (tmp_path / "small/results.json").write_text(json.dumps(record))
+    for name in ("a", "b"):
+        (tmp_path / "several" / name).mkdir(parents=True)
+        (tmp_path / "several" / name / "results.json").write_text(json.dumps(record))
     (tmp_path / "two.json").write_text(json.dumps(record | {"run": record["run"] | {"num_processes": 2}}))
     assert run("rerun", path(tmp_path), "--output_dir", tmp_path) == 2
     (line,) = [line for line in capfd.readouterr().err.splitlines() if line]
     assert message in line
+
+
+def test_a_record_is_compared_as_far_as_it_goes(results, tmp_path, capsys):
+    def change(record):
+        del record["diagnosis"], record["run"]["weights_sha256"], record["versions"]["torch"]
+
+    assert run("rerun", changed(results, tmp_path, change)) == 0
+    assert "All numbers are equal; the record has no digest of its weights." in capsys.readouterr().out
 
 
 def test_what_a_record_says_of_trust_does_not_count(results, tmp_path, monkeypatch):
@@ -128,5 +140,4 @@ def test_differences():
         ("list[1].inside", 2, 4),
         ("gone", 3, None),
         ("length", [1], [1, 2]),
-        ("new", None, 5),
     ]

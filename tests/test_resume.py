@@ -231,6 +231,45 @@ def test_a_named_checkpoint_must_be_whole(killed, capfd):
     assert "checkpoint-25 is not a whole checkpoint of ours: model.safetensors has" in capfd.readouterr().err
 
 
+def resume(folder: Path, recipe: dict, checkpoint: str, *options: str) -> None:
+    main(command_line(folder, {"run": RECIPES["rows"] | recipe}, "--resume_from_checkpoint", checkpoint, *options))
+
+
+def test_a_named_checkpoint_is_gone_on_from_as_what_it_was_begun_as(killed, tmp_path, capfd):
+    checkpoint = str(killed / "run/checkpoint-25")
+    with pytest.raises(SystemExit):
+        resume(tmp_path / "other", {"learning_rate": 0.1}, checkpoint)
+    assert "run was begun with learning_rate 0.003, and cannot go on with 0.1" in capfd.readouterr().err
+    resume(tmp_path / "other", {}, checkpoint)
+    resume(killed, {}, "true")
+    weights = [outcome(folder)["run"]["run"]["weights_sha256"] for folder in (tmp_path / "other", killed)]
+    assert weights[0] == weights[1]
+
+
+def test_a_named_checkpoint_has_none_after_it(killed, capfd):
+    with pytest.raises(SystemExit) as exit:
+        resume(killed, {}, str(killed / "run/checkpoint-25"))
+    assert exit.value.code == 2
+    assert "run holds later ones, up to checkpoint-30; move them away" in capfd.readouterr().err
+    shutil.rmtree(killed / "run/checkpoint-30")
+    resume(killed, {}, str(killed / "run/checkpoint-25"))
+    assert outcome(killed)["run"]["run"]["steps"] == 30
+
+
+def test_without_a_checkpoint_another_recipe_starts_afresh(killed):
+    for checkpoint in (killed / "run").glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+    resume(killed, {"learning_rate": 0.1, "max_steps": 2}, "true")
+    assert outcome(killed)["run"]["recipe"]["learning_rate"] == 0.1
+
+
+def test_a_model_alone_is_no_state_to_go_on_from(killed, capfd):
+    with pytest.raises(SystemExit) as exit:
+        resume(killed, {"save_only_model": True}, "true")
+    assert exit.value.code == 2
+    assert "holds no state to go on from: it was saved with save_only_model" in capfd.readouterr().err
+
+
 def test_a_resumed_run_chooses_what_it_chose_before(killed, caplog):
     path = killed / f"run/checkpoint-30/{SEAL}"
     content = json.loads(path.read_text())

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from datasets import Dataset, IterableDataset, List, Value, load_dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerFast
 
 from hf_nextfail.tokenization import (
     encode_texts,
@@ -258,6 +258,11 @@ def test_all_digits_of_a_label_belong_to_its_node():
     assert tokenizer.tokenize("3,12,7") == ["3", ",", "1", "2", ",", "7"]
     nodes = node_of_each_token(tokenizer, ["3,12,7", "12,3,4", "1,2,3"], width=6)
     np.testing.assert_array_equal(nodes, [[0, 0, 1, 1, 1, 2], [0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 2, -1]])
+
+
+def test_a_slow_tokenizer_does_not_know_where_its_tokens_come_from():
+    with pytest.raises(ValueError, match="the tokenizer is a ByT5Tokenizer, which does not say where"):
+        node_of_each_token(ByT5Tokenizer(), ["1,2"], 4)
 
 
 def test_a_dataset_that_has_ids_is_taken_as_it_is():

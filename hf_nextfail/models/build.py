@@ -162,8 +162,11 @@ def check_model_source(name_or_path: str | None, model_type: str | None, config_
     if (name_or_path is None) == (model_type is None):
         raise ValueError("give either model_name_or_path, a checkpoint, or model_type, a family to train from scratch")
     if model_type is None:
-        if name_or_path.startswith(("/", "./", "../", "~")) and not Path(name_or_path).is_dir():
-            raise ValueError(f"model_name_or_path: there is no folder {name_or_path}")
+        path = Path(name_or_path)
+        if path.is_file():
+            raise ValueError(f"{name_or_path} is a file; name the folder of a checkpoint")
+        if (path.is_absolute() or name_or_path.startswith((".", "~")) or len(path.parts) > 2) and not path.is_dir():
+            raise ValueError(f"there is no folder {name_or_path}")  # and on the Hub are no such names
         if config_overrides:
             raise ValueError("config_overrides go with model_type; a checkpoint keeps its own configuration")
         return
