@@ -325,14 +325,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     if runs[0].training.process_index == 0:
         console.rule("Exact match: whole paths right, greedy and free-running (± standard error)")
         console.print(results_table(records))
-        picture = runs[0].folder.parents[len(Path(runs[0].name).parts) - 1] / "accuracy.png"
+        folder = runs[0].folder
         evaluated = [record for record in records if record["history"]]
-        if len(evaluated) > 1:  # one alone has its own, in its folder
-            plot_accuracy(evaluated, picture)
-            console.print(f"Accuracy over steps: {picture}", soft_wrap=True)
-            console.print(f"All of it on one page: nextfail report {picture.parent}", soft_wrap=True)
+        if len(runs) > 1:
+            folder = folder.parents[len(Path(runs[0].name).parts) - 1]
+        if len(runs) > 1 and evaluated:  # one alone has its picture in its folder
+            plot_accuracy(evaluated, folder / "accuracy.png")
+            console.print(f"Accuracy over steps: {folder / 'accuracy.png'}", soft_wrap=True)
         for run in runs:
-            console.print(f"Checkpoint, recipe and results.json: {run.folder}", soft_wrap=True)
+            console.print(f"Checkpoint, recipe, pictures and results.json: {run.folder}", soft_wrap=True)
+        console.print(f"All of it on one page: nextfail report {folder}", soft_wrap=True)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter, and abort
     if failed_pushes:

@@ -1,6 +1,7 @@
 """Our own training options, beside those of transformers."""
 
 import json
+import logging
 import math
 import platform
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from transformers.trainer_utils import IntervalStrategy
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.suggestion import did_you_mean
 from hf_nextfail.tasks.base import check_integer
+
+logger = logging.getLogger(__name__)
 
 #: Rows of one pass of an evaluation. On a CPU, half or twice as many take as long; a GPU is not filled by so few.
 EVALUATED_TOGETHER = {"cpu": 256, "accelerator": 1024}
@@ -148,7 +151,7 @@ class NextFailTrainingArguments(TrainingArguments):
             self.bf16 = True
         super().__post_init__()
         if self.stop_at_accuracy is not None and self.eval_strategy == IntervalStrategy.NO:
-            raise ValueError("stop_at_accuracy looks at evaluations: give eval_strategy steps or epoch, too")
+            logger.warning("stop_at_accuracy has no effect: with eval_strategy no, nothing is evaluated on the way.")
 
     def _check_ranges(self) -> None:
         for name in POSITIVE:

@@ -263,7 +263,6 @@ OPTIONS = {
     "--model_name_or_path GOOD": "give either model_name_or_path, a checkpoint, or model_type, a family",
     "--use_peft true": "use_peft adapts a pretrained model: give model_name_or_path",
     "--lora_r 4": "lora_r goes with use_peft true: give that, or leave lora_r out",
-    "--eval_strategy no": "stop_at_accuracy looks at evaluations: give eval_strategy steps or epoch, too",
     "--label_smoothing_factor 0.1": "label_smoothing_factor must be 0, got 0.1: the loss is the objective's",
     "--config fp32.yaml bf16.yaml": "bf16 computes in bf16, and fp32 in fp32: give both the same --precision",
     "--config_overrides '{\"vocab_size\": 9}'": "vocab_size is the tokenizer's to decide; leave it out",

@@ -76,7 +76,7 @@ def test_the_version(capsys):
         (["diagnose", "CHECKPOINT", "--dataset_config", "d2"], "unknown config 'd2'"),
         (["push-dataset", "--configs", "d2_l3"], "unknown config 'd2_l3'"),
         (["push-dataset", "--num_train", "-1"], "num_train must be"),
-        (["push-model", "nowhere", "--repo", "x"], "nowhere holds no checkpoint"),
+        (["push-model", "nowhere", "--repo", "x"], "there is no folder nowhere"),
         (["push-model", "CHECKPOINT"], "Missing option"),
         (["report"], "Missing argument"),
         (["report", "nowhere"], "there is no file or folder nowhere"),

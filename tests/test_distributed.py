@@ -133,7 +133,7 @@ def launch_two(
 def run_on_two(folder: Path, recipes: dict[str, dict], *options: str, **files: Path) -> Path:
     done = launch_two(folder, recipes, *options, **files)
     assert done.returncode == 0, done.stderr[-5000:]
-    assert done.stdout.count("Checkpoint, recipe and results.json: ") == len(recipes)  # one process speaks
+    assert done.stdout.count("Checkpoint, recipe, pictures and results.json: ") == len(recipes)  # one process speaks
     return folder / "runs"
 
 

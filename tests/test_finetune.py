@@ -358,7 +358,9 @@ def test_accelerate_launch_runs_the_script_from_another_directory(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs/star_graph/teacherless/smoke/results.json").is_file()
-    assert "runs/accuracy.png" in done.stdout
+    assert (tmp_path / "runs/star_graph/teacherless/smoke/accuracy.png").is_file()
+    assert not (tmp_path / "runs/accuracy.png").exists()  # several runs have one together
+    assert "nextfail report runs/star_graph/teacherless/smoke" in done.stdout
 
 
 def test_the_script_ends_with_code_2_on_bad_input(tmp_path):

@@ -279,7 +279,7 @@ def test_evaluation_without_a_dataset_is_refused(tmp_path):
 def test_several_datasets_cannot_stop_a_training(tmp_path):
     several = {"one": one_completion("1,2", 6), "other": one_completion("3,4", 6)}
     with pytest.raises(ValueError, match="stop_at_accuracy watches one eval_dataset"):
-        trainer_of(tmp_path, eval_dataset=several, stop_at_accuracy=0.9, eval_strategy="epoch")
+        trainer_of(tmp_path, eval_dataset=several, stop_at_accuracy=0.9)
 
 
 def test_what_would_have_no_effect_is_refused(tmp_path):

@@ -91,9 +91,11 @@ def test_value_out_of_range_is_named_with_the_range(field, value, allowed):
     ("field", "value"), [("stop_at_accuracy", 1.0), ("stop_at_accuracy", 1e-6), ("max_steps", 1), ("max_steps", -1)]
 )
 def test_ends_of_a_range_are_allowed(field, value):
-    assert getattr(NextFailTrainingArguments(eval_strategy="epoch", **{field: value}), field) == value
+    assert getattr(NextFailTrainingArguments(**{field: value}), field) == value
 
 
-def test_without_evaluations_nothing_stops_at_an_accuracy():
-    with pytest.raises(ValueError, match="stop_at_accuracy looks at evaluations: give eval_strategy"):
-        NextFailTrainingArguments(stop_at_accuracy=0.9)
+@pytest.mark.parametrize(("strategy", "said"), [("no", True), ("epoch", False)])
+def test_without_evaluations_nothing_stops_at_an_accuracy(strategy, said, caplog):
+    with caplog.at_level("WARNING", logger="hf_nextfail"):
+        NextFailTrainingArguments(stop_at_accuracy=0.9, eval_strategy=strategy)
+    assert ("stop_at_accuracy has no effect" in caplog.text) == said
