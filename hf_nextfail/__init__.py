@@ -7,31 +7,31 @@ What needs torch is loaded when it is first used.
 import importlib
 from typing import Any
 
-from hf_nextfail.paper_file import load_paper_file
-from hf_nextfail.registration import register, unregister
+from hf_nextfail.data.paper_file import load_paper_file
+from hf_nextfail.data.registration import register, unregister
 from hf_nextfail.tasks import TASKS, StarGraph, Task
 from hf_nextfail.version import __version__
 
 # Names that load torch, and where they live.
 _LAZY = {
-    "CompletionCollator": "data_collator",
-    "DiagnosticsCallback": "callbacks",
-    "NextFailTrainer": "trainer",
-    "NextFailTrainingArguments": "training_args",
+    "CompletionCollator": "training.collator",
+    "DiagnosticsCallback": "training.callbacks",
+    "NextFailTrainer": "training.trainer",
+    "NextFailTrainingArguments": "training.arguments",
     "OBJECTIVES": "objectives",
     "Objective": "objectives",
     "TeacherForcedObjective": "objectives",
     "TeacherlessObjective": "objectives",
     "build_model": "models",
-    "diagnose": "diagnostics",
-    "evaluate": "evaluation",
-    "generate_teacherless": "custom_generate.generate",
-    "load_tokenizer": "tokenization",
-    "numeral_tokenizer": "tokenization",
-    "push_dataset": "publish",
-    "push_metric": "publish",
-    "push_model": "publish",
-    "tokenize_dataset": "tokenization",
+    "diagnose": "diagnoses.star_graph",
+    "evaluate": "evaluation.evaluate",
+    "generate_teacherless": "decoding.parallel",
+    "load_tokenizer": "data.tokenization",
+    "numeral_tokenizer": "data.tokenization",
+    "push_dataset": "hub.publish",
+    "push_metric": "hub.publish",
+    "push_model": "hub.publish",
+    "tokenize_dataset": "data.tokenization",
     "use_fast_path": "models.fast_path",
 }
 

@@ -1,8 +1,10 @@
 """What ends a command with one line instead of a traceback."""
 
+import difflib
 import os
 import sys
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -55,3 +57,18 @@ def check_output_folder(folder: Path) -> None:
         raise UsageError(f"--output_dir {folder}: {place} is a file; name a folder")
     if not os.access(place, os.W_OK | os.X_OK):
         raise UsageError(f"--output_dir {folder}: nothing may be written to {place}; name a folder of yours")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean ...?)` when a known word is near, else nothing.
+
+    Example:
+
+    ```python
+    >>> did_you_mean("n_layers", ["n_embd", "n_layer"])
+    " (did you mean 'n_layer'?)"
+
+    ```
+    """
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

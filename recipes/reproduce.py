@@ -2,7 +2,7 @@
 
 import sys
 
-from hf_nextfail.cli import main
+from hf_nextfail.commands.main import main
 
 if __name__ == "__main__":
     main(["reproduce", *sys.argv[1:]])

@@ -2,8 +2,8 @@
 
 import torch
 
+from hf_nextfail.data.tokenization import numeral_tokenizer
 from hf_nextfail.models import build_model
-from hf_nextfail.tokenization import numeral_tokenizer
 
 TOKENIZER = numeral_tokenizer(num_nodes=10)
 PAD = TOKENIZER.pad_token_id

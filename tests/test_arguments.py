@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hf_nextfail.arguments import DEFAULT_RECIPES, find_recipe, parse_runs
 from hf_nextfail.errors import UsageError
-from hf_nextfail.shipped import shipped_folder
+from hf_nextfail.files import shipped_folder
+from hf_nextfail.runs.recipes import DEFAULT_RECIPES, find_recipe, parse_runs
 
 RECIPES = sorted(
     path.relative_to(shipped_folder("recipes")).as_posix()

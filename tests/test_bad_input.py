@@ -19,9 +19,9 @@ import torch
 from datasets import Dataset, DatasetDict
 
 from hf_nextfail import build_model, numeral_tokenizer
-from hf_nextfail.cli import main as nextfail
-from hf_nextfail.finetune import main as finetune
-from hf_nextfail.lora import add_lora
+from hf_nextfail.commands.main import main as nextfail
+from hf_nextfail.models.lora import add_lora
+from hf_nextfail.runs.run import main as finetune
 
 REPOSITORY = Path(__file__).parents[1]
 TINY = {"n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 32}
@@ -522,7 +522,7 @@ def test_a_folder_that_may_not_be_written_to(command, place, capfd, tmp_path, mo
 
 
 FINETUNE = [sys.executable, str(REPOSITORY / "recipes/finetune.py")]
-NEXTFAIL = [sys.executable, "-m", "hf_nextfail.cli"]
+NEXTFAIL = [sys.executable, "-m", "hf_nextfail.commands.main"]
 
 
 @pytest.mark.parametrize(
@@ -575,7 +575,7 @@ def test_help_says_how_to_see_the_traceback(command, capsys):
 
 
 def test_debug_is_not_part_of_the_recipe(place):
-    from hf_nextfail.arguments import parse_runs
+    from hf_nextfail.runs.recipes import parse_runs
 
     (run,) = parse_runs([*SMOKE, "--debug"])
     assert "debug" not in run.recipe

@@ -3,14 +3,14 @@ import torch
 from datasets import load_dataset
 from transformers import Trainer, TrainingArguments
 
-from hf_nextfail.callbacks import DiagnosticsCallback
-from hf_nextfail.data_collator import CompletionCollator
-from hf_nextfail.diagnostics import diagnose
+from hf_nextfail.data.tokenization import numeral_tokenizer, tokenize_dataset
+from hf_nextfail.diagnoses.star_graph import diagnose
 from hf_nextfail.models import build_model
 from hf_nextfail.objectives import OBJECTIVES
-from hf_nextfail.tokenization import numeral_tokenizer, tokenize_dataset
-from hf_nextfail.trainer import NextFailTrainer
-from hf_nextfail.training_args import NextFailTrainingArguments
+from hf_nextfail.training.arguments import NextFailTrainingArguments
+from hf_nextfail.training.callbacks import DiagnosticsCallback
+from hf_nextfail.training.collator import CompletionCollator
+from hf_nextfail.training.trainer import NextFailTrainer
 
 SIZES = {"num_train": 200, "num_validation": 60, "num_test": 10}
 COLUMNS = ["prompt_ids", "completion_ids"]
@@ -123,7 +123,7 @@ def test_training_on_tensors_is_training_on_rows(tmp_path, splits, monkeypatch):
         rows.shortest_prompt = 1
         return rows
 
-    monkeypatch.setattr("hf_nextfail.trainer.TokenRows", one_by_one)
+    monkeypatch.setattr("hf_nextfail.training.trainer.TokenRows", one_by_one)
     plain.data_collator = RowByRow(plain.objective)
     plain.train()
     for name, parameter in plain.model.named_parameters():

@@ -11,10 +11,10 @@ from huggingface_hub import DatasetCard, ModelCard
 from huggingface_hub._eval_results import parse_eval_result_entries
 from made_records import OBJECTIVES, diagnosed_record
 
-from hf_nextfail import cards
-from hf_nextfail.dataset_builder import TaskConfig
-from hf_nextfail.publish import publish_config
-from hf_nextfail.report import format_number
+from hf_nextfail.data.builder import TaskConfig
+from hf_nextfail.hub import cards
+from hf_nextfail.hub.publish import publish_config
+from hf_nextfail.reporting.tables import format_number
 from hf_nextfail.tasks import StarGraph
 
 REPO = "nextfail/a-model"

@@ -7,15 +7,15 @@ from datasets import load_dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from hf_nextfail.checkpoint import diagnose_checkpoint, evaluate_checkpoint, trained_on
+from hf_nextfail.data.paper_file import load_paper_file
+from hf_nextfail.data.tokenization import load_tokenizer, numeral_tokenizer
 from hf_nextfail.errors import UsageError
-from hf_nextfail.evaluation import evaluate
+from hf_nextfail.evaluation.evaluate import evaluate
 from hf_nextfail.models import build_model
 from hf_nextfail.objectives import OBJECTIVES
-from hf_nextfail.paper_file import load_paper_file
-from hf_nextfail.report import write_results
+from hf_nextfail.reporting.tables import write_results
+from hf_nextfail.runs.measure_checkpoint import diagnose_checkpoint, evaluate_checkpoint, trained_on
 from hf_nextfail.tasks import StarGraph, split_of
-from hf_nextfail.tokenization import load_tokenizer, numeral_tokenizer
 
 SIZES = {"n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 28, "initializer_range": 0.5}
 CONFIG, TASK = "d2_l3_n10_rev", StarGraph(degree=2, path_length=3, num_nodes=10, reverse=True)

@@ -8,8 +8,8 @@ from datasets import load_dataset
 from made_records import OBJECTIVES, diagnosed_record
 
 from hf_nextfail import TeacherlessObjective, __version__, build_model, numeral_tokenizer
-from hf_nextfail.cli import main
-from hf_nextfail.pictures import plot_graph
+from hf_nextfail.commands.main import main
+from hf_nextfail.reporting.pictures import plot_graph
 
 COMMANDS = ["env", "evaluate", "push-dataset", "push-metric", "push-model", "report", "sample"]
 SIZES = ["--num_train", "20", "--num_validation", "5", "--num_test", "5"]
@@ -36,9 +36,7 @@ def checkpoint(tmp_path):
 
 
 def test_help_names_every_command_and_option_without_loading_torch():
-    code = (
-        "import sys; from hf_nextfail.cli import main\ntry: main(sys.argv[1:])\nfinally: print('torch' in sys.modules)"
-    )
+    code = "import sys; from hf_nextfail.commands.main import main\ntry: main(sys.argv[1:])\nfinally: print('torch' in sys.modules)"
     for argv in (["--help"], *([command, "--help"] for command in COMMANDS)):
         done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-1] == "False"
@@ -141,7 +139,16 @@ def test_the_four_lines_push_load_decode_and_evaluate(hub, checkpoint, tmp_path,
     assert [url.rpartition("/")[2] for url in urls] == [hub.head(kind, f"nextfail/{name}") for kind, name in heads]
     assert hub.files("model", "nextfail/x")["README.md"] == b"# Mine\n"  # no run of ours, so the card is the user's
 
-    argv = ["-m", "hf_nextfail.cli", "evaluate", "nextfail/x", "--dataset_config", "d2_l3_n20", "--num_rows", "30"]
+    argv = [
+        "-m",
+        "hf_nextfail.commands.main",
+        "evaluate",
+        "nextfail/x",
+        "--dataset_config",
+        "d2_l3_n20",
+        "--num_rows",
+        "30",
+    ]
     done = fresh([*argv, "--push_results"], cwd=tmp_path)
     name = "star_graph-d2_l3_n20-test-30_rows-teacherless"
     record = json.loads((tmp_path / f"runs/evaluate/nextfail--x/{name}/results.json").read_text())

@@ -3,9 +3,9 @@ import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
-from hf_nextfail.data_collator import CompletionCollator, TokenRows, pad_rows
+from hf_nextfail.data.tokenization import numeral_tokenizer
 from hf_nextfail.objectives import OBJECTIVES, Objective, TeacherForcedObjective, TeacherlessObjective
-from hf_nextfail.tokenization import numeral_tokenizer
+from hf_nextfail.training.collator import CompletionCollator, TokenRows, pad_rows
 
 TOKENIZER = numeral_tokenizer(num_nodes=10)  # the dummy token is 13, padding is 14
 ROWS = [

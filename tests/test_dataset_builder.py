@@ -16,8 +16,9 @@ from datasets import (
 from datasets.distributed import split_dataset_by_node
 from torch.utils.data import DataLoader
 
-from hf_nextfail import TASKS, StarGraph, dataset_builder
-from hf_nextfail.dataset_builder import MAX_PIECES, TaskConfig
+from hf_nextfail import TASKS, StarGraph
+from hf_nextfail.data import builder as dataset_builder
+from hf_nextfail.data.builder import MAX_PIECES, TaskConfig
 from hf_nextfail.tasks.base import SHARD_ROWS
 
 NAME = "nextfail/star_graph"

@@ -5,8 +5,8 @@ import pytest
 from datasets import load_dataset
 from known_models import CleverHans, EdgeFollower, GraphGuesser
 
-from hf_nextfail.definitions import DEFINITIONS
-from hf_nextfail.diagnostics import diagnose
+from hf_nextfail.diagnoses.star_graph import diagnose
+from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.tasks import StarGraph
 
 

@@ -26,13 +26,13 @@ from known_models import (
 from small_tokenizers import TOKENIZERS
 
 from hf_nextfail import load_paper_file
-from hf_nextfail.data_collator import CompletionCollator
-from hf_nextfail.diagnostics import diagnose, product_of_means, read_graphs
+from hf_nextfail.data.tokenization import numeral_tokenizer, tokenize_dataset
+from hf_nextfail.diagnoses.star_graph import diagnose, product_of_means, read_graphs
 from hf_nextfail.metrics import KINDS, mean_and_standard_error
 from hf_nextfail.models import build_model
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.tasks import StarGraph
-from hf_nextfail.tokenization import numeral_tokenizer, tokenize_dataset
+from hf_nextfail.training.collator import CompletionCollator
 
 COUNTERFACTUAL = ["counterfactual_accuracy", "counterfactual_end_accuracy"]
 AFTER_FIRST_STEP = ["accuracy_given_first_step", "clever_hans_accuracy", *COUNTERFACTUAL]

@@ -14,7 +14,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from hf_nextfail import TeacherlessObjective, build_model, evaluate, load_tokenizer
-from hf_nextfail.finetune import main
+from hf_nextfail.runs.run import main
 
 REPOSITORY = Path(__file__).parents[1]
 TWO_CPU_PROCESSES = REPOSITORY / "recipes/accelerate_configs/multi_cpu.yaml"
@@ -44,8 +44,8 @@ ACCUMULATED = {"per_device_train_batch_size": GLOBAL_BATCH_SIZE // 4, "gradient_
 SHARD_ON_CPU = """
 from accelerate.state import PartialState
 from accelerate.utils import DistributedType
-from hf_nextfail.finetune import main
-from hf_nextfail.trainer import NextFailTrainer
+from hf_nextfail.runs.run import main
+from hf_nextfail.training.trainer import NextFailTrainer
 
 init, train = PartialState.__init__, NextFailTrainer.train
 
@@ -71,8 +71,8 @@ main()
 DIE_AT_STEP_4 = """
 import os
 import signal
-from hf_nextfail.finetune import main
-from hf_nextfail.trainer import NextFailTrainer
+from hf_nextfail.runs.run import main
+from hf_nextfail.training.trainer import NextFailTrainer
 
 step = NextFailTrainer.training_step
 

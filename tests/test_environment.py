@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from hf_nextfail import __version__
-from hf_nextfail.environment import describe_machine, way_of
+from hf_nextfail.data.tokenization import numeral_tokenizer
 from hf_nextfail.models import build_model
-from hf_nextfail.tokenization import numeral_tokenizer
-from hf_nextfail.training_args import fast_bf16
+from hf_nextfail.runs.environment import describe_machine, way_of
+from hf_nextfail.training.arguments import fast_bf16
 
 
 def test_the_machine_is_described_as_it_is():

@@ -10,12 +10,12 @@ from datasets import Dataset, concatenate_datasets, load_dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from hf_nextfail.data_collator import CompletionCollator
-from hf_nextfail.evaluation import correct_nodes, evaluate, graph_hashes
+from hf_nextfail.data.tokenization import numeral_tokenizer, tokenize_dataset
+from hf_nextfail.evaluation.evaluate import correct_nodes, evaluate, graph_hashes
 from hf_nextfail.models import build_model
 from hf_nextfail.objectives import OBJECTIVES, Objective
 from hf_nextfail.tasks import StarGraph
-from hf_nextfail.tokenization import numeral_tokenizer, tokenize_dataset
+from hf_nextfail.training.collator import CompletionCollator
 
 END = "<|end|>"
 

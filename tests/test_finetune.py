@@ -14,9 +14,9 @@ from loopback_hub.server import Fault
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hf_nextfail import StarGraph, evaluate, load_paper_file
-from hf_nextfail.cli import main as nextfail
-from hf_nextfail.finetune import main, set_num_threads
+from hf_nextfail.commands.main import main as nextfail
 from hf_nextfail.objectives import OBJECTIVES
+from hf_nextfail.runs.run import main, set_num_threads
 
 REPOSITORY = Path(__file__).parents[1]
 SIZES = {"num_train": 2000, "num_validation": 200, "num_test": 300}
@@ -302,7 +302,7 @@ def test_a_token_that_may_not_push_ends_the_command_before_training(hub, tmp_pat
 
 
 def test_a_push_that_fails_in_the_background_fails_the_command_after_all_is_saved(hub, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("hf_nextfail.hub.PAUSES", ())
+    monkeypatch.setattr("hf_nextfail.hub.push.PAUSES", ())
     hub.faults = [Fault("POST", "/commit/", status=503)]
     options = ["--config", "star_graph/teacherless/smoke.yaml", "--push_to_hub=true", "--hub_always_push=true"]
     with pytest.raises(SystemExit) as exit:
@@ -315,7 +315,7 @@ def test_a_push_that_fails_in_the_background_fails_the_command_after_all_is_save
 
 
 def test_a_last_push_that_fails_says_how_to_push_without_training_again(hub, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("hf_nextfail.hub.PAUSES", ())
+    monkeypatch.setattr("hf_nextfail.hub.push.PAUSES", ())
     hub.faults = [Fault("POST", "/commit/", times=100, status=503)]
     with pytest.raises(SystemExit) as exit:
         run(tmp_path, "--config", "star_graph/teacherless/smoke.yaml", "--push_to_hub=true")

@@ -5,9 +5,9 @@ import pytest
 from huggingface_hub import HfApi
 from loopback_hub.server import Fault
 
-import hf_nextfail.hub
+import hf_nextfail.hub.push
 from hf_nextfail.errors import HubError
-from hf_nextfail.hub import check_access, push_files
+from hf_nextfail.hub.push import check_access, push_files
 
 FILES = {"notes.txt": b"one", "weights/model.safetensors": os.urandom(300_000)}
 lfs_only = pytest.mark.parametrize("hub", ["lfs"], indirect=True)
@@ -15,7 +15,7 @@ lfs_only = pytest.mark.parametrize("hub", ["lfs"], indirect=True)
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(hf_nextfail.hub, "PAUSES", (0, 0))
+    monkeypatch.setattr(hf_nextfail.hub.push, "PAUSES", (0, 0))
 
 
 def pushed(hub, repo_id="nextfail/x", repo_type="model"):
@@ -97,7 +97,7 @@ def test_offline_is_said():
 
 
 def test_a_hub_that_is_not_there(fresh):
-    code = "from hf_nextfail.hub import check_access; check_access('nextfail/x')"
+    code = "from hf_nextfail.hub.push import check_access; check_access('nextfail/x')"
     done = fresh(code, check=False, HF_ENDPOINT="http://127.0.0.1:1", HF_HUB_OFFLINE="0")
     assert "HubError: the push to nextfail/x did not come through" in done.stderr
 
@@ -178,7 +178,7 @@ def test_a_client_that_is_killed_leaves_the_head(hub, fresh, tmp_path, moment):
     code = f"""
 import os
 from pathlib import Path
-from hf_nextfail.hub import push_files
+from hf_nextfail.hub.push import push_files
 folder = Path({str(tmp_path)!r})
 (folder / "pid").write_text(str(os.getpid()))
 push_files("nextfail/x", "model", {{"weights/model.safetensors": folder / "model.safetensors"}}, "first")

@@ -9,11 +9,11 @@ from huggingface_hub import ModelCard
 from loopback_hub.server import Fault
 from transformers import TrainerCallback, TrainingArguments
 
-import hf_nextfail.hub
+import hf_nextfail.hub.push
 from hf_nextfail import NextFailTrainer, NextFailTrainingArguments, TeacherForcedObjective, TeacherlessObjective
+from hf_nextfail.data.tokenization import numeral_tokenizer
 from hf_nextfail.errors import HubError
 from hf_nextfail.models import build_model
-from hf_nextfail.tokenization import numeral_tokenizer
 
 REPO = "nextfail/trained"
 PUSHED = {".gitattributes", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json"}
@@ -22,7 +22,7 @@ PUSHED |= {"tokenizer_config.json"}
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(hf_nextfail.hub, "PAUSES", (0, 0))
+    monkeypatch.setattr(hf_nextfail.hub.push, "PAUSES", (0, 0))
 
 
 def trainer(folder, objective=TeacherlessObjective, arguments=NextFailTrainingArguments, **options):

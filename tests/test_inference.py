@@ -4,10 +4,10 @@ from accelerate import PartialState
 from datasets import Dataset, load_dataset
 from known_models import CleverHans
 
-from hf_nextfail.inference import Inference, Rows
+from hf_nextfail.data.tokenization import numeral_tokenizer
+from hf_nextfail.evaluation.inference import Inference, Rows
 from hf_nextfail.models import build_model
 from hf_nextfail.objectives import OBJECTIVES
-from hf_nextfail.tokenization import numeral_tokenizer
 
 TOKENIZER = numeral_tokenizer(8)
 every_objective = pytest.mark.parametrize("name", OBJECTIVES)

@@ -12,7 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from loopback_hub.server import Fault
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from hf_nextfail.tokenization import numeral_tokenizer
+from hf_nextfail.data.tokenization import numeral_tokenizer
 
 ROWS = DatasetDict(
     train=Dataset.from_dict({"prompt": ["1,2/1,2=", "3,4/3,4="], "completion": ["1,2", "3,4"]}),

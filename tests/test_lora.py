@@ -8,11 +8,11 @@ from small_tokenizers import whole_numbers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from hf_nextfail import OBJECTIVES, generate_teacherless, load_tokenizer
-from hf_nextfail.checkpoint import evaluate_checkpoint
-from hf_nextfail.finetune import main as finetune
-from hf_nextfail.lora import add_lora, load_checkpoint
+from hf_nextfail.hub.publish import model_files
 from hf_nextfail.models import build_model
-from hf_nextfail.publish import model_files
+from hf_nextfail.models.lora import add_lora, load_checkpoint
+from hf_nextfail.runs.measure_checkpoint import evaluate_checkpoint
+from hf_nextfail.runs.run import main as finetune
 
 FAMILIES = {
     "gpt2": {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 64},

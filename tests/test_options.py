@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from hf_nextfail.options import DataArguments, ModelArguments
+from hf_nextfail.runs.options import DataArguments, ModelArguments
 
 ROWS = [{"prompt": f"{i} + 1 =", "completion": f" {i + 1}"} for i in range(300)]
 

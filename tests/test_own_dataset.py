@@ -3,7 +3,7 @@ import json
 import pytest
 from datasets import Dataset, DatasetDict
 
-from hf_nextfail.own_dataset import load_own_dataset, split_of_prompt
+from hf_nextfail.data.own_dataset import load_own_dataset, split_of_prompt
 
 ROWS = [{"prompt": f"{i % 200} + 1 =", "completion": f" {i % 200 + 1}", "note": i} for i in range(400)]
 

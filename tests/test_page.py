@@ -16,12 +16,12 @@ from datasets import load_dataset
 from made_records import OBJECTIVES, diagnosed_record, diagnosed_records, old_record
 
 from hf_nextfail import build_model, diagnose, numeral_tokenizer
-from hf_nextfail.arguments import parse_runs
-from hf_nextfail.cards import PLACES
-from hf_nextfail.definitions import DEFINITIONS
+from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.errors import UsageError
-from hf_nextfail.markdown import code, fence, plain, table, to_html
-from hf_nextfail.page import find_results, write_report
+from hf_nextfail.hub.cards import PLACES
+from hf_nextfail.reporting.markdown import code, fence, plain, table, to_html
+from hf_nextfail.reporting.page import find_results, write_report
+from hf_nextfail.runs.recipes import parse_runs
 
 EVIL = """<script>document.title="evil"</script>|`x` *b* [l](javascript:alert(1)) ![i](x.png)"""
 

@@ -165,7 +165,7 @@ def test_bytes_that_are_no_ascii_are_refused(write, content):
 
 def test_share_that_falls_into_our_train_split_is_logged(write, caplog):
     path = write(LINES)
-    with caplog.at_level(logging.INFO, logger="hf_nextfail.paper_file"):
+    with caplog.at_level(logging.INFO, logger="hf_nextfail.data.paper_file"):
         dataset = load_paper_file(path)
     num_train = int((split_of(np.array(dataset["edges"][:])) == "train").sum())
     assert 0 < num_train < len(LINES)

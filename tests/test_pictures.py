@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_records import OBJECTIVES, diagnosed_record, diagnosed_records, old_record
 
-from hf_nextfail.pictures import (
+from hf_nextfail.reporting.pictures import (
     COLOURS,
     PICTURES,
     draw_pictures,
@@ -20,9 +20,9 @@ from hf_nextfail.pictures import (
     plot_learning,
     plot_positions,
 )
-from hf_nextfail.pictures.base import in_words, spread, title_of
-from hf_nextfail.pictures.curves import learning_curves
-from hf_nextfail.pictures.shares import accuracy_by_distance, position_names
+from hf_nextfail.reporting.pictures.base import in_words, spread, title_of
+from hf_nextfail.reporting.pictures.curves import learning_curves
+from hf_nextfail.reporting.pictures.shares import accuracy_by_distance, position_names
 from hf_nextfail.tasks import StarGraph
 from hf_nextfail.tasks.star_graph import arms_of
 
@@ -96,7 +96,7 @@ def test_files_are_equal_in_another_process(tmp_path, fresh):
     draw_pictures([diagnosed_record("teacherless")], tmp_path)
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
-        "from made_records import diagnosed_record; from hf_nextfail.pictures import draw_pictures\n"
+        "from made_records import diagnosed_record; from hf_nextfail.reporting.pictures import draw_pictures\n"
         "draw_pictures([diagnosed_record('teacherless')], Path('.')); print('torch' in sys.modules)"
     )
     here = __file__.rpartition("/")[0]

@@ -9,10 +9,10 @@ from small_tokenizers import TOKENIZERS
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hf_nextfail import OBJECTIVES, StarGraph, build_model, evaluate, generate_teacherless, load_tokenizer
-from hf_nextfail.cli import main as nextfail
-from hf_nextfail.finetune import main as finetune
+from hf_nextfail.commands.main import main as nextfail
+from hf_nextfail.data.tokenization import tokenize_dataset
 from hf_nextfail.objectives.base import Objective
-from hf_nextfail.tokenization import tokenize_dataset
+from hf_nextfail.runs.run import main as finetune
 
 SIZES = {"n_layer": 1, "n_head": 2, "n_embd": 16, "n_positions": 96}
 STEPS = {
@@ -61,7 +61,7 @@ def test_a_checkpoint_goes_from_its_folder_to_the_hub(hub, checkpoint, tmp_path,
     assert not torch.equal(new[: len(old)], old)
 
     name = f"nextfail/star_graph-{training}-smoke"
-    done = fresh(["-m", "hf_nextfail.cli", "evaluate", name, "--num_rows", "40"], cwd=tmp_path)
+    done = fresh(["-m", "hf_nextfail.commands.main", "evaluate", name, "--num_rows", "40"], cwd=tmp_path)
     [path] = (tmp_path / "runs").rglob("results.json")
     measured = json.loads(path.read_text())["results"]
     assert measured.pop("loss")["value"] == pytest.approx(trained["results"]["loss"]["value"], abs=1e-4)

@@ -11,13 +11,13 @@ from huggingface_hub._eval_results import parse_eval_result_entries
 from loopback_hub.server import Fault
 
 import hf_nextfail
-import hf_nextfail.hub
+import hf_nextfail.hub.push
 from hf_nextfail import StarGraph, push_dataset, push_metric, push_model
-from hf_nextfail.checkpoint import evaluate_checkpoint
 from hf_nextfail.errors import HubError, UsageError
-from hf_nextfail.finetune import main as finetune
-from hf_nextfail.pictures import PICTURES
-from hf_nextfail.publish import push_results
+from hf_nextfail.hub.publish import push_results
+from hf_nextfail.reporting.pictures import PICTURES
+from hf_nextfail.runs.measure_checkpoint import evaluate_checkpoint
+from hf_nextfail.runs.run import main as finetune
 
 SIZES = {"num_train": 60, "num_validation": 20, "num_test": 30}
 CONFIGS = ["d2_l3_n20", "d2_l5_n50", "d5_l3_n50", "d2_l3_n20_rev"]
@@ -27,7 +27,7 @@ lfs_only = pytest.mark.parametrize("hub", ["lfs"], indirect=True)
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(hf_nextfail.hub, "PAUSES", (0, 0))
+    monkeypatch.setattr(hf_nextfail.hub.push, "PAUSES", (0, 0))
 
 
 def rows(dataset):
@@ -75,7 +75,7 @@ def test_the_same_push_again_makes_no_commit(hub):
 
 def test_another_push_replaces_configs_whole_and_leaves_what_is_not_ours(hub):
     push_dataset(configs=CONFIGS[:2], **SIZES)
-    hf_nextfail.hub.push_files(REPO, "dataset", {"notes.txt": b"mine"}, "notes")
+    hf_nextfail.hub.push.push_files(REPO, "dataset", {"notes.txt": b"mine"}, "notes")
     push_dataset(configs=["d5_l3_n50"], **SIZES)
     files = hub.files("dataset", REPO).keys()
     assert {path.partition("/")[0] for path in files if path.endswith(".parquet")} == {"d5_l3_n50"}
@@ -155,7 +155,7 @@ def test_a_config_that_cannot_be_generated_is_named_and_nothing_is_pushed(hub, n
 
 def test_no_rows_are_generated_for_a_token_that_may_not_push(hub, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_read")
-    monkeypatch.setattr(hf_nextfail.publish, "publish_config", None)  # would fail if it were reached
+    monkeypatch.setattr(hf_nextfail.hub.publish, "publish_config", None)  # would fail if it were reached
     with pytest.raises(HubError, match="may only read"):
         push_dataset(configs=CONFIGS, **SIZES)
     assert hub.head("dataset", REPO) is None
@@ -182,7 +182,7 @@ def test_a_killed_push_leaves_the_old_dataset_and_a_rerun_finishes(hub, fresh, t
 import os, sys
 from pathlib import Path
 Path({str(tmp_path / "pid")!r}).write_text(str(os.getpid()))
-from hf_nextfail.cli import main
+from hf_nextfail.commands.main import main
 main(["push-dataset", "--configs", "d2_l3_n20,d2_l5_n50", "--num_train", "60", "--num_validation", "20",
       "--num_test", "30"])
 """
@@ -351,7 +351,7 @@ print(outputs[:, inputs["input_ids"].shape[1] :].tolist())
 @pytest.mark.parametrize("training", ["teacher_forced", "teacherless", "reversed"])
 def test_evaluation_elsewhere_by_name_gives_the_numbers_of_the_run(hub, runs, fresh, tmp_path, training):
     push_model(runs / training / "smoke", "nextfail/checkpoint")
-    fresh(["-m", "hf_nextfail.cli", "evaluate", "nextfail/checkpoint", "--num_rows", "60"], cwd=tmp_path)
+    fresh(["-m", "hf_nextfail.commands.main", "evaluate", "nextfail/checkpoint", "--num_rows", "60"], cwd=tmp_path)
     [path] = tmp_path.rglob("results.json")
     measured = json.loads(path.read_text())["results"]
     trained = json.loads((runs / training / "smoke/results.json").read_text())["results"]

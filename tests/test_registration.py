@@ -12,7 +12,7 @@ from datasets import get_dataset_config_names, get_dataset_default_config_name, 
 from datasets.load import BuilderConfigsParameters, DatasetModule
 
 from hf_nextfail import TASKS, StarGraph, register, unregister
-from hf_nextfail.registration import SEAMS, builder_module
+from hf_nextfail.data.registration import SEAMS, builder_module
 
 NAME = "nextfail/star_graph"
 TINY = {"num_train": 3, "num_validation": 2, "num_test": 2}
@@ -113,7 +113,7 @@ def test_import_does_not_load_torch():
 import hf_nextfail, sys
 loaded = [name for name in {heavy!r} if name in sys.modules]
 assert not loaded, loaded
-dataset = hf_nextfail.registration.datasets.load_dataset({NAME!r}, **{TINY!r})
+dataset = hf_nextfail.data.registration.datasets.load_dataset({NAME!r}, **{TINY!r})
 print(len(dataset["train"]), hf_nextfail.__version__)
 """
     assert run_python(code).split()[0] == "3"

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from hf_nextfail.metrics import METRICS_VERSION
-from hf_nextfail.report import (
+from hf_nextfail.reporting.tables import (
     distinct_names,
     format_accuracy,
     format_number,

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from hf_nextfail.cli import main as nextfail
+from hf_nextfail.commands.main import main as nextfail
 from hf_nextfail.errors import UsageError
-from hf_nextfail.grid import conditions, find_grid, mean_and_spread, parse_cells, read_grid
-from hf_nextfail.reproduce import last_line, reproduce
+from hf_nextfail.runs.grid import conditions, find_grid, mean_and_spread, parse_cells, read_grid
+from hf_nextfail.runs.reproduce import last_line, reproduce
 
 TINY = {"n_layer": 1, "n_head": 1, "n_embd": 8, "n_positions": 64}
 GRID = {

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hf_nextfail.cli import main as nextfail
-from hf_nextfail.finetune import main
-from hf_nextfail.rerun import computed, differences
-from hf_nextfail.training_args import fast_bf16
+from hf_nextfail.commands.main import main as nextfail
+from hf_nextfail.runs.rerun import computed, differences
+from hf_nextfail.runs.run import main
+from hf_nextfail.training.arguments import fast_bf16
 
 RECIPE = {
     "dataset_config": "d2_l3_n20",
@@ -124,7 +124,9 @@ def test_a_record_is_compared_as_far_as_it_goes(results, tmp_path, capsys):
 
 def test_what_a_record_says_of_trust_does_not_count(results, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr("hf_nextfail.rerun.execute", lambda run, chosen: asked.append(run.model.trust_remote_code))
+    monkeypatch.setattr(
+        "hf_nextfail.runs.rerun.execute", lambda run, chosen: asked.append(run.model.trust_remote_code)
+    )
     path = changed(results, tmp_path, lambda record: record["recipe"].update(trust_remote_code=True))
     for options in ([], ["--trust_remote_code"]):
         with pytest.raises(TypeError):  # there is nothing to compare

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 from hf_nextfail import NextFailTrainer, NextFailTrainingArguments, build_model, numeral_tokenizer
 from hf_nextfail.errors import TrainingError
-from hf_nextfail.finetune import main
 from hf_nextfail.objectives import TeacherForcedObjective
-from hf_nextfail.resume import last_whole_checkpoint
+from hf_nextfail.runs.run import main
+from hf_nextfail.training.checkpoints import last_whole_checkpoint
 
 TOKENIZER = numeral_tokenizer(num_nodes=20)
 TINY = {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 64}

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hf_nextfail.finetune import main
-from hf_nextfail.resume import SEAL, last_whole_checkpoint, read_seal, seal, tidy
-from hf_nextfail.training_args import fast_bf16
+from hf_nextfail.runs.run import main
+from hf_nextfail.training.arguments import fast_bf16
+from hf_nextfail.training.checkpoints import SEAL, last_whole_checkpoint, read_seal, seal, tidy
 
 REPOSITORY = Path(__file__).parents[1]
 # With dropout, so that the state of the random generators matters, too.

@@ -8,7 +8,7 @@ from transformers import ByT5Tokenizer
 
 from hf_nextfail import OBJECTIVES, StarGraph, load_tokenizer
 from hf_nextfail.errors import UsageError
-from hf_nextfail.sample import HARD, RIGHT, aligned, broken, load_sample, sample_lines
+from hf_nextfail.runs.sample import HARD, RIGHT, aligned, broken, load_sample, sample_lines
 from hf_nextfail.tasks.base import SHARD_ROWS
 
 

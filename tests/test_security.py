@@ -20,15 +20,15 @@ from made_records import diagnosed_record
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import hf_nextfail
-import hf_nextfail.hub
-from hf_nextfail.cli import main as nextfail
+import hf_nextfail.hub.push
+from hf_nextfail.commands.main import main as nextfail
+from hf_nextfail.data.tokenization import load_tokenizer, numeral_tokenizer
 from hf_nextfail.errors import HubError
-from hf_nextfail.finetune import main as finetune
-from hf_nextfail.hub import check_access, push_files
-from hf_nextfail.lora import add_lora
+from hf_nextfail.hub.push import check_access, push_files
 from hf_nextfail.models import build_model
+from hf_nextfail.models.lora import add_lora
 from hf_nextfail.objectives import OBJECTIVES
-from hf_nextfail.tokenization import load_tokenizer, numeral_tokenizer
+from hf_nextfail.runs.run import main as finetune
 
 pytestmark = pytest.mark.parametrize("hub", ["lfs"], indirect=True)
 PACKAGE = Path(hf_nextfail.__file__).parent
@@ -70,7 +70,7 @@ def elsewhere(tmp_path, monkeypatch):
     """Commands run in an empty folder, so that what they write is in sight."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setattr(hf_nextfail.hub, "PAUSES", ())
+    monkeypatch.setattr(hf_nextfail.hub.push, "PAUSES", ())
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
-from hf_nextfail import shipped
-from hf_nextfail.shipped import shipped_folder
+from hf_nextfail import files as shipped
+from hf_nextfail.files import shipped_folder
 
 
 @pytest.mark.parametrize(

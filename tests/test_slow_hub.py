@@ -8,10 +8,10 @@ import huggingface_hub
 import pytest
 from loopback_hub.server import Fault, Hub
 
-import hf_nextfail.hub
+import hf_nextfail.hub.push
 from hf_nextfail.errors import HubError
-from hf_nextfail.finetune import main as finetune
-from hf_nextfail.hub import push_files
+from hf_nextfail.hub.push import push_files
+from hf_nextfail.runs.run import main as finetune
 
 lfs_only = pytest.mark.parametrize("hub", ["lfs"], indirect=True)
 OPTIONS = {"num_train": 64, "num_validation": 16, "num_test": 16, "max_steps": 6, "eval_strategy": "no"}
@@ -25,9 +25,9 @@ COMMAND += ["--config_overrides", '{"n_layer": 1, "n_head": 2, "n_embd": 8, "n_p
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Bounds of a fraction of a second, for the session of the Hub's client, too."""
-    monkeypatch.setattr(hf_nextfail.hub, "PAUSES", (0,))
-    monkeypatch.setattr(hf_nextfail.hub, "SILENCE", 0.3)
-    monkeypatch.setattr(hf_nextfail.hub_trainer, "WORD_EVERY", 0.1)
+    monkeypatch.setattr(hf_nextfail.hub.push, "PAUSES", (0,))
+    monkeypatch.setattr(hf_nextfail.hub.push, "SILENCE", 0.3)
+    monkeypatch.setattr(hf_nextfail.training.pushing, "WORD_EVERY", 0.1)
     huggingface_hub.close_session()
     yield
     huggingface_hub.close_session()
@@ -82,7 +82,7 @@ def test_a_hub_that_is_shut_down_during_training(hub, tmp_path, fresh):
     other, serving = Hub(tmp_path / "hub"), contextlib.ExitStack()
     url = serving.enter_context(other.serve())
     other.faults = [Fault("GET", "/api/models/nextfail/slow", call=serving.close)]
-    script = "from hf_nextfail.finetune import main; import sys; main(sys.argv[1:])"
+    script = "from hf_nextfail.runs.run import main; import sys; main(sys.argv[1:])"
     done = fresh(["-c", script, *COMMAND, "--output_dir", tmp_path / "runs"], check=False, HF_ENDPOINT=url)
     assert done.returncode == 1, done.stderr
     assert "A push failed while training goes on" in done.stdout

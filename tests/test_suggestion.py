@@ -1,6 +1,6 @@
 import pytest
 
-from hf_nextfail.suggestion import did_you_mean
+from hf_nextfail.errors import did_you_mean
 
 
 @pytest.mark.parametrize(

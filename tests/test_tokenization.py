@@ -4,7 +4,7 @@ from datasets import Dataset, IterableDataset, List, Value, load_dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerFast
 
-from hf_nextfail.tokenization import (
+from hf_nextfail.data.tokenization import (
     encode_texts,
     load_tokenizer,
     longest_completion,

@@ -3,14 +3,14 @@ import torch
 from datasets import Dataset, concatenate_datasets, load_dataset
 from transformers import Trainer, TrainingArguments
 
-from hf_nextfail.data_collator import CompletionCollator
-from hf_nextfail.evaluation import evaluate
+from hf_nextfail.data.tokenization import numeral_tokenizer, tokenize_dataset
+from hf_nextfail.evaluation.evaluate import evaluate
 from hf_nextfail.models import build_model
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.objectives.base import completion_logits
-from hf_nextfail.tokenization import numeral_tokenizer, tokenize_dataset
-from hf_nextfail.trainer import NextFailTrainer
-from hf_nextfail.training_args import NextFailTrainingArguments
+from hf_nextfail.training.arguments import NextFailTrainingArguments
+from hf_nextfail.training.collator import CompletionCollator
+from hf_nextfail.training.trainer import NextFailTrainer
 
 TOKENIZER = numeral_tokenizer(num_nodes=10)
 SIZES = {"num_train": 40, "num_validation": 0, "num_test": 0}

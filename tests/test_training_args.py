@@ -2,7 +2,7 @@ import pytest
 import torch
 from transformers import TrainingArguments
 
-from hf_nextfail.training_args import EVALUATED_TOGETHER, NextFailTrainingArguments, fast_bf16
+from hf_nextfail.training.arguments import EVALUATED_TOGETHER, NextFailTrainingArguments, fast_bf16
 
 without_accelerator = pytest.mark.skipif(torch.accelerator.is_available(), reason="this machine has an accelerator")
 

@@ -11,9 +11,9 @@ from known_models import (
     UniformGuesser,
 )
 
-from hf_nextfail.diagnostics import diagnose
+from hf_nextfail.diagnoses.star_graph import diagnose
+from hf_nextfail.diagnoses.star_graph_verdict import equal, percent, verdict
 from hf_nextfail.tasks import StarGraph
-from hf_nextfail.verdict import equal, percent, verdict
 
 
 def number(value, standard_error=0.01):

@@ -18,9 +18,9 @@ from transformers import (
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils.hub import has_file
 
-from hf_nextfail.json_object import check_objects, read_object
+from hf_nextfail.errors import did_you_mean
+from hf_nextfail.files import check_objects, read_object
 from hf_nextfail.models.selective_scan import FAMILIES, use_fast_selective_scan
-from hf_nextfail.suggestion import did_you_mean
 
 # What of a checkpoint must be a JSON object where it is there.
 CHECKPOINT_OBJECTS = (
@@ -220,7 +220,7 @@ def build_model(
     Example:
 
     ```python
-    >>> from hf_nextfail.tokenization import numeral_tokenizer
+    >>> from hf_nextfail.data.tokenization import numeral_tokenizer
     >>> tokenizer = numeral_tokenizer(num_nodes=20)
     >>> model = build_model(tokenizer, model_type="gpt2", config_overrides={"n_layer": 2, "n_head": 4, "n_embd": 64})
     >>> model.config.vocab_size, model.config.n_layer

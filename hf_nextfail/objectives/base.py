@@ -10,7 +10,7 @@ from accelerate.utils import extract_model_from_parallel
 from torch import nn
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from hf_nextfail.custom_generate.generate import accepted
+from hf_nextfail.decoding.parallel import accepted
 
 IGNORED = -100  # the label of positions where nothing is predicted, as everywhere in transformers
 

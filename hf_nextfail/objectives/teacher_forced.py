@@ -32,7 +32,7 @@ class TeacherForcedObjective(Objective):
 
     ```python
     >>> import torch
-    >>> from hf_nextfail.tokenization import numeral_tokenizer
+    >>> from hf_nextfail.data.tokenization import numeral_tokenizer
     >>> objective = TeacherForcedObjective(numeral_tokenizer(num_nodes=10))
     >>> batch = objective.encode(torch.tensor([[7, 8, 9]]), torch.tensor([[1, 2]]), lengths=torch.tensor([[3, 2]]))
     >>> batch["input_ids"].tolist(), batch["labels"].tolist()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from hf_nextfail.custom_generate import generate
+from hf_nextfail.decoding import parallel as generate
 from hf_nextfail.objectives.base import Objective
 
 
@@ -37,7 +37,7 @@ class TeacherlessObjective(Objective):
 
     ```python
     >>> import torch
-    >>> from hf_nextfail.tokenization import numeral_tokenizer
+    >>> from hf_nextfail.data.tokenization import numeral_tokenizer
     >>> objective = TeacherlessObjective(numeral_tokenizer(num_nodes=10))
     >>> batch = objective.encode(torch.tensor([[7, 8, 9]]), torch.tensor([[1, 2]]), lengths=torch.tensor([[3, 2]]))
     >>> batch["input_ids"].tolist(), batch["labels"].tolist()

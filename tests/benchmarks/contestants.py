@@ -13,10 +13,10 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from hf_nextfail import numeral_tokenizer
-from hf_nextfail.arguments import Run, parse_runs
-from hf_nextfail.finetune import prepare
 from hf_nextfail.objectives.base import IGNORED
-from hf_nextfail.trainer import NextFailTrainer
+from hf_nextfail.runs.recipes import Run, parse_runs
+from hf_nextfail.runs.run import prepare
+from hf_nextfail.training.trainer import NextFailTrainer
 
 WARM_UP_STEPS = 3
 ENDLESS = 10**6

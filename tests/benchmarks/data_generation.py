@@ -13,7 +13,7 @@ import pyarrow as pa
 from measuring import Figure, Parent, Settings, Table, alternate
 
 from hf_nextfail import StarGraph
-from hf_nextfail.dataset_builder import to_arrow_table
+from hf_nextfail.data.builder import to_arrow_table
 from hf_nextfail.tasks import split_of
 from hf_nextfail.tasks.base import SHARD_ROWS
 

@@ -7,9 +7,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, pipeline
 
 from hf_nextfail import generate_teacherless
+from hf_nextfail.data.tokenization import numeral_tokenizer
 from hf_nextfail.models import build_model
 from hf_nextfail.objectives import TeacherlessObjective
-from hf_nextfail.tokenization import numeral_tokenizer
 
 TOKENIZER = numeral_tokenizer(num_nodes=20)
 PAD = TOKENIZER.pad_token_id

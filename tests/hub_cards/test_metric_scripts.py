@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hf_nextfail import StarGraph
+from hf_nextfail.files import shipped_folder
 from hf_nextfail.metrics import (
     KINDS,
     hard_token_accuracy,
@@ -15,7 +16,6 @@ from hf_nextfail.metrics import (
     token_accuracy,
     valid_path,
 )
-from hf_nextfail.shipped import shipped_folder
 from hf_nextfail.tasks.star_graph import arms_of
 
 NAMES = ["path_accuracy", "hard_token_accuracy", "valid_path_rate"]

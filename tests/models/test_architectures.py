@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from families import FAMILIES, PAD, TOKENIZER, build
 from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
 
-from hf_nextfail.custom_generate import generate
-from hf_nextfail.custom_generate.generate import accepted
+from hf_nextfail.decoding import parallel as generate
+from hf_nextfail.decoding.parallel import accepted
 from hf_nextfail.models import build_model
 from hf_nextfail.models.build import UNSUPPORTED
 from hf_nextfail.objectives import OBJECTIVES, base

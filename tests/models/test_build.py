@@ -11,9 +11,9 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from hf_nextfail.data.tokenization import numeral_tokenizer
 from hf_nextfail.models import build_model
 from hf_nextfail.models.build import UNSUPPORTED, check_layout, check_model_source
-from hf_nextfail.tokenization import numeral_tokenizer
 
 TOKENIZER = numeral_tokenizer(num_nodes=15)  # 20 tokens
 SMALL_GPT2 = {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 24}

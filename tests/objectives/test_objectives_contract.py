@@ -8,12 +8,12 @@ import yaml
 from datasets import Dataset
 
 import hf_nextfail.objectives
+from hf_nextfail.data.tokenization import numeral_tokenizer
 from hf_nextfail.models import build_model
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.objectives.base import IGNORED, at_completion, completion_logits
-from hf_nextfail.tokenization import numeral_tokenizer
-from hf_nextfail.trainer import NextFailTrainer
-from hf_nextfail.training_args import NextFailTrainingArguments
+from hf_nextfail.training.arguments import NextFailTrainingArguments
+from hf_nextfail.training.trainer import NextFailTrainer
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 TOKENIZER = numeral_tokenizer(num_nodes=10)

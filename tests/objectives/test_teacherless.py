@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from hf_nextfail.data.tokenization import numeral_tokenizer
 from hf_nextfail.models import build_model
 from hf_nextfail.objectives import TeacherlessObjective
-from hf_nextfail.tokenization import numeral_tokenizer
 
 TOKENIZER = numeral_tokenizer(num_nodes=10)
 DUMMY, PAD = TOKENIZER.dummy_token_id, TOKENIZER.pad_token_id  # 13, 14

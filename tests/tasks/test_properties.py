@@ -9,7 +9,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from problem_strategies import SEEDS, check_row, examples, nearly_problems, rows_of, tasks
 
-from hf_nextfail.dataset_builder import TaskConfig
+from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.tasks import SPLITS, StarGraph, split_of
 from hf_nextfail.tasks.base import hash_edges
 from hf_nextfail.tasks.star_graph import sample_without_replacement

@@ -1,1 +1,0 @@
-"""The decoding that travels with checkpoints: transformers runs a checkpoint's `custom_generate/generate.py`."""

@@ -1,0 +1,1 @@
+"""HOW A MODEL WRITES."""

@@ -1,0 +1,1 @@
+"""WHY: pure functions, numbers as data, the verdict in words. No torch."""

@@ -1,0 +1,183 @@
+"""A model and rows to what it thinks of them and what it writes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather
+from datasets import Dataset
+from torch import nn
+from torch.nn.functional import cross_entropy, pad
+from transformers import PreTrainedTokenizerBase
+from transformers.utils.logging import tqdm
+
+from hf_nextfail.data.tokenization import (
+    COMPLETION_IDS,
+    PROMPT_IDS,
+    encode_completions,
+    padded_ids,
+    tokenize_dataset,
+)
+from hf_nextfail.objectives import Objective
+from hf_nextfail.objectives.base import IGNORED, at_completion, completion_logits
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Prompts and completions as right-padded ids on the CPU.
+
+    Args:
+        prompt_ids (`torch.Tensor` `(n, P)`), completion_ids (`torch.Tensor` `(n, T)`): the ids.
+        lengths (`torch.Tensor` `(n, 2)`): the true lengths of both.
+    """
+
+    prompt_ids: torch.Tensor
+    completion_ids: torch.Tensor
+    lengths: torch.Tensor
+
+    @classmethod
+    def of(cls, dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> "Rows":
+        """Read a dataset of texts or ids.
+
+        Raises:
+            ValueError: if it is a stream, or empty, or has an empty prompt or completion.
+        """
+        if not isinstance(dataset, Dataset):
+            raise ValueError(
+                "evaluation needs a map-style dataset: of a stream, Dataset.from_list(list(stream.take(1000)))"
+            )
+        if len(dataset) == 0:
+            raise ValueError("cannot evaluate on an empty dataset")
+        dataset = tokenize_dataset(dataset, tokenizer)
+        (prompt_ids, prompt_lengths), (completion_ids, completion_lengths) = (
+            map(torch.from_numpy, padded_ids(dataset, column, tokenizer.pad_token_id))
+            for column in (PROMPT_IDS, COMPLETION_IDS)
+        )
+        lengths = torch.stack([prompt_lengths, completion_lengths], dim=1)
+        if not lengths.all():
+            raise ValueError(
+                "a row has an empty prompt or completion: there is nothing to predict, or to predict from"
+            )
+        return cls(prompt_ids, completion_ids, lengths)
+
+    def with_completions(self, texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> "Rows":
+        """Return the same prompts with other completions."""
+        ids = Dataset.from_dict({COMPLETION_IDS: encode_completions(tokenizer, texts)})
+        completion_ids, lengths = map(torch.from_numpy, padded_ids(ids, COMPLETION_IDS, tokenizer.pad_token_id))
+        return Rows(self.prompt_ids, completion_ids, torch.stack([self.lengths[:, 0], lengths], dim=1))
+
+    @property
+    def inside(self) -> torch.Tensor:
+        """Which positions of `completion_ids` hold tokens: `(n, T)`."""
+        return torch.arange(self.completion_ids.shape[1]) < self.lengths[:, 1:]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one pass says of each completion token.
+
+    Args:
+        correct (`torch.Tensor` `(n, T)` of `bool`): whether it is the most likely one; true past the end of a row.
+        log_probs (`torch.Tensor` `(n, T)`): its logarithmic probability in nats; 0 past the end.
+    """
+
+    correct: torch.Tensor
+    log_probs: torch.Tensor
+
+
+class Inference:
+    """Run a model over rows, in batches, alone or together with other processes.
+
+    Args:
+        model (`nn.Module`): a causal LM, run in the precision of its forward.
+        objective (`Objective`): how the model was trained, and therefore what it sees and how it decodes.
+        tokenizer (`PreTrainedTokenizerBase`): the model's.
+        batch_size (`int`, >= 1): rows of one pass.
+        description (`str`, *optional*): show progress bars under this name.
+        shared (`bool`): divide the rows among the processes that accelerate knows. Each has the whole model, and each
+            must make the same calls; all get the same answers.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        tokenizer: PreTrainedTokenizerBase,
+        batch_size: int,
+        description: str | None,
+        shared: bool,
+    ):
+        self.model = model
+        self.objective = objective
+        self.tokenizer = tokenizer
+        self.batch_size = batch_size
+        self.description = description
+        self.shared = shared
+        self.device = next(model.parameters()).device
+
+    @torch.no_grad()
+    def score(self, rows: Rows, what: str = "scoring") -> Scores:
+        """Predict every completion token as in training: with what the objective shows before it."""
+        correct, log_probs = [], []
+        was_training = self.model.training
+        self.model.eval()
+        for indices in self._batches(torch.arange(len(rows.lengths)), what):
+            lengths = rows.lengths[indices]
+            width = lengths.max(dim=0).values
+            prompts, completions = rows.prompt_ids[indices, : width[0]], rows.completion_ids[indices, : width[1]]
+            batch = self.objective.encode(
+                prompts.to(self.device), completions.to(self.device), lengths.to(self.device)
+            )
+            logits, labels, first = completion_logits(self.model, batch)
+            right = logits.argmax(dim=-1) == labels  # (B, K)
+            losses = cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")  # (B, K)
+            room = (0, rows.completion_ids.shape[1] - int(width[1]))
+            for pieces, values in ((correct, right), (log_probs, -losses)):
+                pieces.append(pad(at_completion(values, first, lengths.to(self.device)), room))
+        self.model.train(was_training)
+        inside = rows.inside
+        return Scores(
+            self._everyones(correct, len(inside)) | ~inside,
+            self._everyones(log_probs, len(inside)).double().masked_fill(~inside, 0),
+        )
+
+    def write(self, rows: Rows, which: torch.Tensor) -> list[list[str]]:
+        """Decode the rows of the given indices greedily and free-running, as the lists of nodes that come out."""
+        if not len(which):
+            return []
+        was_training = self.model.training
+        self.model.eval()
+        decoded = [
+            self.objective.decode(
+                self.model,
+                rows.prompt_ids[indices].to(self.device),
+                rows.lengths[indices, 0].to(self.device),
+                rows.completion_ids.shape[1],
+            )
+            for indices in self._batches(which, "decoding")
+        ]
+        self.model.train(was_training)
+        texts = self.tokenizer.batch_decode(self._everyones(decoded, len(which)), skip_special_tokens=True)
+        return [[node.strip() for node in text.split(",")] for text in texts]
+
+    def write_paths(self, rows: Rows, scores: Scores, references: Sequence[list[str]]) -> list[list[str]]:
+        """Return the nodes that are written for each row, decoding only those rows that are not exactly right."""
+        wrong = (~scores.correct.all(dim=1)).nonzero().squeeze(1)
+        written = list(references)
+        for row, nodes in zip(wrong.tolist(), self.write(rows, wrong), strict=True):
+            written[row] = nodes
+        return written
+
+    def _batches(self, indices: torch.Tensor, what: str) -> Iterator[torch.Tensor]:
+        if self.shared:
+            state = PartialState()
+            share = -(-len(indices) // state.num_processes)  # the same on all, so that the last rows may come twice
+            own = torch.arange(share * state.process_index, share * (state.process_index + 1))
+            indices = indices[own.clamp(max=len(indices) - 1)]
+        pieces = indices.split(self.batch_size)
+        return iter(tqdm(pieces, desc=f"{self.description}: {what}", leave=False) if self.description else pieces)
+
+    def _everyones(self, pieces: list[torch.Tensor], count: int) -> torch.Tensor:
+        values = torch.cat(pieces)
+        return (gather(values)[:count] if self.shared else values).cpu()

@@ -1,0 +1,1 @@
+"""Files and records to the Hub: one commit, or none at all."""

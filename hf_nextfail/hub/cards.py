@@ -1,0 +1,287 @@
+"""Datasets and results to the cards and result files that stand on the Hub. Nothing of this machine goes there."""
+
+import inspect
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from datasets import DatasetInfo
+from datasets.info import DatasetInfosDict
+from datasets.utils.metadata import MetadataConfigs
+from huggingface_hub import (
+    DatasetCard,
+    DatasetCardData,
+    EvalResultEntry,
+    ModelCard,
+    ModelCardData,
+    eval_result_entries_to_yaml,
+)
+
+from hf_nextfail.data.builder import TaskConfig
+from hf_nextfail.data.registration import task_called
+from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
+from hf_nextfail.files import shipped_folder
+from hf_nextfail.objectives import OBJECTIVES
+from hf_nextfail.reporting.pictures import PICTURES
+from hf_nextfail.reporting.tables import format_number
+from hf_nextfail.tasks import SPLITS
+from hf_nextfail.version import __version__
+
+# Options that say where a run goes, not what it is.
+PLACES = (
+    "hub_always_push",
+    "hub_model_id",
+    "hub_private_repo",
+    "hub_revision",
+    "hub_strategy",
+    "hub_token",
+    "logging_dir",
+    "output_dir",
+    "push_to_hub",
+    "report_to",
+    "resume_from_checkpoint",
+    "run_name",
+)
+
+
+def without_paths(value: Any) -> Any:
+    """Shorten every string that names a file or folder of this machine to its last part, however deep it stands."""
+    if isinstance(value, dict):
+        return {key: without_paths(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [without_paths(entry) for entry in value]
+    if isinstance(value, str) and value and is_local(value):
+        return Path(value).name
+    return value
+
+
+def is_local(name: str) -> bool:
+    """Say whether a name is a path of this machine, not one on the Hub."""
+    try:
+        return Path(name).expanduser().is_absolute() or Path(name).exists()
+    except (OSError, RuntimeError, ValueError):  # too long for a path, or no path at all
+        return False
+
+
+def public_record(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a `results.json` for other people to read: no place on this machine in it.
+
+    Args:
+        record (`dict`): what stands in a run's `results.json`; see `hf_nextfail.reporting.tables`.
+    """
+    run, recipe = record["run"], record["recipe"] or {}
+    model = without_paths(run["model"])
+    name = model if run["name"] == run["model"] else run["name"]  # an evaluation is named after its model
+    if "test_file" in recipe:  # a path, also where it does not lead anywhere from here
+        recipe = recipe | {"test_file": Path(recipe["test_file"]).name}
+    dataset_name = run["dataset_name"]
+    if dataset_name is not None and task_called(dataset_name) is None:
+        dataset_name = without_paths(dataset_name)
+    recipe = {key: without_paths(value) for key, value in recipe.items() if key not in PLACES}
+    if "dataset_name" in recipe:
+        recipe["dataset_name"] = dataset_name
+    run = run | {"name": name, "model": model, "dataset_name": dataset_name}
+    return record | {"run": run, "recipe": recipe or None}
+
+
+def example_prompt(run: dict[str, Any]) -> str:
+    """Return a prompt of the task that a checkpoint was trained on, the first of the test split."""
+    task_class = run["dataset_name"] and task_called(run["dataset_name"])
+    if not task_class:
+        return "..."
+    return TaskConfig.resolve(task_class, run["dataset_config"]).row("test", 0)["prompt"]
+
+
+def metric_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Lay out every metric of a record as a row of a table: where, name, value, standard error, n, graphs, chance."""
+    split = record["run"].get("split", "test")
+    places = {"train_": "train", "test_file_": f"file {(record['test_file'] or {}).get('path')}"}
+    rows = []
+    for name, result in record["results"].items():
+        prefix = next((prefix for prefix in places if name.startswith(prefix)), "")
+        metric = name.removeprefix(prefix)
+        row = {"where": places.get(prefix, split), "metric": metric, "chance": ""}
+        if metric in ("accuracy", "hard_token_accuracy") and record["chance"]["hard_token_accuracy"] is not None:
+            row["chance"] = f"{record['chance']['hard_token_accuracy']:.3g}"
+        if result is None:
+            row |= {"value": "does not exist", "standard_error": "", "n": "", "num_graphs": ""}
+        else:
+            row |= {key: format_number(result[key]) for key in ("value", "standard_error", "n", "num_graphs")}
+        rows.append(row)
+    return rows
+
+
+def diagnosis_rows(diagnosis: dict[str, Any] | None) -> list[dict[str, str]]:
+    """Lay out a diagnosis as rows of a table: name, value, standard error, n, meaning; no rows without one."""
+    return [
+        {
+            "name": name,
+            "meaning": DEFINITIONS[name].meaning,
+            **(
+                {"value": "does not exist", "standard_error": "", "n": ""}
+                if result is None
+                else {key: format_number(result[key]) for key in ("value", "standard_error", "n")}
+            ),
+        }
+        for name, result in (diagnosis or {"numbers": {}})["numbers"].items()
+    ]
+
+
+def model_card(record: dict[str, Any], repo_id: str, files: Collection[str] = ()) -> str:
+    """Write the card of a checkpoint from what was measured on it.
+
+    Args:
+        record (`dict`): what stands in the run's `results.json`, paths of this machine and all; without results it
+            makes a card without a table.
+        repo_id (`str`): the checkpoint's name on the Hub.
+        files (collection of `str`, *optional*): what stands beside the card; it shows the pictures among them, and
+            says how an adapter is loaded if it is one.
+
+    Returns:
+        `str`: the text of a `README.md`, metadata included.
+    """
+    name, dataset_name, recipe = record["run"]["model"], record["run"]["dataset_name"], record["recipe"]
+    local = is_local(name)
+    dataset_on_hub = dataset_name is not None and (task_called(dataset_name) or not is_local(dataset_name))
+    fine_tuned = local or "/" in name if recipe is None else "model_name_or_path" in recipe
+    record = public_record(record)
+    run, objective = {"split": "test", **record["run"]}, OBJECTIVES[record["run"]["objective"]]
+    parallel, adapter = objective.custom_generate is not None, "adapter_config.json" in files
+    data = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        base_model=name if fine_tuned and not local else None,
+        datasets=[dataset_name] if dataset_on_hub else None,
+        metrics=["nextfail/path_accuracy"],
+        tags=["nextfail", "star-graph", objective.name, *(["custom_generate"] if parallel and not adapter else [])],
+    )
+    card = ModelCard.from_template(
+        data,
+        template_path=str(shipped_folder("hub_cards") / "model_card.md"),
+        repo_id=repo_id,
+        fine_tuned=fine_tuned,
+        local=local,
+        dataset_on_hub=dataset_on_hub,
+        objective_text=inspect.cleandoc(objective.__doc__).partition("\n\nArgs:")[0],
+        parallel=parallel,
+        adapter=adapter,
+        metrics=metric_rows(record),
+        chance=record["chance"]["hard_token_accuracy"],
+        prompt=example_prompt(run),
+        pictures={name: picture.caption for name, picture in PICTURES.items() if f"{name}.png" in files},
+        diagnosis=record.get("diagnosis"),
+        diagnosis_rows=diagnosis_rows(record.get("diagnosis")),
+        run=run,
+        results=record["results"],
+        versions=record["versions"],
+        recipe=yaml.safe_dump(record["recipe"], sort_keys=False).strip() if record["recipe"] else None,
+    )
+    return str(card) + "\n"
+
+
+def evaluation_name(record: dict[str, Any]) -> str:
+    """Name what a record measured: rows and decoding, such as `star_graph-d2_l5_n50-test-teacherless`.
+
+    Other rows than the usual say which: `star_graph-d2_l5_n50-test-30_rows-seed_1-teacherless`.
+    """
+    run, num_rows = record["run"], record["results"]["accuracy"]["n"]
+    split = run.get("split", "test")
+    if task_called(run["dataset_name"]) is None:
+        return "-".join(
+            [
+                Path(run["dataset_name"]).stem,
+                *filter(None, [run["dataset_config"]]),
+                split,
+                f"{num_rows}_rows",
+                run["objective"],
+            ]
+        )
+    name = f"{run['dataset_name'].partition('/')[2]}-{run['dataset_config']}-{split}"
+    if num_rows != getattr(TaskConfig, f"num_{split}", None):  # a file is no split
+        name += f"-{num_rows}_rows"
+    if run["dataset_seed"]:
+        name += f"-seed_{run['dataset_seed']}"
+    return f"{name}-{run['objective']}"
+
+
+def eval_results(record: dict[str, Any]) -> dict[str, str]:
+    """Write the test accuracy in the Hub's evaluation format, one file for each set of rows.
+
+    Args:
+        record (`dict`): what stands in a `results.json`.
+
+    Returns:
+        `dict` from the path in the repository to the text of the file; empty for another split than test, since other
+        people's numbers are on that one, and for data that is not ours.
+    """
+    run = record["run"]
+    if run.get("split", "test") != "test" or task_called(run["dataset_name"]) is None:
+        return {}
+    accuracy, task_name = record["results"]["accuracy"], run["dataset_name"].partition("/")[2]
+    notes = (
+        f"{run['objective']}; exact match, greedy and free-running; standard error "
+        f"{accuracy['standard_error']:.5f} over {accuracy['num_graphs']} graphs, n {accuracy['n']}, dataset seed "
+        f"{run['dataset_seed']}; {task_name} {record['versions'][task_name]}, metrics {record['versions']['metrics']}"
+    )
+    entry = EvalResultEntry(run["dataset_name"], run["dataset_config"], accuracy["value"], notes=notes)
+    path = f".eval_results/{evaluation_name(record)}.yaml"
+    return {path: yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False)}
+
+
+@dataclass(frozen=True)
+class PublishedConfig:
+    """Hold what a dataset card says of one configuration.
+
+    Args:
+        config (`TaskConfig`): what was generated.
+        info (`DatasetInfo`): features and sizes.
+        data_files (list of `dict`): which files make which split.
+        num_graphs (`dict`): the different graphs of each split.
+        example (`dict`): a row to show.
+        picture (`str`): where in the repository its drawing stands.
+    """
+
+    config: TaskConfig
+    info: DatasetInfo
+    data_files: list[dict[str, str]]
+    num_graphs: dict[str, int]
+    example: dict[str, Any]
+    picture: str
+
+
+def dataset_card(published: Sequence[PublishedConfig], repo_id: str) -> str:
+    """Write the card of a dataset from what was generated.
+
+    Args:
+        published (sequence of `PublishedConfig`): the configurations, the default one first.
+        repo_id (`str`): the dataset's name on the Hub.
+
+    Returns:
+        `str`: the text of a `README.md`, metadata included.
+    """
+    data = DatasetCardData(
+        license="apache-2.0",
+        pretty_name="Star graphs",
+        task_categories=["text-generation"],
+        tags=["nextfail", "planning", "next-token-prediction", "synthetic"],
+    )
+    DatasetInfosDict({entry.config.name: entry.info for entry in published}).to_dataset_card_data(data)
+    metadata = MetadataConfigs({entry.config.name: {"data_files": entry.data_files} for entry in published})
+    metadata[published[0].config.name]["default"] = True
+    metadata.to_dataset_card_data(data)
+    card = DatasetCard.from_template(
+        data,
+        template_path=str(shipped_folder("hub_cards") / "dataset_card.md"),
+        repo_id=repo_id,
+        published=published,
+        task=published[0].config.task,
+        seed=published[0].config.seed,
+        splits=[split for split in SPLITS if any(split in entry.num_graphs for entry in published)],
+        versions={"hf_nextfail": __version__},
+        trainings=(shipped_folder("hub_cards") / "results/grid_cpu/table.md")
+        .read_text(encoding="utf-8")
+        .partition("\n\n![")[0],
+    )
+    return str(card) + "\n"

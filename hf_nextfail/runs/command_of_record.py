@@ -1,0 +1,107 @@
+"""From a record to the command that makes it again."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hf_nextfail.errors import UsageError
+from hf_nextfail.files import shipped_folder
+from hf_nextfail.hub.cards import PLACES
+from hf_nextfail.runs.recipes import RecipeParser, parse_runs
+from hf_nextfail.tasks import SPLITS
+
+TRAIN = ("accelerate", "launch", "recipes/finetune.py", "--config")
+# What parsing would read from a file, or answer with a page of help: no record makes it do that.
+NOT_PARSED = ("accelerator_config", "config", "deepspeed", "fsdp_config", "help")
+
+
+def as_options(recipe: dict[str, Any]) -> list[list[str]]:
+    """Write options as words of a command line, one list an option."""
+    options = []
+    for name, value in recipe.items():
+        if isinstance(value, bool):
+            value = str(value).lower()
+        if isinstance(value, float) and value.is_integer():  # as JSON and transformers write a number of steps
+            value = int(value)
+        words = (
+            map(str, value) if isinstance(value, list) else [value if isinstance(value, str) else json.dumps(value)]
+        )
+        options.append([f"--{name}", *words])
+    return options
+
+
+def command_of(words: Sequence[str], options: Sequence[Sequence[str]]) -> str:
+    """Join words to a command that can be pasted, each option on a line of its own."""
+    return " \\\n    ".join([shlex.join(words), *map(shlex.join, options)])
+
+
+def recipe_alone(tokens: Sequence[str]) -> dict[str, Any] | None:
+    """Return what a command line asks for, less where it goes; `None` if it is refused here."""
+    try:
+        (run,) = parse_runs(tokens)
+    except UsageError:  # an option of another version, or a device that is not here
+        return None
+    return {name: value for name, value in run.recipe.items() if name not in PLACES}
+
+
+def options_over(path: Path, recipe: dict[str, Any]) -> list[list[str]] | None:
+    """Say which options make a shipped recipe the one that a run had; `None` if none do."""
+    shipped = recipe_alone(["--config", str(path)])
+    if shipped is None:
+        return None
+    changed = {name: value for name, value in recipe.items() if name not in shipped or shipped[name] != value}
+    parser = RecipeParser()
+    defaults = {name: parser.get_default(name) for name in shipped if name not in recipe}
+    changed |= {name: value for name, value in defaults.items() if value is not None}
+    if changed.keys() & set(NOT_PARSED):
+        return None
+    options = as_options(changed)
+    tokens = [word for option in options for word in option]
+    # What a recipe sets and a run left at a default of nothing has no option: such a run shows its own recipe.
+    return options if recipe_alone(["--config", str(path), *tokens]) == recipe else None
+
+
+def measuring(record: dict[str, Any]) -> str:
+    """Write the command of a record that was measured without training."""
+    run, results = record["run"], record["results"]
+    split, test_file = run.get("split", "test"), record["test_file"] and record["test_file"]["path"]
+    if split not in SPLITS:  # a diagnosis on a file is named after it
+        split, test_file = None, split
+    options = {
+        "dataset_name": run["dataset_name"],
+        "dataset_config": run["dataset_config"],
+        "split": split,
+        "num_rows": results["accuracy"]["n"],
+        "dataset_seed": run["dataset_seed"],
+        "test_file": test_file,
+        "objective": run["objective"],
+    }
+    command = "evaluate" if "loss" in results else "diagnose"
+    given = {name: value for name, value in options.items() if value is not None}
+    return command_of(["nextfail", command, run["model"]], as_options(given))
+
+
+def repeat(record: dict[str, Any]) -> tuple[str, str | None]:
+    """Say how to make a record again.
+
+    Args:
+        record (`dict`): of a `results.json`, as `hf_nextfail.hub.cards.public_record` returns it.
+
+    Returns:
+        The command, and the text of the `recipe.yaml` that it names, if it names one: runs of shipped recipes name
+        those, and give the options that differ.
+    """
+    run, recipe = record["run"], record["recipe"]
+    if not recipe:
+        return measuring(record), None
+    shipped = shipped_folder("recipes")
+    names = {path.relative_to(shipped).with_suffix("").as_posix(): path for path in shipped.glob("*/*/*.yaml")}
+    if run["name"] in names:
+        options = options_over(names[run["name"]], recipe)
+        if options is not None:
+            return command_of([*TRAIN, f"recipes/{run['name']}.yaml"], options), None
+    return command_of([*TRAIN, "recipe.yaml"], []), yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True).strip()

@@ -1,0 +1,215 @@
+"""Recipes and command lines to checked options."""
+
+import json
+from argparse import ArgumentDefaultsHelpFormatter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from transformers import HfArgumentParser
+
+from hf_nextfail.errors import UsageError, check_output_folder, did_you_mean
+from hf_nextfail.files import shipped_folder
+from hf_nextfail.runs.options import DataArguments, ModelArguments
+from hf_nextfail.tasks import SPLITS, TASKS
+from hf_nextfail.training.arguments import NextFailTrainingArguments
+
+#: What a command line without `--config` runs: the paper's contrast.
+DEFAULT_RECIPES = (
+    "star_graph/teacher_forced/smoke.yaml",
+    "star_graph/teacherless/smoke.yaml",
+    "star_graph/reversed/smoke.yaml",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Hold one checked run: what a recipe and the command line ask for together.
+
+    Args:
+        name (`str`): the recipe's, such as `star_graph/teacherless/smoke`; the run's folder inside `output_dir`.
+        recipe (`dict`): every option that differs from its default, as it can be written to YAML and run again;
+            without the Hub token.
+        data (`DataArguments`), model (`ModelArguments`), training (`NextFailTrainingArguments`): the options.
+    """
+
+    name: str
+    recipe: dict[str, Any]
+    data: DataArguments
+    model: ModelArguments
+    training: NextFailTrainingArguments
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this run goes."""
+        return Path(self.training.output_dir)
+
+
+class RecipeParser(HfArgumentParser):
+    """Parse options strictly: no abbreviations, and errors that are exceptions of one line."""
+
+    def __init__(self):
+        super().__init__(
+            (DataArguments, ModelArguments, NextFailTrainingArguments),
+            prog="finetune.py",
+            usage="accelerate launch recipes/finetune.py [--config RECIPE ...] [--OPTION VALUE ...]",
+            description="Train causal LMs on star graphs and say how well they plan. Without --config: the paper's "
+            "contrast, three small trainings in a few minutes on a CPU. Options apply to all recipes and win over "
+            "what the recipes say.",
+            formatter_class=ArgumentDefaultsHelpFormatter,
+            allow_abbrev=False,
+        )
+        # HfArgumentParser takes one value where a field is a string or a list of them.
+        next(action for action in self._actions if action.dest == "report_to").nargs = "+"
+        # Without a value it shows tracebacks alone, which `finetune.main` does: the value is the default, and so not
+        # recorded.
+        debug = next(action for action in self._actions if action.dest == "debug")
+        debug.nargs, debug.const, debug.type = "?", debug.default, str
+        debug.help = f"Show the traceback of an error. With a value, also what transformers does: {debug.help}"
+        self.add_argument(
+            "--config", nargs="+", metavar="RECIPE", help="YAML files of options, run one after the other."
+        )
+
+    def error(self, message: str):
+        """Raise instead of printing a page of usage."""
+        raise UsageError(message.replace("argument ", "", 1))
+
+    def check_key(self, key: str, shown: str) -> None:
+        """Raise `UsageError` unless `key` is an option, naming the near one."""
+        known = {action.dest for action in self._actions} - {"config", "help"}
+        if key not in known:
+            raise UsageError(f"there is no option {shown}{did_you_mean(key, known) or '; see --help for all'}")
+
+    def read(self, tokens: Sequence[str]) -> dict[str, Any]:
+        """Parse tokens to a dictionary of all options."""
+        options, unknown = self.parse_known_args(tokens)
+        for token in unknown:
+            if token.startswith("--"):
+                key = token[2:].partition("=")[0].replace("-", "_")
+                self.check_key(key, f"--{key}")
+            raise UsageError(f"unexpected argument {token!r}")
+        return vars(options)
+
+
+def find_recipe(name: str) -> Path:
+    """Find a recipe: a file, or the name of one of ours as from the checkout (`recipes/` may be left out).
+
+    Raises:
+        UsageError: if there is none of that name.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    if Path(name).is_dir():
+        raise UsageError(f"--config: {name} is a folder; name a YAML file in it")
+    folder = shipped_folder("recipes")
+    ours = [path.relative_to(folder).as_posix() for path in folder.glob("*/*/*.yaml")]
+    wanted = name.removeprefix("recipes/").removesuffix(".yaml") + ".yaml"
+    if wanted in ours:
+        return folder / wanted
+    same = sorted(known for known in ours if Path(known).name == Path(wanted).name)
+    hint = did_you_mean(wanted, ours) or f"; ours are {', '.join(same or sorted(ours))}"
+    raise UsageError(f"--config: there is no file and no recipe {name}{hint}")
+
+
+def recipe_name(path: Path) -> str:
+    """Return `star_graph/teacherless/smoke` for a recipe of ours, in any clone, the file's stem for any other."""
+    *_, recipes, task, training, _ = ("", "", "", *path.resolve().parts)
+    return f"{task}/{training}/{path.stem}" if recipes == "recipes" and task in TASKS else path.stem
+
+
+def recipe_tokens(path: Path, parser: RecipeParser) -> list[str]:
+    """Read a recipe as the command-line tokens that it stands for.
+
+    Raises:
+        UsageError: if the file is no YAML mapping, or a key is no option.
+    """
+    try:
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
+        raise UsageError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(recipe, dict):
+        raise UsageError(f"{path}: a recipe is a mapping of options, such as 'learning_rate: 1.0e-3'")
+    tokens = []
+    for key, value in recipe.items():
+        try:
+            parser.check_key(str(key), str(key))
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from None
+        if isinstance(value, dict):
+            try:
+                value = json.dumps(value)
+            except (TypeError, ValueError) as error:  # dates, and what else JSON has not
+                raise UsageError(f"{path}: {key} must hold texts, numbers and lists: {error}") from error
+        if isinstance(value, list):
+            tokens += [f"--{key}", *map(str, value)]
+        elif value is not None:
+            tokens.append(f"--{key}={str(value).lower() if isinstance(value, bool) else value}")
+    return tokens
+
+
+def parse_runs(argv: Sequence[str]) -> list[Run]:
+    """Parse a command line into runs, one a recipe, all checked before the first begins.
+
+    Args:
+        argv (sequence of `str`): the command line without the program's name.
+
+    Raises:
+        UsageError: with one line, for anything that is wrong.
+        SystemExit: with code 0, for `--help`.
+    """
+    parser = RecipeParser()
+    asked = parser.read(argv)
+    names = asked["config"] or DEFAULT_RECIPES
+    if asked["hub_model_id"] is not None and len(names) > 1:
+        raise UsageError(
+            f"--hub_model_id names one repository, and {len(names)} recipes would share it: leave it out, and each "
+            "gets one of its own name, or push one recipe with --config"
+        )
+    runs: list[Run] = []
+    for path in map(find_recipe, names):
+        tokens = recipe_tokens(path, parser)
+        try:
+            of_recipe = parser.read(tokens)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from error
+        options = parser.read([*tokens, *argv])
+        del options["config"]
+        if asked["model_name_or_path"] is not None or asked["model_type"] is not None:
+            # Another model: none of what the recipe says of its own applies.
+            source = ("model_name_or_path", "model_type", "tokenizer_name_or_path", "config_overrides")
+            options |= {name: asked[name] for name in source}
+        if options["dataset_name"] != of_recipe["dataset_name"]:  # other data: likewise
+            options |= {name: asked[name] for name in ("dataset_config", *(f"num_{split}" for split in SPLITS))}
+        # The recipe is written to files and cards, where a token must never stand.
+        recipe = {
+            key: value for key, value in options.items() if value != parser.get_default(key) and key != "hub_token"
+        }
+        name = recipe_name(path)
+        options["output_dir"] = str(Path(options["output_dir"]) / name)
+        for option, default in (("run_name", name), ("hub_model_id", name.replace("/", "-"))):
+            if options[option] is None:
+                options[option] = default
+        try:
+            run = Run(name, recipe, *parser.parse_dict(options))
+            check_output_folder(run.folder)
+            if run.data.config is None and (run.model.model_name_or_path or run.model.tokenizer_name_or_path) is None:
+                raise ValueError(
+                    f"{run.data.dataset_name} needs a tokenizer: give model_name_or_path, or tokenizer_name_or_path "
+                    "beside model_type"
+                )
+        except (ValueError, TypeError, ImportError, OSError) as error:
+            raise UsageError(f"{name}: {' '.join(str(error).split())}") from error
+        if run.model.overrides:
+            recipe["config_overrides"] = run.model.overrides
+        if name in [other.name for other in runs]:
+            raise UsageError(f"--config: two recipes are called {name}, and would share a folder; rename one")
+        precisions = ["bf16" if one.training.bf16 else "fp16" if one.training.fp16 else "fp32" for one in [*runs, run]]
+        if precisions[-1] != precisions[0]:  # accelerate is set up once a process
+            raise UsageError(
+                f"{name} computes in {precisions[-1]}, and {runs[0].name} in {precisions[0]}: give both the same "
+                "--precision, or run them by two commands"
+            )
+        runs.append(run)
+    return runs

@@ -1,0 +1,231 @@
+"""Run a grid of trainings, each as a process of its own, and gather what came of it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from rich.table import Table
+
+from hf_nextfail.data.builder import TaskConfig
+from hf_nextfail.errors import UsageError
+from hf_nextfail.files import shipped_folder
+from hf_nextfail.reporting.markdown import plain, table
+from hf_nextfail.reporting.pictures import FORMATS, plot_grid
+from hf_nextfail.reporting.tables import write_results, write_whole
+from hf_nextfail.runs.grid import HEADINGS, SOLVED, Cell, conditions, numbers, record_of, summary_table, write_recipes
+from hf_nextfail.runs.recipes import Run
+from hf_nextfail.runs.run import usable_cores
+from hf_nextfail.tasks import StarGraph
+
+CLUSTERS = ("slurm", "local")
+
+
+def read_cluster(cluster: str | None, options: str) -> dict[str, Any]:
+    """Check where runs shall be sent; returns what they ask for."""
+    if cluster is not None and cluster not in CLUSTERS:
+        raise UsageError(f"--cluster must be one of {', '.join(CLUSTERS)}, got {cluster!r}")
+    try:
+        asked = json.loads(options)
+    except ValueError as error:
+        raise UsageError(f'--cluster_options must be JSON such as {{"timeout_min": 60}}: {error}') from error
+    if not isinstance(asked, dict) or (asked and cluster is None):
+        raise UsageError(
+            '--cluster_options must be a JSON object such as {"timeout_min": 60}, and goes with --cluster'
+        )
+    return asked
+
+
+def command_of(recipe: Path, folder: Path) -> list[str]:
+    """Return the command of one run, which goes on where an earlier one was stopped."""
+    script = shipped_folder("recipes") / "finetune.py"
+    options = ["--config", str(recipe), "--output_dir", str(folder), "--resume_from_checkpoint", "true"]
+    return [sys.executable, str(script), *options, "--disable_tqdm", "true"]
+
+
+def last_line(output: str) -> str:
+    """Return what a failed run said last: its error if it names one."""
+    errors = re.findall(r"finetune\.py: error: .*", output)
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return " ".join((errors or lines or ["no output"])[-1].split())
+
+
+def run_here(commands: dict[str, list[str]], folder: Path, jobs: int) -> Iterator[tuple[str, str | None]]:
+    """Run commands on this machine, `jobs` at a time, which share its cores.
+
+    Yields:
+        The name of each as it ends, and the last line of a run that failed.
+    """
+    environment = {"OMP_NUM_THREADS": str(max(1, usable_cores() // jobs))} | os.environ
+    logs = folder / "logs"
+    logs.mkdir(exist_ok=True)
+
+    def run(name: str) -> str | None:
+        log = logs / f"{name}.txt"
+        with log.open("w", encoding="utf-8") as output:
+            done = subprocess.run(commands[name], stdout=output, stderr=subprocess.STDOUT, env=environment)
+        return last_line(log.read_text(encoding="utf-8", errors="replace")) if done.returncode else None
+
+    pool = ThreadPoolExecutor(max_workers=jobs)
+    try:
+        futures = {pool.submit(run, name): name for name in commands}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:  # at an interrupt, which the runs hear as well, begin no other
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def run_on_cluster(
+    commands: dict[str, list[str]], folder: Path, cluster: str, options: dict[str, Any]
+) -> Iterator[tuple[str, str | None]]:
+    """Submit commands as jobs through submitit, and wait for them; yields as `run_here` does.
+
+    Args:
+        cluster (`str`): `slurm`, `local` (processes of this machine, all at once) or `debug` (in this process).
+        options (`dict`): what `submitit.AutoExecutor.update_parameters` takes: `slurm_partition`, `timeout_min`, ...
+
+    Raises:
+        UsageError: if submitit is missing or refuses the options.
+    """
+    try:
+        import submitit
+    except ImportError as error:
+        raise UsageError("--cluster needs submitit: pip install submitit") from error
+    try:
+        executor = submitit.AutoExecutor(folder=folder / "logs", cluster=cluster)
+        executor.update_parameters(**options)
+    except (RuntimeError, NameError, AssertionError, TypeError, ValueError) as error:
+        raise UsageError(f"--cluster {cluster} {json.dumps(options)}: submitit says: {error}") from error
+    with executor.batch():
+        jobs = {name: executor.submit(submitit.helpers.CommandFunction(words)) for name, words in commands.items()}
+    waiting = dict(jobs)
+    while waiting:
+        for name, job in list(waiting.items()):
+            if job.done():
+                del waiting[name]
+                error = job.exception()
+                yield name, None if error is None else last_line(str(error))
+        time.sleep(0.2)
+
+
+def made_with(path: Path, records: Sequence[dict[str, Any]]) -> str:
+    """Say which command made records, by which versions and on what."""
+
+    def values(of: Callable[[dict[str, Any]], Any]) -> str:
+        return ", ".join(sorted({str(of(record)) for record in records}))
+
+    versions = ("hf_nextfail", "revision", "torch", "transformers")
+    named = [f"{name} {values(lambda record, name=name: record['versions'].get(name, '-'))}" for name in versions]
+    device = values(lambda record: record["run"].get("device_name", record["run"]["device"]))
+    command = f"`nextfail reproduce {path.stem}`, a row by `--only 'TRAINING-GRAPH-MODEL-*'`"
+    threads = values(lambda record: record["run"].get("num_threads", "-"))
+    return f"By {command}; {', '.join(named)}; {device}, threads: {threads}."
+
+
+def terminal_tables(rows: Sequence[dict[str, str]]) -> Iterator[Table]:
+    """Lay out the rows of `summary_table`, one table a model, to fit a terminal of 80 columns."""
+    shown = ("graph", "training", "seeds", "train accuracy", "test accuracy", "solved", "steps")
+    for model in dict.fromkeys(row["model"] for row in rows):
+        table = Table(*shown, box=None, pad_edge=False, padding=(0, 1, 0, 0), title=model, title_justify="left")
+        for row in rows:
+            if row["model"] == model:
+                table.add_row(*(row[heading] for heading in shown))
+        yield table
+
+
+def gather(path: Path, cells: Sequence[Cell], runs: dict[str, Run], folder: Path) -> Path:
+    """Collect what finished of a grid into `folder/summary/`: records, table (Markdown) and picture (PNG and SVG).
+
+    Returns:
+        `Path` of the table.
+    """
+    summary = folder / "summary"
+    summary.mkdir(parents=True, exist_ok=True)
+    records = {name: record for name, run in runs.items() if (record := record_of(run)) is not None}
+    for path_of_record in summary.glob("*.json"):  # of a run that is no more one of this grid
+        if path_of_record.stem not in records:
+            path_of_record.unlink()
+    for name, record in records.items():
+        write_results(record, summary / f"{name}.json")
+    all_rows = summary_table(cells, runs, folder)
+    begun = [row for row in all_rows if row["failed"] or not row["seeds"].startswith("0 ")]
+    rows = [[plain(row[heading]) for heading in HEADINGS] for row in begun]
+    notes = [
+        "Mean over seeds, ± their standard deviation where there are several; solved: the seeds with a test accuracy "
+        f"of {SOLVED} or more."
+    ]
+    graphs = {
+        graph: TaskConfig.resolve(StarGraph, graph).task for graph in dict.fromkeys(cell.graph for cell in cells)
+    }
+    accuracies = {
+        condition: numbers([records[cell.name] for cell in group if cell.name in records], "accuracy")
+        for condition, group in conditions(cells).items()
+    }
+    if records:
+        notes[0] += f" {made_with(path, list(records.values()))}"
+        if len(begun) < len(all_rows):
+            notes[0] += f" Not run yet: {len(all_rows) - len(begun)} of {len(all_rows)} rows."
+        notes.append("![Test accuracy by graph and training](accuracy.png)")
+        chances = {graph: 1 / task.degree for graph, task in graphs.items()}
+        titles = {graph: task.title.replace(", ", ",\n") for graph, task in graphs.items()}
+        for suffix in FORMATS:
+            plot_grid(accuracies, chances, titles, summary / f"accuracy.{suffix}")
+    text = "\n\n".join([table(HEADINGS, rows, left=3), *notes])
+    write_whole(summary / "table.md", f"{text}\n")
+    return summary / "table.md"
+
+
+def reproduce(
+    cells: Sequence[Cell],
+    runs: dict[str, Run],
+    folder: Path,
+    jobs: int = 1,
+    cluster: str | None = None,
+    cluster_options: dict[str, Any] | None = None,
+) -> Iterator[tuple[str, str | None]]:
+    """Run what of a grid is not finished, each run as an independent process.
+
+    Args:
+        cells (sequence of `Cell`): from `read_grid`.
+        runs (`dict`): from `parse_cells`.
+        folder (`Path`): where all of it goes.
+        jobs (`int`, *optional*, defaults to 1): runs at a time on this machine.
+        cluster (`str`, *optional*): instead, where submitit sends them.
+        cluster_options (`dict`, *optional*): what it shall ask for.
+
+    Yields:
+        The name of each run as it ends, and the last line of a run that failed.
+
+    Raises:
+        UsageError: if another command is at work in the folder.
+    """
+    for name in ("failed", "recipes"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        held = lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UsageError(
+            f"another command is at work in {folder}: wait for it, or name another --output_dir"
+        ) from error
+    with held:
+        failed, missing = folder / "failed", [cell for cell in cells if record_of(runs[cell.name]) is None]
+        recipes = write_recipes(missing, folder / "recipes")
+        commands = {recipe.stem: command_of(recipe, folder) for recipe in recipes}
+        for name in commands:
+            (failed / f"{name}.txt").unlink(missing_ok=True)
+        if cluster is None:
+            ended = run_here(commands, folder, jobs)
+        else:
+            ended = run_on_cluster(commands, folder, cluster, cluster_options or {})
+        for name, failure in ended:
+            if failure is not None:
+                write_whole(failed / f"{name}.txt", failure)
+            yield name, failure

@@ -1,0 +1,352 @@
+"""Train what recipes say, evaluate it, and show the contrast: what `recipes/finetune.py` runs."""
+
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+import yaml
+from datasets import Dataset
+from peft import PeftModel
+from rich.console import Console
+from rich.logging import RichHandler
+from transformers import PreTrainedTokenizerBase, set_seed
+
+from hf_nextfail.data.tokenization import check_fast, load_tokenizer, longest_row, numeral_tokenizer, tokenize_dataset
+from hf_nextfail.diagnoses.star_graph import NUM_DIAGNOSED, diagnose
+from hf_nextfail.errors import HubError, TrainingError, UsageError, did_you_mean, print_error
+from hf_nextfail.evaluation.measure import (
+    NUM_TRAIN_SAMPLE,
+    check_positions,
+    describe_test_file,
+    load_test_file,
+    measure,
+)
+from hf_nextfail.models import build_model
+from hf_nextfail.models.build import check_layout
+from hf_nextfail.models.fast_path import FAST_PATHS, use_fast_path
+from hf_nextfail.models.lora import add_lora, load_checkpoint
+from hf_nextfail.reporting.pictures import draw_pictures, plot_accuracy
+from hf_nextfail.reporting.tables import (
+    SCHEMA_VERSION,
+    format_accuracy,
+    results_table,
+    versions,
+    weights_digest,
+    write_results,
+    write_whole,
+)
+from hf_nextfail.runs.options import ModelArguments
+from hf_nextfail.runs.recipes import Run, parse_runs
+from hf_nextfail.runs.resume import check_recipe, finished_record, resume_point
+from hf_nextfail.training.arguments import NextFailTrainingArguments
+from hf_nextfail.training.checkpoints import read_seal, tidy, writing
+from hf_nextfail.training.trackers import report_end
+from hf_nextfail.training.trainer import NextFailTrainer
+
+logger = logging.getLogger(__name__)
+
+#: What gloo and NCCL say where a process waits for one that is gone.
+LOST_PROCESS = re.compile(r"Connection (closed|reset) by peer|Broken pipe|ncclRemoteError|Timed out waiting")
+
+
+def usable_cores() -> int:
+    """Count the physical cores that this process may use."""
+    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(psutil.cpu_count(logical=False) or 1, usable)
+
+
+def set_num_threads() -> None:
+    """Give torch the physical cores of this machine, divided by its processes, where `accelerate launch` gave it one.
+
+    The launcher sets `OMP_NUM_THREADS=1` unless told otherwise (accelerate 1.15), which leaves the other cores idle.
+    """
+    if "ACCELERATE_MIXED_PRECISION" in os.environ and os.environ.get("OMP_NUM_THREADS") == "1":
+        torch.set_num_threads(max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
+def make_model(options: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> torch.nn.Module:
+    """Load or build the model that is trained, with adapters if asked to."""
+    if options.model_name_or_path is None:
+        return build_model(
+            tokenizer,
+            model_type=options.model_type,
+            config_overrides=options.overrides,
+            attn_implementation=options.attn_implementation,
+        )
+    model = load_checkpoint(
+        tokenizer, options.model_name_or_path, options.attn_implementation, options.trust_remote_code
+    )
+    if options.use_peft:
+        if isinstance(model, PeftModel):
+            raise ValueError(f"{options.model_name_or_path} is an adapter already: leave use_peft out to train it on")
+        settings = (options.lora_r, options.lora_alpha, options.lora_dropout, options.lora_target_modules)
+        model = add_lora(model, tokenizer, *settings)
+    return model
+
+
+def check_best_metric(args: NextFailTrainingArguments) -> None:
+    """Raise `ValueError` for a `metric_for_best_model` that no evaluation of ours has."""
+    metric, known = args.metric_for_best_model, ("eval_accuracy", "eval_loss")
+    if metric is not None and f"eval_{metric.removeprefix('eval_')}" not in known:
+        raise ValueError(
+            f"metric_for_best_model must be {' or '.join(known)}, got {metric!r}{did_you_mean(metric, known)}"
+        )
+
+
+def check_optimizer(args: NextFailTrainingArguments, model: torch.nn.Module) -> None:
+    """Raise `ValueError` for an optimizer that is not installed, or that refuses its options."""
+    try:
+        NextFailTrainer.get_optimizer_cls_and_kwargs(args, model)
+    except (ImportError, ValueError, TypeError) as error:
+        raise ValueError(f"optim {args.optim.value}, optim_args {args.optim_args}: {error}") from error
+
+
+def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTrainer, dict[str, Dataset]]:
+    """Build all that a run needs; whatever is wrong with its input shows here, before any training.
+
+    Args:
+        run (`Run`): from `parse_runs`.
+        chosen (`dict`, *optional*): what was chosen for the run before, of which the same is chosen as far as it can.
+
+    Returns:
+        The trainer, and the tokenized datasets to evaluate at the end by the prefix of their results.
+    """
+    check_best_metric(run.training)
+    if chosen is not None:
+        run.training.use_precision(chosen["precision"])
+    task = run.data.task
+    # Of a stream of training rows, only the first are needed all at once.
+    first = {"num_train": min(NUM_TRAIN_SAMPLE, run.data.config.num_train)} if run.data.streaming else {}
+    with run.training.main_process_first():
+        splits = run.data.load(**first)
+    train = splits["train"]
+    if run.model.model_name_or_path is not None:
+        check_layout(run.model.model_name_or_path)
+    source = run.model.model_name_or_path or run.model.tokenizer_name_or_path
+    if source is None:
+        tokenizer = numeral_tokenizer(task.num_nodes)
+    else:
+        tokenizer = load_tokenizer(source, run.model.trust_remote_code)
+    if task is not None:
+        check_fast(tokenizer)
+    set_seed(run.training.seed)
+    model = make_model(run.model, tokenizer)
+    evaluated = {"": splits["test"], "train_": train.select(range(min(NUM_TRAIN_SAMPLE, len(train))))}
+    if run.data.test_file is not None:
+        evaluated["test_file_"] = load_test_file(run.data.test_file, task)
+    if run.data.streaming:
+        train = run.data.load(streaming=True)["train"]
+    with run.training.main_process_first():
+        evaluated = {prefix: tokenize_dataset(dataset, tokenizer) for prefix, dataset in evaluated.items()}
+        validation, train = (tokenize_dataset(dataset, tokenizer) for dataset in (splits["validation"], train))
+    known = [*evaluated.values(), validation, *([] if run.data.streaming else [train])]
+    longest = max(map(longest_row, known))
+    check_positions(model, longest)
+    check_optimizer(run.training, model)
+    trainer = NextFailTrainer(
+        model, run.training, train_dataset=train, eval_dataset=validation, processing_class=tokenizer
+    )
+    allowed = set(run.model.fast_path if chosen is None else chosen.get("fast_path", ()))
+    if run.model.attn_implementation is not None:
+        allowed.discard("attention")
+    if run.training.torch_compile:
+        allowed.discard("last_mlp")  # hooks with a memory are not compiled
+    trainer.fast_path = use_fast_path(model, longest, allowed)
+    ways = [FAST_PATHS[name][1] for name in trainer.fast_path]
+    logger.info("%s on %s: %s.", trainer.precision, trainer.args.device, "; ".join(ways) or "as transformers does it")
+    for name, value in ({} if chosen is None or run.training.process_index else chosen).items():
+        if trainer.choices().get(name) != value:
+            logger.warning(
+                "This run began with %s %s, and goes on with %s: it will not end as it would have, bit for bit.",
+                *(name, value, trainer.choices().get(name)),
+            )
+    return trainer, evaluated
+
+
+def tracked_numbers(record: dict[str, Any]) -> dict[str, float]:
+    """Choose what of a record goes to trackers: every number that is one, named after the rows that it is on."""
+    diagnosed = {} if record["diagnosis"] is None else record["diagnosis"]["numbers"]
+    return {
+        name if name.startswith(("train_", "test_")) else f"test_{name}": result["value"]
+        for name, result in (diagnosed | record["results"]).items()
+        if result is not None and not isinstance(result["value"], list)
+    }
+
+
+def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
+    """Train, evaluate, save and, if asked to, push one run.
+
+    Args:
+        run (`Run`): from `parse_runs`.
+        chosen (`dict`, *optional*): what was chosen for it before (see `NextFailTrainer.choices`), to choose the same;
+            of a checkpoint that it goes on from, it is known.
+
+    Returns:
+        The record that stands in the run's `results.json` (see `hf_nextfail.reporting.tables`), and a line for each push that
+        failed.
+
+    Raises:
+        UsageError: if the input turns out to be bad, before any training.
+        HubError: if it shall be pushed and may not, before any training.
+        TrainingError: if the training fails.
+    """
+    try:
+        going_on = str(run.training.resume_from_checkpoint).lower() == "true"
+        record = finished_record(run) if going_on else None
+        if record is not None:
+            logger.info("%s is finished; its results are read from %s.", run.name, run.folder / "results.json")
+            if run.training.push_to_hub:
+                logger.warning("It is not pushed again: nextfail push-model %s --repo USER/NAME", run.folder)
+            return record, []
+        with run.training.main_process_first():
+            if run.training.process_index == 0:
+                tidy(run.folder)
+            checkpoint = resume_point(run)
+        if checkpoint is not None:
+            check_recipe(run, checkpoint)
+            logger.info("%s goes on from %s.", run.name, checkpoint)
+            chosen = read_seal(checkpoint)["choices"]
+        elif going_on:
+            logger.info("%s has no whole checkpoint, and starts afresh.", run.name)
+        trainer, evaluated = prepare(run, chosen)
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{run.name}: {' '.join(str(error).split())}") from error
+    way_out = "Make room"
+    if trainer.is_world_process_zero():
+        with writing(f"the recipe of {run.name}", way_out):
+            run.folder.mkdir(parents=True, exist_ok=True)
+            write_whole(run.folder / "recipe.yaml", yaml.safe_dump(run.recipe, sort_keys=False))
+    task, args = run.data.task, run.training
+    began = time.perf_counter()
+    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+    trained = time.perf_counter()
+    with writing(f"the model of {run.name}", way_out):
+        if trainer.is_world_process_zero():
+            (run.folder / "results.json").unlink(missing_ok=True)  # of an earlier run, whose model is overwritten now
+        trainer.save_model(_internal_call=True)  # without the push that follows a user's own call
+    # For bf16, accelerate has wrapped the model's forward into autocast; what is reported is the saved weights' own.
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    tokenizer, shared = trainer.processing_class, trainer.has_whole_model
+    progress = not args.disable_tqdm and trainer.is_world_process_zero()
+    results = measure(model, tokenizer, trainer.objective, task, evaluated, args.eval_batch_size, progress, shared)
+    diagnosis = None
+    if args.num_diagnosed and task is not None:
+        rows = evaluated[""].select(range(min(NUM_DIAGNOSED, len(evaluated[""]))))
+        description = "Diagnosing" if progress else None
+        diagnosis = diagnose(model, tokenizer, rows, trainer.objective, args.eval_batch_size, description, shared)
+    training = trainer.describe()
+    share_here = 1 - trainer._initial_global_step / max(1, training["steps"])  # the rest is of an earlier command
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "run": {
+            "name": run.name,
+            "dataset_name": run.data.dataset_name,
+            "dataset_config": run.data.dataset_config,
+            "split": "test",
+            "title": Path(run.data.dataset_name).name if task is None else task.title,
+            "model": run.model.model_name_or_path or run.model.model_type,
+            "dataset_seed": run.data.dataset_seed,
+            "hard_node": task and task.hard_node,
+            **training,
+            "weights_sha256": weights_digest(run.folder),
+        },
+        "results": results,
+        "chance": {"hard_token_accuracy": task and task.hard_token_chance},
+        "test_file": describe_test_file(run.data.test_file, evaluated.get("test_file_")),
+        "diagnosis": diagnosis,
+        "history": trainer.history(),
+        "recipe": run.recipe,
+        "versions": versions(task),
+        "timings": {
+            "train_seconds": round(trained - began, 1),
+            "examples_per_second": round(training["examples"] * share_here / (trained - began), 1),
+            "evaluation_seconds": round(time.perf_counter() - trained, 1),
+        },
+    }
+    if trainer.is_world_process_zero():
+        pictures = draw_pictures([record], run.folder)
+        with writing(f"the results of {run.name}", way_out):
+            write_results(record, run.folder / "results.json")  # after all else: it says that the run is finished
+        report_end(trainer, tracked_numbers(record), pictures)
+    if args.push_to_hub:
+        try:
+            trainer.push_to_hub(saved=True)
+        except HubError as error:
+            again = f"nextfail push-model {run.folder} --repo {trainer.hub_model_id}"
+            trainer.failed_pushes.append(f"{error} (here: {again})")
+    return record, trainer.failed_pushes
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the recipes of a command line, then print the table and draw the picture.
+
+    Args:
+        argv (sequence of `str`, *optional*): the command line; by default that of the process.
+
+    Raises:
+        SystemExit: with a line on the standard error and code 2 for bad input, 1 when a push failed; with `--debug`,
+            below a traceback.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    console = Console()
+    package_logger = logging.getLogger("hf_nextfail")
+    package_logger.setLevel(logging.INFO)
+    package_logger.addHandler(RichHandler(console=console, show_path=False))
+    try:
+        runs = parse_runs(argv)
+        set_num_threads()
+        records, failed_pushes = [], []
+        for number, run in enumerate(runs, start=1):
+            if run.training.process_index == 0:
+                console.rule(f"{run.name} ({number} of {len(runs)})")
+            record, failures = execute(run)
+            records.append(record)
+            failed_pushes += [f"{run.name}: {failure}" for failure in failures]
+            if run.training.process_index == 0:
+                chance = record["chance"]["hard_token_accuracy"]
+                guess = "" if chance is None else f"; guessing the arm gives {chance:.3g}"
+                console.print(f"test accuracy {format_accuracy(record['results']['accuracy'])}{guess}")
+                if record["diagnosis"] is not None:
+                    console.print(record["diagnosis"]["verdict"])
+    except (UsageError, HubError, TrainingError) as error:
+        print_error("finetune.py", str(error), "--debug" in argv)
+        raise SystemExit(error.exit_code) from None
+    except RuntimeError as error:
+        if not (torch.distributed.is_initialized() and LOST_PROCESS.search(str(error))):
+            raise
+        line = (
+            "another process of this run has ended, and its own last lines say why; the last whole checkpoint is "
+            "where --resume_from_checkpoint true goes on from"
+        )
+        print_error("finetune.py", line, "--debug" in argv)
+        raise SystemExit(1) from None
+    if runs[0].training.process_index == 0:
+        console.rule("Exact match: whole paths right, greedy and free-running (± standard error)")
+        console.print(results_table(records))
+        folder = runs[0].folder
+        evaluated = [record for record in records if record["history"]]
+        if len(runs) > 1:
+            folder = folder.parents[len(Path(runs[0].name).parts) - 1]
+        if len(runs) > 1 and evaluated:  # one alone has its picture in its folder
+            plot_accuracy(evaluated, folder / "accuracy.png")
+            console.print(f"Accuracy over steps: {folder / 'accuracy.png'}", soft_wrap=True)
+        for run in runs:
+            console.print(f"Checkpoint, recipe, pictures and results.json: {run.folder}", soft_wrap=True)
+        console.print(f"All of it on one page: nextfail report {folder}", soft_wrap=True)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter, and abort
+    if failed_pushes:
+        for failure in failed_pushes:
+            print(f"finetune.py: error: {failure}", file=sys.stderr)
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

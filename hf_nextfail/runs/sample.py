@@ -1,0 +1,195 @@
+"""One row of the star graph to look at: as text, as tokens, and as each objective sees it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from datasets import Dataset
+from rich.cells import cell_len
+from rich.text import Text
+from transformers import PreTrainedTokenizerBase
+
+from hf_nextfail.data.builder import TaskConfig
+from hf_nextfail.data.tokenization import (
+    COMPLETION_IDS,
+    PROMPT_IDS,
+    load_tokenizer,
+    node_of_each_token,
+    numeral_tokenizer,
+    tokenize_dataset,
+)
+from hf_nextfail.errors import UsageError, did_you_mean
+from hf_nextfail.objectives import OBJECTIVES
+from hf_nextfail.objectives.base import IGNORED
+from hf_nextfail.tasks import SPLITS, StarGraph
+from hf_nextfail.tasks.star_graph import arms_of
+from hf_nextfail.training.collator import CompletionCollator
+
+INDENT = 12  # what headings take of each line
+NOTHING = "."  # a label where nothing is predicted
+RIGHT, HARD, QUIET = "bold blue", "bold red", "bright_black"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A row of a split, and its tokens.
+
+    Args:
+        task (`StarGraph`): what the row is of.
+        row (`dict`): the columns of `load_dataset("nextfail/star_graph")`, `prompt_ids` and `completion_ids`.
+        title (`str`): which row it is.
+        tokenizer (`PreTrainedTokenizerBase`): what made the ids.
+        tokenizer_name (`str`): what it is called.
+    """
+
+    task: StarGraph
+    row: dict[str, Any]
+    title: str
+    tokenizer: PreTrainedTokenizerBase
+    tokenizer_name: str
+
+
+def load_sample(
+    config_name: str = StarGraph.grid[0],
+    split: str = "test",
+    index: int = 0,
+    seed: int = 0,
+    tokenizer_name: str | None = None,
+) -> Sample:
+    """Generate one row alone, `load_dataset("nextfail/star_graph", config_name, seed=seed)[split][index]`, and tokens.
+
+    Args:
+        config_name (`str`, *optional*): such as `d2_l5_n50`, with `_rev` for reversed paths.
+        split (`str`, *optional*, defaults to `"test"`): `"train"`, `"validation"` or `"test"`.
+        index (`int`, from 0 to the rows of the split less 1, *optional*, defaults to 0): which row.
+        seed (`int`, >= 0, *optional*, defaults to 0): of the dataset.
+        tokenizer_name (`str`, *optional*): a checkpoint on the Hub, or a folder; by default the numeral tokenizer.
+
+    Raises:
+        UsageError: if there is no such configuration, split, row or tokenizer, or the tokenizer lacks a label.
+    """
+    if split not in SPLITS:
+        raise UsageError(f"split must be {' or '.join(SPLITS)}, got {split!r}{did_you_mean(split, SPLITS)}")
+    try:
+        # Small graphs need not have rows of every split.
+        others = {f"num_{other}": 0 for other in SPLITS if other != split}
+        config = TaskConfig.resolve(StarGraph, config_name, seed=seed, **others)
+        row = config.row(split, index)
+        if tokenizer_name is None:
+            tokenizer, tokenizer_name = numeral_tokenizer(config.task.num_nodes), "numeral tokenizer"
+        else:
+            tokenizer = load_tokenizer(tokenizer_name)
+        # As a stream it makes no progress bar.
+        (row,) = tokenize_dataset(Dataset.from_list([row]).to_iterable_dataset(), tokenizer)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    direction = ", reversed paths" if config.task.reverse else ""
+    title = f"{config.task.title}{direction}: row {index} of the {split} split, seed {seed}"
+    return Sample(config.task, row, title, tokenizer, tokenizer_name)
+
+
+def broken(widths: Sequence[int], room: int) -> list[tuple[int, int]]:
+    """Break a line of cells, one space apart, into lines that fit; returns where each begins and ends."""
+    breaks, used = [0], 0
+    for cell, width in enumerate(widths):
+        if used and used + width > room:
+            breaks.append(cell)
+            used = 0
+        used += width + 1
+    return list(pairwise([*breaks, len(widths)]))
+
+
+def aligned(lines: dict[str, Sequence[str]], width: int, hard: Sequence[int] = ()) -> list[Text]:
+    """Lay out lines of cells below each other, cell under cell, in as many pieces as the width asks for.
+
+    Args:
+        lines (`dict` from `str` to sequences of `str`): headings and as many cells in each line.
+        width (`int`): of the terminal.
+        hard (sequence of `int`, *optional*): the cells that belong to the hard token, which are pointed at.
+    """
+    widths = [max(2, *map(cell_len, cells)) for cells in zip(*lines.values(), strict=True)]  # 2: most labels
+    texts = []
+    for first, end in broken(widths, width - INDENT):
+        shown = {heading: cells[first:end] for heading, cells in lines.items()}
+        if any(first <= cell < end for cell in hard):
+            shown["hard token"] = ["^" * widths[cell] if cell in hard else "" for cell in range(first, end)]
+        for heading, cells in shown.items():
+            text = Text(f"{heading if first == 0 or heading == 'hard token' else '':{INDENT}}")
+            for place, cell in enumerate(cells, start=first):
+                quiet = heading == "ids" or cell == NOTHING
+                text.append(" " * (widths[place] - cell_len(cell)))
+                text.append(cell, HARD if place in hard else QUIET if quiet else "")
+                text.append(" ")
+            text.rstrip()
+            texts.append(text)
+    return texts
+
+
+def drawn_arms(sample: Sample, width: int) -> list[Text]:
+    """Write the arms of the graph from the start, in the order of their first edges."""
+    texts = []
+    for arm in arms_of(sample.row["edges"], sample.row["start"]):
+        right = arm == sample.row["path"]
+        cells = [*(f"{node} →" for node in arm[:-1]), str(arm[-1]), *(["(to the goal)"] if right else [])]
+        for first, end in broken(list(map(len, cells)), width - INDENT):
+            text = Text("" if texts else "arms").append(" " * (INDENT - (0 if texts else 4)))
+            texts.append(text.append(" ".join(cells[first:end]), RIGHT if right else ""))
+    return texts
+
+
+def hard_token_line(sample: Sample) -> Text:
+    """Say which node is the hard token, where it stands and what guessing it gives."""
+    task = sample.task
+    node = sample.row["path"][1]
+    text = Text(f"{'hard token':{INDENT}}").append(str(node), HARD)
+    text.append(f", node {task.hard_node + 1} of {task.path_length} in the completion: ")
+    if task.hard_token_chance is None:
+        return text.append("no guess, one edge leads back")
+    return text.append(f"guessing gives 1/{task.degree} = {task.hard_token_chance:.3g}")
+
+
+def objective_lines(sample: Sample, name: str, width: int, hard: Sequence[int]) -> list[Text]:
+    """Show what a model gets and must predict under an objective; the prompt is one cell."""
+    tokenizer = sample.tokenizer
+    batch = CompletionCollator(OBJECTIVES[name](tokenizer))([sample.row])
+    inputs, labels = (batch[key][0].tolist()[len(sample.row[PROMPT_IDS]) :] for key in ("input_ids", "labels"))
+    written = [NOTHING if label == IGNORED else tokenizer.convert_ids_to_tokens(label) for label in labels]
+    lines = {
+        "inputs": ["(prompt)", *tokenizer.convert_ids_to_tokens(inputs)],
+        "labels": [NOTHING, *written],
+    }
+    return [Text(name, style="bold"), *aligned(lines, width, [place + 1 for place in hard])]
+
+
+def sample_lines(sample: Sample, width: int) -> list[Text]:
+    """Write all there is to see of a row.
+
+    Args:
+        sample (`Sample`): of `load_sample`.
+        width (`int`): of the terminal. The two texts of the row are not broken, whatever it is.
+
+    Returns:
+        `list` of `rich.text.Text`, one a line.
+    """
+    row, tokenizer = sample.row, sample.tokenizer
+    hard = []
+    if tokenizer.is_fast:  # slow ones do not say where their tokens come from
+        nodes = node_of_each_token(tokenizer, [row["completion"]], len(row[COMPLETION_IDS]))[0]
+        hard = (nodes == sample.task.hard_node).nonzero()[0].tolist()
+    tokens = []
+    for name, ids, marked in (("prompt", row[PROMPT_IDS], []), ("completion", row[COMPLETION_IDS], hard)):
+        cells = {name: tokenizer.convert_ids_to_tokens(ids), "ids": list(map(str, ids))}
+        tokens += aligned(cells, width, marked)
+    return [
+        Text(f"{'prompt':{INDENT}}{row['prompt']}"),
+        Text(f"{'completion':{INDENT}}{row['completion']}"),
+        Text(),
+        *drawn_arms(sample, width),
+        hard_token_line(sample),
+        Text(),
+        Text(f"{sample.tokenizer_name}, {len(tokenizer)} tokens", style="bold"),
+        *tokens,
+        *(line for name in OBJECTIVES for line in [Text(), *objective_lines(sample, name, width, hard)]),
+        Text("Each label is predicted from the inputs before it.", style=QUIET),
+    ]

@@ -1,0 +1,1 @@
+"""One Trainer for all objectives, and what it needs."""

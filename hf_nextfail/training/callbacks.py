@@ -1,0 +1,93 @@
+"""What happens at the evaluations of a training."""
+
+from typing import Any
+
+from datasets import Dataset
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+from transformers.trainer_utils import SaveStrategy
+
+from hf_nextfail.data.tokenization import check_fast
+from hf_nextfail.diagnoses.star_graph import diagnose, read_graphs
+from hf_nextfail.objectives import Objective
+
+TRACKERS = tuple(INTEGRATION_TO_CALLBACK.values())
+
+
+class StopAtAccuracy(TrainerCallback):
+    """Stop training as soon as the accuracy of an evaluation reaches a threshold.
+
+    Args:
+        threshold (`float`): above 0 and at most 1.
+    """
+
+    def __init__(self, threshold: float):
+        self.threshold = threshold
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float],
+        **kwargs: Any,
+    ):
+        """Look at the metrics of an evaluation."""
+        if metrics.get("eval_accuracy", 0.0) >= self.threshold:
+            control.should_training_stop = True
+            control.should_save = args.save_strategy != SaveStrategy.NO  # as at any other end
+
+
+class DiagnosticsCallback(TrainerCallback):
+    """Diagnose the model at every evaluation, so that the order in which things are learnt can be drawn.
+
+    The values go to the trainer's `state.log_history`, under `"diagnosis"` in the entry of their step, and as scalars
+    to the trackers of `report_to`: `eval_clever_hans_accuracy`, `eval_token_accuracy_1`, `eval_error_wrong_arm`, ...
+
+    Args:
+        trainer (`Trainer`): ours or a stock one; add the callback to it by `trainer.add_callback`.
+        dataset (`Dataset`): the star graphs to diagnose; see [`hf_nextfail.diagnose`].
+        objective (`Objective` or `str`, *optional*): as in `diagnose`.
+        shared (`bool`, *optional*, defaults to `False`): divide the rows among processes, where each has the whole
+            model.
+
+    Raises:
+        ValueError: if the rows are no star graphs of one shape, or the tokenizer is a slow one.
+    """
+
+    def __init__(
+        self, trainer: Trainer, dataset: Dataset, objective: Objective | str | None = None, shared: bool = False
+    ):
+        read_graphs(dataset)
+        check_fast(trainer.processing_class)
+        self.trainer = trainer
+        self.dataset = dataset
+        self.objective = objective
+        self.shared = shared
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any):
+        """Diagnose, unless that was done at this step: several datasets make several evaluations."""
+        if any("diagnosis" in entry and entry["step"] == state.global_step for entry in state.log_history[-50:]):
+            return
+        trainer = self.trainer
+        diagnosis = diagnose(
+            trainer.model,
+            trainer.processing_class,
+            self.dataset,
+            self.objective,
+            batch_size=args.eval_batch_size,
+            shared=self.shared,
+        )
+        values = {name: result["value"] for name, result in diagnosis["numbers"].items() if result is not None}
+        errors = {kind: result["value"] for kind, result in diagnosis["errors"].items()}
+        state.log_history.append({"step": state.global_step, "diagnosis": values | {"errors": errors}})
+        scalars = {f"eval_error_{kind.replace(' ', '_')}": share for kind, share in errors.items()}
+        for name, value in values.items():
+            if isinstance(value, list):
+                scalars |= {f"eval_{name}_{node}": accuracy for node, accuracy in enumerate(value)}
+            elif name != "accuracy":  # that of the whole split is there already
+                scalars[f"eval_{name}"] = value
+        # Not through `trainer.log`: on the console, a page of numbers at every evaluation would hide the others.
+        for callback in trainer.callback_handler.callbacks:
+            if isinstance(callback, TRACKERS):
+                callback.on_log(args, state, control, logs=dict(scalars), model=trainer.model)

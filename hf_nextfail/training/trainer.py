@@ -1,0 +1,360 @@
+"""One Trainer for all objectives."""
+
+import itertools
+import json
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import DistributedType
+from datasets import Dataset, IterableDataset
+from peft import PeftModel
+from torch import nn
+from torch.utils.data import DataLoader
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+
+from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS, longest_completion, tokenize_dataset
+from hf_nextfail.evaluation.evaluate import evaluate
+from hf_nextfail.objectives import OBJECTIVES, Objective
+from hf_nextfail.reporting.tables import versions
+from hf_nextfail.training.arguments import NextFailTrainingArguments, device_name
+from hf_nextfail.training.callbacks import DiagnosticsCallback, StopAtAccuracy
+from hf_nextfail.training.collator import CompletionCollator, TokenRows
+from hf_nextfail.training.pushing import HubTrainer
+from hf_nextfail.training.resumable import ResumableTrainer
+
+logger = logging.getLogger(__name__)
+
+#: What rounding depends on: a run ends the same, bit for bit, where all of this is the same.
+CHOICES = ("precision", "fast_path", "device", "device_name", "num_threads", "num_processes")
+
+#: What a stock Trainer takes and ours would not heed, and what to do instead.
+INSTEAD = {
+    "compute_loss_func": "write an Objective with a loss of its own",
+    "compute_metrics": "hf_nextfail.evaluate measures a model, and a callback can at every evaluation",
+    "preprocess_logits_for_metrics": "hf_nextfail.evaluate measures a model, and a callback can at every evaluation",
+}
+
+
+class EndlessStream(torch.utils.data.IterableDataset):
+    """Read a stream again and again, as one, whole in each process, which takes its part of every batch.
+
+    The Trainer counts the batches of a stream from its beginning on, so a resumed run finds its place in any pass.
+    accelerate would have each process read other shards of a `datasets.IterableDataset`, or have the first send the
+    others their rows, which it cannot when they are padded to different lengths.
+
+    Args:
+        stream (`IterableDataset`): the rows.
+    """
+
+    def __init__(self, stream: IterableDataset):
+        self.stream = stream
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for number in itertools.count():
+            self.stream.set_epoch(number)  # by which it may shuffle
+            empty = True
+            for row in self.stream:
+                empty = False
+                yield row
+            if empty:
+                return
+
+
+class NextFailTrainer(ResumableTrainer, HubTrainer):
+    """Train a causal LM on prompts and completions with any objective.
+
+    A `transformers.Trainer` that applies the head of the model to completion positions only, and evaluates `accuracy`
+    in one pass. Losses are equal to those of the stock Trainer with the same collator, for all families whose labels
+    the model shifts.
+
+    Args:
+        model (`PreTrainedModel`): any causal LM.
+        args (`TrainingArguments`): ours, which name the objective, or the stock ones.
+        objective (`Objective`, *optional*): how completions are learnt; by default the one that `args` name.
+        train_dataset (`Dataset` or `IterableDataset`, *optional*): has `prompt` and `completion`; tokenized here
+            unless it has `prompt_ids` and `completion_ids`.
+        eval_dataset (`Dataset`, or a `dict` of them, *optional*): likewise; `eval_accuracy` comes of it.
+        processing_class (`PreTrainedTokenizerBase`): the tokenizer.
+        kwargs: everything else that `transformers.Trainer` takes, but for what stands in `INSTEAD`.
+
+    Raises:
+        ValueError: if no objective is given and `args` name none, several datasets shall stop the training, or it is
+            given what would have no effect.
+
+    Example:
+
+    ```python
+    from datasets import load_dataset
+    from hf_nextfail import NextFailTrainer, NextFailTrainingArguments, TeacherlessObjective, load_tokenizer
+    from transformers import AutoModelForCausalLM
+
+    tokenizer = load_tokenizer("openai-community/gpt2")
+    model = AutoModelForCausalLM.from_pretrained("openai-community/gpt2")
+    model.resize_token_embeddings(len(tokenizer))  # for the dummy token
+    dataset = load_dataset("nextfail/star_graph", "d2_l3_n50")
+    trainer = NextFailTrainer(
+        model,
+        NextFailTrainingArguments(max_steps=1000, eval_strategy="steps", eval_steps=100, stop_at_accuracy=0.99),
+        objective=TeacherlessObjective(tokenizer),
+        train_dataset=dataset["train"],
+        eval_dataset=dataset["validation"],
+        processing_class=tokenizer,
+    )
+    trainer.train()
+    ```
+    """
+
+    # `compute_loss` divides by the labels of all accumulated batches, so the Trainer must not divide again.
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: TrainingArguments,
+        objective: Objective | None = None,
+        train_dataset: Dataset | IterableDataset | None = None,
+        eval_dataset: Dataset | dict[str, Dataset] | None = None,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        **kwargs: Any,
+    ):
+        if processing_class is None:
+            raise ValueError("NextFailTrainer needs processing_class, the tokenizer")
+        if args.label_smoothing_factor:
+            raise ValueError(
+                f"label_smoothing_factor must be 0, got {args.label_smoothing_factor}: the loss is the objective's"
+            )
+        for name, instead in INSTEAD.items():
+            if kwargs.get(name) is not None:
+                raise ValueError(f"NextFailTrainer takes no {name}: {instead}")
+        if objective is None:
+            if not isinstance(args, NextFailTrainingArguments):
+                raise ValueError("pass an objective, or name one in NextFailTrainingArguments(objective=...)")
+            objective = OBJECTIVES[args.objective](processing_class)
+        self.objective = objective
+        #: What of `hf_nextfail.models.fast_path` the model uses, for the record.
+        self.fast_path: list[str] = []
+        # Before this position stands no label of a training batch, if that is known and the loss is told.
+        self._first_label: int | None = None
+
+        if train_dataset is not None:
+            train_dataset = tokenize_dataset(train_dataset, processing_class)
+        if isinstance(train_dataset, IterableDataset):
+            train_dataset = EndlessStream(train_dataset)
+            args.accelerator_config.dispatch_batches = False
+        if isinstance(eval_dataset, dict):
+            eval_dataset = {name: tokenize_dataset(rows, processing_class) for name, rows in eval_dataset.items()}
+        elif eval_dataset is not None:
+            eval_dataset = tokenize_dataset(eval_dataset, processing_class)
+        seed = args.seed if args.data_seed is None else args.data_seed
+        kwargs.setdefault("data_collator", CompletionCollator(objective, seed))
+        super().__init__(
+            model,
+            args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            **kwargs,
+        )
+        # Our loss takes the number of labels whatever the forward of the model accepts.
+        self.model_accepts_loss_kwargs = True
+        # A checkpoint decodes as it was trained, not as the one that it began from.
+        known = next((rows for rows in (train_dataset, eval_dataset) if isinstance(rows, Dataset)), None)
+        length = None if known is None else longest_completion(known)
+        self.model.generation_config = objective.generation_config(max_new_tokens=length)
+        if isinstance(args, NextFailTrainingArguments) and args.stop_at_accuracy is not None:
+            if isinstance(eval_dataset, dict):
+                raise ValueError("stop_at_accuracy watches one eval_dataset, not several")
+            self.add_callback(StopAtAccuracy(args.stop_at_accuracy))
+        if isinstance(args, NextFailTrainingArguments) and isinstance(eval_dataset, Dataset):
+            self._diagnose_on_the_way(eval_dataset, args.num_diagnosed)
+
+    def _diagnose_on_the_way(self, rows: Dataset, num_rows: int) -> None:
+        if num_rows == 0:
+            return
+        try:
+            rows = rows.select(range(min(num_rows, len(rows))))
+            callback = DiagnosticsCallback(self, rows, self.objective, shared=self.has_whole_model)
+        except ValueError as error:  # another task
+            logger.info("Training is not diagnosed: %s.", error)
+        else:
+            self.add_callback(callback)
+
+    def _set_signature_columns_if_needed(self) -> None:
+        # The stock method keeps the columns that the model takes; ours are the collator's.
+        self._signature_columns = [PROMPT_IDS, COMPLETION_IDS]
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        if not self.args.should_save:
+            return
+        folder = Path(output_dir or self.args.output_dir)
+        # An earlier training may have left another kind of checkpoint here, which would be loaded instead.
+        adapted = isinstance(self.accelerator.unwrap_model(self.model), PeftModel)
+        shutil.rmtree(folder / "custom_generate", ignore_errors=True)
+        for pattern in ("config.json", "model*.safetensors*") if adapted else ("adapter_*",):
+            for path in folder.glob(pattern):
+                path.unlink()
+        if adapted:
+            self.model.generation_config.save_pretrained(folder)  # PEFT leaves it out
+        elif self.objective.custom_generate is not None:  # which transformers does not look for beside an adapter
+            (folder / "custom_generate").mkdir()
+            shutil.copyfile(self.objective.custom_generate, folder / "custom_generate/generate.py")
+
+    def _get_collator_with_removed_columns(self, data_collator: Any, description: str | None = None) -> Any:
+        if isinstance(data_collator, CompletionCollator):  # which takes what it needs
+            return data_collator
+        return super()._get_collator_with_removed_columns(data_collator, description)
+
+    def _run_epoch(self, *args: Any, epoch: int, **kwargs: Any) -> None:
+        if isinstance(self.data_collator, CompletionCollator):
+            self.data_collator.epoch = epoch
+        super()._run_epoch(*args, epoch=epoch, **kwargs)
+
+    def is_finished(self) -> bool:
+        """Say whether all steps are made, or the accuracy to stop at was reached."""
+        stop = getattr(self.args, "stop_at_accuracy", None)
+        reached = stop is not None and any(point.get("accuracy", 0) >= stop for point in self.history())
+        return reached or self.state.global_step >= self.state.max_steps
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Return the batches of training, cut from tensors where ours is the collator."""
+        rows = self.train_dataset
+        # The other strategies read the lengths of rows out of the dataset.
+        plain = self.args.train_sampling_strategy in ("random", "sequential")
+        if plain and isinstance(rows, Dataset) and isinstance(self.data_collator, CompletionCollator):
+            self.train_dataset = TokenRows(rows, self.objective.pad_token_id)
+            if (type(self.objective).encode, type(self.objective).loss) == (Objective.encode, Objective.loss):
+                self._first_label = self.train_dataset.shortest_prompt
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.train_dataset = rows
+
+    def get_test_dataloader(self, test_dataset: Dataset) -> DataLoader:
+        """Return the batches of `predict`, of texts or ids."""
+        return super().get_test_dataloader(tokenize_dataset(test_dataset, self.processing_class))
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
+        """Return the objective's loss; with `return_outputs`, as `predict` asks, the stock loss and all logits."""
+        if return_outputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        known = {} if self._first_label is None else {"first": self._first_label}
+        loss = self.objective.loss(model, inputs, num_items_in_batch, **known)
+        if self.args.average_tokens_across_devices and num_items_in_batch is not None:
+            # The labels were counted over all processes, and gradients are averaged over them. As in the stock method.
+            loss = loss * (
+                self.accelerator.num_processes // self.get_tp_size() if self.args.n_gpu <= 1 else self.args.n_gpu
+            )
+        return loss
+
+    def evaluate(
+        self,
+        eval_dataset: Dataset | dict[str, Dataset] | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Evaluate in one pass and log `{prefix}_loss`, `{prefix}_accuracy` and `{prefix}_accuracy_standard_error`.
+
+        See [`hf_nextfail.evaluate`] for the numbers per node.
+        """
+        eval_dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        if eval_dataset is None:
+            raise ValueError("evaluation needs an eval_dataset, given here or to the trainer")
+        if isinstance(eval_dataset, dict):
+            metrics = {}
+            for name, dataset in eval_dataset.items():
+                metrics |= self.evaluate(dataset, ignore_keys, f"{metric_key_prefix}_{name}")
+            return metrics
+        began = time.perf_counter()
+        results = evaluate(
+            self.model,
+            eval_dataset,
+            self.objective,
+            self.processing_class,
+            batch_size=self.args.eval_batch_size,
+            per_node=False,
+            shared=self.has_whole_model,
+        )
+        metrics = {
+            f"{metric_key_prefix}_loss": results["loss"]["value"],
+            f"{metric_key_prefix}_accuracy": results["accuracy"]["value"],
+            f"{metric_key_prefix}_accuracy_standard_error": results["accuracy"]["standard_error"],
+            f"{metric_key_prefix}_runtime": round(time.perf_counter() - began, 4),
+        }
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    @property
+    def precision(self) -> str:
+        """`"bf16"`, `"fp16"` or `"fp32"`: what matrix products are computed in; weights are float32."""
+        return "bf16" if self.args.bf16 else "fp16" if self.args.fp16 else "fp32"
+
+    @property
+    def has_whole_model(self) -> bool:
+        """Whether each process can run the model on its own; where it is sharded, all must do so at once."""
+        sharded = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+        return self.accelerator.distributed_type not in sharded and self.get_tp_size() == 1
+
+    def describe(self) -> dict[str, Any]:
+        """Say what was trained and how: what a `results.json` knows of the training under `run`."""
+        args, state = self.args, self.state
+        model = self.accelerator.unwrap_model(self.model)
+        return {
+            "objective": self.objective.name,
+            "num_parameters": model.num_parameters(),
+            "num_trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            "seed": args.seed,
+            "steps": state.global_step,
+            "epochs": state.epoch,
+            "examples": state.global_step * args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
+            "stopped_at_accuracy": state.global_step < state.max_steps,
+            **self.choices(),
+        }
+
+    def choices(self) -> dict[str, Any]:
+        """Say on what, and in which ways, the training computes: the values of `CHOICES`."""
+        args = self.args
+        values = (self.precision, self.fast_path, str(args.device), device_name(args.device))
+        return dict(zip(CHOICES, (*values, torch.get_num_threads(), args.world_size), strict=True))
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return the evaluations during training: `step`, `accuracy`, `loss`, and `diagnosis` if there was one."""
+        history: dict[int, dict[str, Any]] = {}  # by step: an evaluation makes several entries
+        for entry in self.state.log_history:
+            if "eval_accuracy" in entry:
+                numbers = {"accuracy": entry["eval_accuracy"], "loss": entry["eval_loss"]}
+            elif "diagnosis" in entry:
+                numbers = {"diagnosis": entry["diagnosis"]}
+            else:
+                continue
+            history[entry["step"]] = history.get(entry["step"], {"step": entry["step"]}) | numbers
+        return list(history.values())
+
+    def record(self) -> dict[str, Any]:
+        """Return the run's `results.json`; before there is one, a record of what the trainer itself knows."""
+        path = Path(self.args.output_dir) / "results.json"
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+        config = self.accelerator.unwrap_model(self.model).config
+        name = getattr(config, "_name_or_path", "") or config.model_type
+        return {
+            "run": {"name": name, "model": name, "dataset_name": None, **self.describe()},
+            "results": {},
+            "chance": {"hard_token_accuracy": None},
+            "test_file": None,
+            "history": self.history(),
+            "recipe": None,
+            "versions": versions(),
+        }
