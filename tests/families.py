@@ -2,7 +2,7 @@
 
 import torch
 
-from hf_nextfail.data.tokenization import numeral_tokenizer
+from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.models import build_model
 
 TOKENIZER = numeral_tokenizer(num_nodes=10)

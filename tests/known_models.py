@@ -13,7 +13,7 @@ from torch import nn
 from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import CausalLMOutput
 
-from hf_nextfail.data.tokenization import numeral_tokenizer
+from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 
 REST = 1e-9  # what a token keeps that a rule gives nothing
 EDGE = 1e-4  # by which the likeliest of equals is likelier

@@ -101,7 +101,8 @@ def evaluate(
     """Measure a checkpoint without training it: the same table and results.json as after training."""
     from hf_nextfail.hub.publish import push_results as push
     from hf_nextfail.hub.push import check_access
-    from hf_nextfail.reporting.tables import results_table, write_results
+    from hf_nextfail.reporting.record import write_results
+    from hf_nextfail.reporting.tables import results_table
     from hf_nextfail.runs.measure_checkpoint import evaluate_checkpoint
 
     check_output_folder(output_dir)
@@ -154,7 +155,8 @@ def diagnose(
 ) -> None:
     """Say why a checkpoint fails on star graphs: the Clever Hans cheat, the hard token, the kinds of error."""
     from hf_nextfail.reporting.page import write_report
-    from hf_nextfail.reporting.tables import diagnosis_table, write_results
+    from hf_nextfail.reporting.record import write_results
+    from hf_nextfail.reporting.tables import diagnosis_table
     from hf_nextfail.runs.measure_checkpoint import diagnose_checkpoint
 
     check_output_folder(output_dir)

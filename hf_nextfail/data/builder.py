@@ -10,7 +10,8 @@ import pyarrow as pa
 from datasets.builder import Key
 
 from hf_nextfail.tasks import SPLITS, TASKS, Task
-from hf_nextfail.tasks.base import SHARD_ROWS, Columns, TextColumn, check_integer
+from hf_nextfail.tasks.base import SHARD_ROWS, Columns, check_integer
+from hf_nextfail.tasks.text import TextColumn
 
 #: How many pieces a split is divided into at most, for workers and processes to share.
 MAX_PIECES = 1024

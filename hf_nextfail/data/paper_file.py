@@ -3,9 +3,11 @@
 import logging
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
+from datasets import Dataset
 
 from hf_nextfail.data.builder import task_features
 from hf_nextfail.tasks import StarGraph, split_of
@@ -67,3 +69,28 @@ def load_paper_file(path: str | PathLike, reverse: bool = False) -> datasets.Dat
     # The features do not depend on degree, length or the number of labels.
     rows["edges"] = edges.tolist()
     return datasets.Dataset.from_dict(rows, features=task_features(StarGraph()))
+
+
+def load_test_file(path: str, task: StarGraph) -> Dataset:
+    """Load a file in the paper's format beside the rows of a task.
+
+    Raises:
+        ValueError, OSError: if it cannot be read, or its graphs have another degree or path length.
+    """
+    rows = load_paper_file(path, reverse=task.reverse)
+    length = len(rows[0]["path"])
+    degree = len(rows[0]["edges"]) // (length - 1)
+    if (degree, length) != (task.degree, task.path_length):
+        raise ValueError(
+            f"test_file {path} holds graphs G({degree},{length}), and is measured beside {task.title}: name the "
+            f"dataset_config that it belongs to, such as d{degree}_l{length}_n{task.num_nodes}"
+        )
+    return rows
+
+
+def describe_test_file(path: str | None, dataset: Dataset | None) -> dict[str, Any] | None:
+    """Say which file was evaluated, and how many of its graphs fall into our train split."""
+    if path is None:
+        return None
+    edges = dataset.with_format("numpy")["edges"][:]
+    return {"path": Path(path).name, "train_share": float((split_of(edges) == "train").mean())}

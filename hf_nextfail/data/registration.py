@@ -40,7 +40,7 @@ def builder_module(task_name: str) -> DatasetModule:
     """Describe our builder of a task in the form that `datasets` expects of a repository it has looked at."""
     task = TASKS[task_name]
     # The hash is part of the cache folder's name: changed code never meets rows of the code before.
-    sources = [dataset_builder, sys.modules[task.__module__], sys.modules["hf_nextfail.tasks.base"]]
+    sources = [dataset_builder, *(module for name, module in sys.modules.items() if name.startswith("hf_nextfail.tasks"))]
     digest = hashlib.sha256("".join(inspect.getsource(module) for module in sources).encode()).hexdigest()
     configs = [dataset_builder.TaskConfig.resolve(task, name) for name in task.grid]
     return DatasetModule(

@@ -8,11 +8,13 @@ from datasets import Dataset
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from hf_nextfail.data.tokenization import node_of_each_token
+from hf_nextfail.data.graph_groups import graph_hashes
+from hf_nextfail.data.rows import Rows
 from hf_nextfail.diagnoses.star_graph_verdict import verdict
-from hf_nextfail.evaluation.evaluate import correct_nodes, graph_hashes, summarise
-from hf_nextfail.evaluation.inference import Inference, Rows, Scores
+from hf_nextfail.evaluation.inference import Inference, Scores
+from hf_nextfail.evaluation.nodes import correct_nodes, node_of_each_token
 from hf_nextfail.metrics import KINDS, path_kind, token_accuracy, valid_path
+from hf_nextfail.metrics.standard_error import summarise
 from hf_nextfail.objectives import OBJECTIVES, Objective
 from hf_nextfail.tasks import StarGraph
 from hf_nextfail.tasks.star_graph import arms_of

@@ -1,50 +1,17 @@
 """A model and a dataset to numbers."""
 
-from typing import Any
-
-import numpy as np
-import pyarrow as pa
 from datasets import Dataset
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from hf_nextfail.data.tokenization import node_of_each_token
-from hf_nextfail.evaluation.inference import Inference, Rows
-from hf_nextfail.metrics import hard_token_accuracy, mean_and_standard_error, token_accuracy
+from hf_nextfail.data.graph_groups import graph_hashes
+from hf_nextfail.data.rows import Rows
+from hf_nextfail.evaluation.inference import Inference
+from hf_nextfail.evaluation.nodes import correct_nodes, node_of_each_token
+from hf_nextfail.metrics import hard_token_accuracy, token_accuracy
+from hf_nextfail.metrics.standard_error import Result, summarise
 from hf_nextfail.objectives import Objective
 from hf_nextfail.tasks import Task
-from hf_nextfail.tasks.base import hash_edges
-
-#: One number: `value` and `standard_error` (lists when there is one per position), `n` rows, `num_graphs` different.
-Result = dict[str, Any]
-
-
-def graph_hashes(dataset: Dataset) -> np.ndarray | None:
-    """Hash the graph of each row, or return `None` when there are no `edges` of ours, or not as many in every row."""
-    if "edges" not in dataset.column_names:
-        return None
-    edges = dataset.select_columns("edges").with_format("arrow")[:].column(0).combine_chunks()
-    lists = pa.types.is_list(edges.type) and pa.types.is_list(edges.type.value_type)
-    if not lists or not pa.types.is_integer(edges.type.value_type.value_type):
-        return None
-    if len(edges.value_lengths().unique()) != 1 or edges.flatten().value_lengths().unique().to_pylist() != [2]:
-        return None
-    return hash_edges(edges.flatten().flatten().to_numpy().reshape(len(dataset), -1, 2))
-
-
-def correct_nodes(correct_tokens: np.ndarray, node_of_token: np.ndarray) -> np.ndarray:
-    """Call a node right when all of its tokens are: `(n, T)` tokens to `(n, L)` nodes."""
-    correct = np.ones((len(correct_tokens), int(node_of_token.max(initial=-1)) + 1))
-    row, position = np.nonzero((node_of_token >= 0) & ~correct_tokens)
-    correct[row, node_of_token[row, position]] = 0
-    return correct
-
-
-def summarise(values: np.ndarray, groups: np.ndarray | None) -> Result:
-    """Average one number (or `L` of them) a row, with the standard error over groups: the hashes of graphs."""
-    mean, error = mean_and_standard_error(values, groups)
-    num_graphs = len(values) if groups is None else len(np.unique(groups))
-    return {"value": mean.tolist(), "standard_error": error.tolist(), "n": len(values), "num_graphs": num_graphs}
 
 
 def evaluate(

@@ -6,71 +6,14 @@ from dataclasses import dataclass
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather
-from datasets import Dataset
 from torch import nn
 from torch.nn.functional import cross_entropy, pad
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.logging import tqdm
 
-from hf_nextfail.data.tokenization import (
-    COMPLETION_IDS,
-    PROMPT_IDS,
-    encode_completions,
-    padded_ids,
-    tokenize_dataset,
-)
+from hf_nextfail.data.rows import Rows
+from hf_nextfail.models.completion_logits import IGNORED, at_completion, completion_logits
 from hf_nextfail.objectives import Objective
-from hf_nextfail.objectives.base import IGNORED, at_completion, completion_logits
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Prompts and completions as right-padded ids on the CPU.
-
-    Args:
-        prompt_ids (`torch.Tensor` `(n, P)`), completion_ids (`torch.Tensor` `(n, T)`): the ids.
-        lengths (`torch.Tensor` `(n, 2)`): the true lengths of both.
-    """
-
-    prompt_ids: torch.Tensor
-    completion_ids: torch.Tensor
-    lengths: torch.Tensor
-
-    @classmethod
-    def of(cls, dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> "Rows":
-        """Read a dataset of texts or ids.
-
-        Raises:
-            ValueError: if it is a stream, or empty, or has an empty prompt or completion.
-        """
-        if not isinstance(dataset, Dataset):
-            raise ValueError(
-                "evaluation needs a map-style dataset: of a stream, Dataset.from_list(list(stream.take(1000)))"
-            )
-        if len(dataset) == 0:
-            raise ValueError("cannot evaluate on an empty dataset")
-        dataset = tokenize_dataset(dataset, tokenizer)
-        (prompt_ids, prompt_lengths), (completion_ids, completion_lengths) = (
-            map(torch.from_numpy, padded_ids(dataset, column, tokenizer.pad_token_id))
-            for column in (PROMPT_IDS, COMPLETION_IDS)
-        )
-        lengths = torch.stack([prompt_lengths, completion_lengths], dim=1)
-        if not lengths.all():
-            raise ValueError(
-                "a row has an empty prompt or completion: there is nothing to predict, or to predict from"
-            )
-        return cls(prompt_ids, completion_ids, lengths)
-
-    def with_completions(self, texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> "Rows":
-        """Return the same prompts with other completions."""
-        ids = Dataset.from_dict({COMPLETION_IDS: encode_completions(tokenizer, texts)})
-        completion_ids, lengths = map(torch.from_numpy, padded_ids(ids, COMPLETION_IDS, tokenizer.pad_token_id))
-        return Rows(self.prompt_ids, completion_ids, torch.stack([self.lengths[:, 0], lengths], dim=1))
-
-    @property
-    def inside(self) -> torch.Tensor:
-        """Which positions of `completion_ids` hold tokens: `(n, T)`."""
-        return torch.arange(self.completion_ids.shape[1]) < self.lengths[:, 1:]
 
 
 @dataclass(frozen=True)

@@ -25,65 +25,10 @@ from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.reporting.pictures import PICTURES
+from hf_nextfail.reporting.record import is_local, public_record
 from hf_nextfail.reporting.tables import format_number
 from hf_nextfail.tasks import SPLITS
 from hf_nextfail.version import __version__
-
-# Options that say where a run goes, not what it is.
-PLACES = (
-    "hub_always_push",
-    "hub_model_id",
-    "hub_private_repo",
-    "hub_revision",
-    "hub_strategy",
-    "hub_token",
-    "logging_dir",
-    "output_dir",
-    "push_to_hub",
-    "report_to",
-    "resume_from_checkpoint",
-    "run_name",
-)
-
-
-def without_paths(value: Any) -> Any:
-    """Shorten every string that names a file or folder of this machine to its last part, however deep it stands."""
-    if isinstance(value, dict):
-        return {key: without_paths(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [without_paths(entry) for entry in value]
-    if isinstance(value, str) and value and is_local(value):
-        return Path(value).name
-    return value
-
-
-def is_local(name: str) -> bool:
-    """Say whether a name is a path of this machine, not one on the Hub."""
-    try:
-        return Path(name).expanduser().is_absolute() or Path(name).exists()
-    except (OSError, RuntimeError, ValueError):  # too long for a path, or no path at all
-        return False
-
-
-def public_record(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a `results.json` for other people to read: no place on this machine in it.
-
-    Args:
-        record (`dict`): what stands in a run's `results.json`; see `hf_nextfail.reporting.tables`.
-    """
-    run, recipe = record["run"], record["recipe"] or {}
-    model = without_paths(run["model"])
-    name = model if run["name"] == run["model"] else run["name"]  # an evaluation is named after its model
-    if "test_file" in recipe:  # a path, also where it does not lead anywhere from here
-        recipe = recipe | {"test_file": Path(recipe["test_file"]).name}
-    dataset_name = run["dataset_name"]
-    if dataset_name is not None and task_called(dataset_name) is None:
-        dataset_name = without_paths(dataset_name)
-    recipe = {key: without_paths(value) for key, value in recipe.items() if key not in PLACES}
-    if "dataset_name" in recipe:
-        recipe["dataset_name"] = dataset_name
-    run = run | {"name": name, "model": model, "dataset_name": dataset_name}
-    return record | {"run": run, "recipe": recipe or None}
 
 
 def example_prompt(run: dict[str, Any]) -> str:

@@ -14,22 +14,15 @@ from huggingface_hub import CommitInfo
 from huggingface_hub.utils import tqdm
 
 from hf_nextfail.data.builder import TaskConfig
+from hf_nextfail.data.graph_groups import graph_hashes
 from hf_nextfail.data.registration import NAMESPACE
 from hf_nextfail.errors import UsageError, did_you_mean
-from hf_nextfail.evaluation.evaluate import graph_hashes
 from hf_nextfail.files import shipped_folder
-from hf_nextfail.hub.cards import (
-    PublishedConfig,
-    dataset_card,
-    eval_results,
-    evaluation_name,
-    model_card,
-    public_record,
-    without_paths,
-)
+from hf_nextfail.hub.cards import PublishedConfig, dataset_card, eval_results, evaluation_name, model_card
 from hf_nextfail.hub.push import check_access, push_files
 from hf_nextfail.metrics import METRICS_VERSION
 from hf_nextfail.reporting.pictures import plot_graph
+from hf_nextfail.reporting.record import public_record, without_paths
 from hf_nextfail.tasks import SPLITS, StarGraph
 
 # What of a run's folder goes to the Hub: no pickles, no state of the Trainer, which names local folders, no seal.

@@ -1,5 +1,7 @@
 """How far a mean may be off."""
 
+from typing import Any
+
 import numpy as np
 
 
@@ -44,3 +46,14 @@ def mean_and_standard_error(values: np.ndarray, groups: np.ndarray | None = None
         np.add.at(summed, inverse, deviations)
         deviations = summed
     return mean, np.sqrt((deviations**2).sum(axis=0)) / len(values)
+
+
+#: One number: `value` and `standard_error` (lists when there is one per position), `n` rows, `num_graphs` different.
+Result = dict[str, Any]
+
+
+def summarise(values: np.ndarray, groups: np.ndarray | None) -> Result:
+    """Average one number (or `L` of them) a row, with the standard error over groups: the hashes of graphs."""
+    mean, error = mean_and_standard_error(values, groups)
+    num_graphs = len(values) if groups is None else len(np.unique(groups))
+    return {"value": mean.tolist(), "standard_error": error.tolist(), "n": len(values), "num_graphs": num_graphs}

@@ -1,193 +1,24 @@
 """Make a causal LM that fits a tokenizer."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
-    CONFIG_MAPPING,
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    AutoConfig,
     AutoModelForCausalLM,
-    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
-from transformers.utils.hub import has_file
 
-from hf_nextfail.errors import did_you_mean
-from hf_nextfail.files import check_objects, read_object
-from hf_nextfail.models.selective_scan import FAMILIES, use_fast_selective_scan
-
-# What of a checkpoint must be a JSON object where it is there.
-CHECKPOINT_OBJECTS = (
-    "config.json",
-    "generation_config.json",
-    "adapter_config.json",
-    "model.safetensors.index.json",
+from hf_nextfail.models.checks import (
+    check_model_source,
+    make_config,
+    refuse_pickles,
+    refuse_sight_of_later_tokens,
+    refuse_unsupported,
 )
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
-
-ENCODER = "it is an encoder, in which every token sees the later ones"
-ROBERTA = "it is an encoder, and generation gives its tokens other positions than training"
-# What transformers lists among the causal LMs, and is none.
-UNSUPPORTED = {
-    "bert": ENCODER,
-    "bert-generation": ENCODER,
-    "big_bird": ENCODER,
-    "camembert": ROBERTA,
-    "cpmant": "every token sees the later ones",
-    "data2vec-text": ROBERTA,
-    "electra": ENCODER,
-    "ernie": ENCODER,
-    "megatron-bert": ENCODER,
-    "musicgen": "it writes audio codes, not tokens",
-    "musicgen_melody": "it writes audio codes, not tokens",
-    "prophetnet": "it refuses the positions that generation gives its tokens",
-    "rembert": ENCODER,
-    "roberta": ROBERTA,
-    "roberta-prelayernorm": ROBERTA,
-    "roc_bert": ENCODER,
-    "roformer": ENCODER,
-    "xlm": ENCODER,
-    "xlm-roberta": ROBERTA,
-    "xlm-roberta-xl": ROBERTA,
-    "xlnet": "every token sees the later ones",
-    "xmod": ROBERTA,
-}
-
-
-def refuse_unsupported(model_type: str) -> None:
-    """Raise `ValueError` with the reason if a family cannot be trained or decoded as a causal LM."""
-    if model_type in UNSUPPORTED:
-        raise ValueError(
-            f"model_type {model_type!r} is not supported: {UNSUPPORTED[model_type]}; "
-            "'gpt2', 'llama' and 'mamba' are some of those that are"
-        )
-
-
-def refuse_sight_of_later_tokens(config: PreTrainedConfig) -> None:
-    """Raise `ValueError` if the configuration of a causal LM turns the causal mask off, as embedding models do."""
-    config = config.get_text_config()
-    for field, values in {"is_causal": (False,), "use_bidirectional_attention": (True, "all")}.items():
-        if (value := getattr(config, field, None)) in values:
-            raise ValueError(f"the model is no causal LM: {field} is {value!r} in its configuration")
-
-
-def make_config(model_type: str, **fields: Any) -> PreTrainedConfig:
-    """Make the configuration of a family; raises `ValueError` if it does not accept the fields."""
-    try:
-        return AutoConfig.for_model(model_type, **fields)
-    except Exception as error:  # each family has checks of its own
-        raise ValueError(f"no configuration of {model_type}: {error}") from error
-
-
-def check_layout(name_or_path: str) -> None:
-    """Raise `ValueError` for what is no checkpoint that can be loaded, naming the file at fault and the way out.
-
-    For one in the layout of the state-spaces repository, that is the name of the converted one.
-    """
-    folder = Path(name_or_path)
-    if folder.is_dir():
-        check_objects(folder, CHECKPOINT_OBJECTS)
-    elif folder.exists():
-        raise ValueError(f"{name_or_path} is a file; name the folder of a checkpoint")
-    try:
-        config, _ = PreTrainedConfig.get_config_dict(name_or_path)
-    except OSError:  # said better by what loads it
-        config = {}
-    if "model_type" not in config and {"d_model", "n_layer"} <= config.keys():
-        raise ValueError(
-            f"{name_or_path} is in the layout of the mamba_ssm package (MambaLMHeadModel), pickled, and transformers "
-            f"cannot read it: take the converted {name_or_path}-hf"
-        )
-    if "model_type" in config and "auto_map" not in config:
-        check_family(name_or_path, config)
-    if folder.is_dir():
-        check_weights(folder)
-
-
-def check_family(name_or_path: str, config: dict[str, Any]) -> None:
-    """Raise `ValueError` unless transformers knows the family of a configuration, and that family its fields."""
-    family = config["model_type"]
-    if family not in CONFIG_MAPPING:
-        raise ValueError(
-            f"{name_or_path}: its config.json says model_type {family!r}, which transformers does not know"
-            f"{did_you_mean(str(family), CONFIG_MAPPING)}; a newer transformers may"
-        )
-    refuse_unsupported(family)
-    try:
-        CONFIG_MAPPING[family].from_dict(config)
-    except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError) as error:
-        raise ValueError(f"{name_or_path}: its config.json is none of {family}: {error}; correct it") from error
-
-
-def check_weights(folder: Path) -> None:
-    """Raise `ValueError` for a folder without a model in safetensors, naming the file that is missing."""
-    adapter = (folder / "adapter_config.json").is_file()
-    if not adapter and not (folder / "config.json").is_file():
-        raise ValueError(f"{folder} holds no checkpoint: it has no config.json and no adapter_config.json")
-    names = ["adapter_model.safetensors" if adapter else "model.safetensors"]
-    index = folder / "model.safetensors.index.json"
-    if not adapter and not (folder / names[0]).is_file() and index.is_file():  # divided into several files
-        names = sorted(set(read_object(index).get("weight_map", {}).values())) or names
-    for name in names:
-        if (folder / name).is_file():
-            continue
-        if pickles := sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES):
-            raise ValueError(
-                f"{folder} has no {name}, and its {pickles[0]} is a pickle, which is not loaded, for it may run any "
-                "code: save the model as safetensors, or name a checkpoint that is"
-            )
-        raise ValueError(f"{folder} has no {name}, so that its weights are missing: copy or download it again")
-
-
-def refuse_pickles(name_or_path: str) -> None:
-    """Raise `ValueError` for a checkpoint without safetensors.
-
-    transformers would not read its pickle either, but have a service on the Hub convert it, and load what comes back.
-    """
-    if not any(has_file(name_or_path, name) for name in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME)):
-        raise ValueError(
-            f"{name_or_path} has no {SAFE_WEIGHTS_NAME}, and weights in pickles (*.bin, *.pt) are not loaded, for "
-            "reading one can run code: take a checkpoint in safetensors"
-        )
-
-
-def check_model_source(name_or_path: str | None, model_type: str | None, config_overrides: dict[str, Any]) -> None:
-    """Raise `ValueError` unless there is exactly one source of a model, and the configuration fits it."""
-    if (name_or_path is None) == (model_type is None):
-        raise ValueError("give either model_name_or_path, a checkpoint, or model_type, a family to train from scratch")
-    if model_type is None:
-        path = Path(name_or_path)
-        if path.is_file():
-            raise ValueError(f"{name_or_path} is a file; name the folder of a checkpoint")
-        if (path.is_absolute() or name_or_path.startswith((".", "~")) or len(path.parts) > 2) and not path.is_dir():
-            raise ValueError(f"there is no folder {name_or_path}")  # and on the Hub are no such names
-        if config_overrides:
-            raise ValueError("config_overrides go with model_type; a checkpoint keeps its own configuration")
-        return
-    if model_type not in CONFIG_MAPPING or CONFIG_MAPPING[model_type] not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        causal = [name for name, config in CONFIG_MAPPING.items() if config in MODEL_FOR_CAUSAL_LM_MAPPING]
-        raise ValueError(
-            f"model_type {model_type!r} is no causal LM of transformers{did_you_mean(model_type, causal)}; "
-            "'gpt2', 'llama' and 'mamba' are some of them"
-        )
-    refuse_unsupported(model_type)
-    defaults = make_config(model_type)
-    if (text := defaults.get_text_config()) is not defaults:
-        family = text.model_type if type(text) in MODEL_FOR_CAUSAL_LM_MAPPING else "llama"
-        raise ValueError(f"model_type {model_type!r} has a language model as a part; take such a one, as {family!r}")
-    for field in config_overrides:
-        if field == "vocab_size":
-            raise ValueError("config_overrides: vocab_size is the tokenizer's to decide; leave it out")
-        if field not in defaults.to_dict() and not hasattr(defaults, field):
-            raise ValueError(
-                f"config_overrides: {model_type} has no {field!r}{did_you_mean(field, list(defaults.to_dict()))}"
-            )
+from hf_nextfail.models.selective_scan import FAMILIES, use_fast_selective_scan
 
 
 def build_model(

@@ -14,7 +14,7 @@ from transformers.utils.peft_utils import find_adapter_config_file
 from hf_nextfail.errors import did_you_mean
 from hf_nextfail.files import read_object
 from hf_nextfail.models import build_model
-from hf_nextfail.models.build import check_layout, check_model_source
+from hf_nextfail.models.checks import check_layout, check_model_source
 
 # Where PEFT has no modules of its own for a family.
 TARGET_MODULES = {

@@ -11,63 +11,12 @@ from jinja2 import Environment, StrictUndefined
 from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.errors import UsageError, make_output_folder
 from hf_nextfail.files import shipped_folder
-from hf_nextfail.hub.cards import public_record
 from hf_nextfail.metrics import KINDS
 from hf_nextfail.reporting.markdown import code, fence, plain, table, to_html
 from hf_nextfail.reporting.pictures import PICTURES, draw_pictures, plan_pictures
-from hf_nextfail.reporting.tables import SCHEMA_VERSION, distinct_names, format_accuracy, other_tokens
+from hf_nextfail.reporting.record import SCHEMA_VERSION, find_results, public_record
+from hf_nextfail.reporting.tables import distinct_names, format_accuracy, other_tokens
 from hf_nextfail.runs.command_of_record import repeat
-
-
-def find_results(places: Iterable[str | PathLike]) -> list[Path]:
-    """Find the results.json files of runs, each once.
-
-    Args:
-        places (iterable of paths): files, folders of a run, or folders of several.
-
-    Raises:
-        UsageError: if there is none at a place.
-    """
-    found: dict[Path, Path] = {}
-    for place in map(Path, places):
-        if place.is_file():
-            files = [place]
-        elif (place / "results.json").is_file():
-            files = [place / "results.json"]
-        elif place.is_dir():
-            files = sorted(place.rglob("results.json"))
-        else:
-            raise UsageError(f"there is no file or folder {place}")
-        if not files:
-            raise UsageError(
-                f"{place} holds no results.json: name the folder of a run, such as runs/star_graph/teacherless/smoke, "
-                "or files that are called otherwise"
-            )
-        found |= {file.resolve(): file for file in files if file.resolve() not in found}
-    if not found:
-        raise UsageError("no run was named: nextfail report RUN_DIR ...")
-    return list(found.values())
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """Read a results.json for other people to see: without the places of this machine.
-
-    Raises:
-        UsageError: in one line, if it is none, or one of another schema.
-    """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: cannot be read as JSON: {error}") from None
-    version = record.get("schema_version") if isinstance(record, dict) else None
-    if version != SCHEMA_VERSION:
-        raise UsageError(f"{path}: schema_version must be {SCHEMA_VERSION}, got {version!r}")
-    try:
-        record = public_record(record)
-        check_record(record)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise UsageError(f"{path}: not what a run writes: {type(error).__name__} {error}") from error
-    return record
 
 
 def check_record(record: dict[str, Any]) -> None:
@@ -277,3 +226,24 @@ def write_report(places: Iterable[str | PathLike], folder: str | PathLike) -> Pa
     page = folder / "report.html"
     page.write_text(to_html(markdown, files, html_template), encoding="utf-8")
     return page
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a results.json for other people to see: without the places of this machine.
+
+    Raises:
+        UsageError: in one line, if it is none, or one of another schema.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: cannot be read as JSON: {error}") from None
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if version != SCHEMA_VERSION:
+        raise UsageError(f"{path}: schema_version must be {SCHEMA_VERSION}, got {version!r}")
+    try:
+        record = public_record(record)
+        check_record(record)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise UsageError(f"{path}: not what a run writes: {type(error).__name__} {error}") from error
+    return record

@@ -16,77 +16,10 @@ A run's `results.json` has these keys:
 | `timings` | `train_seconds` (validation and diagnoses included) and `examples_per_second` of the last command, `evaluation_seconds`: the one part that differs between equal runs |
 """  # noqa: E501
 
-import hashlib
-import json
-import platform
-import subprocess
 from collections.abc import Sequence
-from functools import cache
-from importlib.metadata import version
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
-
-from hf_nextfail.metrics import METRICS_VERSION
-from hf_nextfail.tasks import Task
-from hf_nextfail.version import __version__
-
-SCHEMA_VERSION = 1
-
-
-@cache
-def revision() -> str | None:
-    """Return the commit of the checkout that this package is run from, `-dirty` if files differ from it."""
-    folder = Path(__file__).parent
-    try:
-        for arguments in (
-            ("ls-files", "--error-unmatch", Path(__file__).name),
-            ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"),
-        ):
-            answer = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):  # no git, or an installed package
-        return None
-    return answer.stdout.strip()
-
-
-def versions(task: Task | None = None) -> dict[str, str]:
-    """Name the versions that numbers depend on: ours, with the commit if any, the task's, Python's, the libraries'."""
-    libraries = ("accelerate", "datasets", "numpy", "torch", "transformers")
-    return {
-        "hf_nextfail": __version__,
-        **({} if revision() is None else {"revision": revision()}),
-        **({} if task is None else {task.name: task.version}),
-        "metrics": METRICS_VERSION,
-        "python": platform.python_version(),
-        **{library: version(library) for library in libraries},
-    }
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file, whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def write_results(record: dict[str, Any], path: str | PathLike) -> None:
-    """Write a `results.json`, whole or not at all."""
-    write_whole(Path(path), json.dumps(record, indent=2) + "\n")
-
-
-def weights_digest(folder: Path) -> str:
-    """Return the SHA-256 of a checkpoint's weights, as they are on disk: equal for equal weights only."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 def format_accuracy(result: dict[str, Any] | None) -> str:

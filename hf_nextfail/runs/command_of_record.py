@@ -10,7 +10,7 @@ import yaml
 
 from hf_nextfail.errors import UsageError
 from hf_nextfail.files import shipped_folder
-from hf_nextfail.hub.cards import PLACES
+from hf_nextfail.reporting.record import PLACES
 from hf_nextfail.runs.recipes import RecipeParser, parse_runs
 from hf_nextfail.tasks import SPLITS
 
@@ -89,7 +89,7 @@ def repeat(record: dict[str, Any]) -> tuple[str, str | None]:
     """Say how to make a record again.
 
     Args:
-        record (`dict`): of a `results.json`, as `hf_nextfail.hub.cards.public_record` returns it.
+        record (`dict`): of a `results.json`, as `hf_nextfail.reporting.record.public_record` returns it.
 
     Returns:
         The command, and the text of the `recipe.yaml` that it names, if it names one: runs of shipped recipes name

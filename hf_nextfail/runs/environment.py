@@ -7,10 +7,10 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 from transformers import AutoConfig
 
-from hf_nextfail.models.build import check_model_source, refuse_unsupported
+from hf_nextfail.models.checks import check_model_source, refuse_unsupported
 from hf_nextfail.models.selective_scan import FAMILIES
-from hf_nextfail.reporting.tables import versions
-from hf_nextfail.training.arguments import fast_bf16
+from hf_nextfail.reporting.record import versions
+from hf_nextfail.training.hardware import fast_bf16
 
 #: What a Mamba on a GPU wants, and nothing else does.
 KERNELS = ("mamba_ssm", "causal_conv1d")

@@ -11,7 +11,7 @@ import yaml
 
 from hf_nextfail.errors import UsageError, did_you_mean
 from hf_nextfail.files import shipped_folder
-from hf_nextfail.hub.cards import public_record
+from hf_nextfail.reporting.record import public_record
 from hf_nextfail.runs.recipes import Run, parse_runs
 from hf_nextfail.runs.resume import finished_record
 

@@ -15,23 +15,18 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.data.own_dataset import load_own_dataset
+from hf_nextfail.data.paper_file import describe_test_file, load_test_file
 from hf_nextfail.data.registration import NAMESPACE, task_called
-from hf_nextfail.data.tokenization import check_fast, load_tokenizer, longest_row, tokenize_dataset
+from hf_nextfail.data.tokenization import load_tokenizer, longest_row, tokenize_dataset
 from hf_nextfail.diagnoses.star_graph import NUM_DIAGNOSED, diagnose
 from hf_nextfail.errors import UsageError, did_you_mean
-from hf_nextfail.evaluation.measure import (
-    NUM_TRAIN_SAMPLE,
-    check_positions,
-    describe_test_file,
-    load_test_file,
-    measure,
-)
+from hf_nextfail.evaluation.measure import NUM_TRAIN_SAMPLE, measure
+from hf_nextfail.evaluation.nodes import check_fast
 from hf_nextfail.files import read_json
-from hf_nextfail.hub.cards import is_local
-from hf_nextfail.models.build import check_layout, check_model_source
+from hf_nextfail.models.checks import check_layout, check_model_source, check_positions
 from hf_nextfail.models.lora import load_checkpoint
 from hf_nextfail.objectives import OBJECTIVES, Objective
-from hf_nextfail.reporting.tables import SCHEMA_VERSION, versions
+from hf_nextfail.reporting.record import SCHEMA_VERSION, is_local, versions
 from hf_nextfail.tasks import SPLITS, StarGraph, Task
 
 

@@ -11,7 +11,7 @@ from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.data.own_dataset import load_own_dataset
 from hf_nextfail.data.registration import NAMESPACE, task_called
 from hf_nextfail.errors import did_you_mean
-from hf_nextfail.models.build import check_model_source
+from hf_nextfail.models.checks import check_model_source
 from hf_nextfail.models.fast_path import FAST_PATHS
 from hf_nextfail.tasks import SPLITS, TASKS, Task
 from hf_nextfail.tasks.base import check_integer

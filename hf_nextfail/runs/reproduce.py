@@ -16,14 +16,14 @@ from rich.table import Table
 
 from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.errors import UsageError
-from hf_nextfail.files import shipped_folder
+from hf_nextfail.files import shipped_folder, write_whole
 from hf_nextfail.reporting.markdown import plain, table
 from hf_nextfail.reporting.pictures import FORMATS, plot_grid
-from hf_nextfail.reporting.tables import write_results, write_whole
+from hf_nextfail.reporting.record import write_results
 from hf_nextfail.runs.grid import HEADINGS, SOLVED, Cell, conditions, numbers, record_of, summary_table, write_recipes
 from hf_nextfail.runs.recipes import Run
-from hf_nextfail.runs.run import usable_cores
 from hf_nextfail.tasks import StarGraph
+from hf_nextfail.training.hardware import usable_cores
 
 CLUSTERS = ("slurm", "local")
 

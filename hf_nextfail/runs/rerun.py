@@ -11,8 +11,8 @@ import yaml
 from accelerate import PartialState
 
 from hf_nextfail.errors import UsageError
-from hf_nextfail.hub.cards import PLACES
-from hf_nextfail.reporting.page import find_results, read_record
+from hf_nextfail.reporting.page import read_record
+from hf_nextfail.reporting.record import PLACES, find_results
 from hf_nextfail.runs.command_of_record import NOT_PARSED
 from hf_nextfail.runs.recipes import parse_runs
 from hf_nextfail.runs.run import execute

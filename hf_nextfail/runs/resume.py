@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from hf_nextfail.errors import UsageError
-from hf_nextfail.hub.cards import PLACES
+from hf_nextfail.reporting.record import PLACES
 from hf_nextfail.runs.recipes import Run
 from hf_nextfail.training.checkpoints import checkpoints_of, last_whole_checkpoint, read_seal, step_of
 

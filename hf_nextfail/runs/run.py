@@ -1,49 +1,32 @@
 """Train what recipes say, evaluate it, and show the contrast: what `recipes/finetune.py` runs."""
 
 import logging
-import os
-import re
-import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 import yaml
 from datasets import Dataset
 from peft import PeftModel
-from rich.console import Console
-from rich.logging import RichHandler
 from transformers import PreTrainedTokenizerBase, set_seed
 
-from hf_nextfail.data.tokenization import check_fast, load_tokenizer, longest_row, numeral_tokenizer, tokenize_dataset
+from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
+from hf_nextfail.data.paper_file import describe_test_file, load_test_file
+from hf_nextfail.data.tokenization import load_tokenizer, longest_row, tokenize_dataset
 from hf_nextfail.diagnoses.star_graph import NUM_DIAGNOSED, diagnose
-from hf_nextfail.errors import HubError, TrainingError, UsageError, did_you_mean, print_error
-from hf_nextfail.evaluation.measure import (
-    NUM_TRAIN_SAMPLE,
-    check_positions,
-    describe_test_file,
-    load_test_file,
-    measure,
-)
+from hf_nextfail.errors import HubError, UsageError, did_you_mean
+from hf_nextfail.evaluation.measure import NUM_TRAIN_SAMPLE, measure
+from hf_nextfail.evaluation.nodes import check_fast
+from hf_nextfail.files import write_whole
 from hf_nextfail.models import build_model
-from hf_nextfail.models.build import check_layout
+from hf_nextfail.models.checks import check_layout, check_positions
 from hf_nextfail.models.fast_path import FAST_PATHS, use_fast_path
 from hf_nextfail.models.lora import add_lora, load_checkpoint
-from hf_nextfail.reporting.pictures import draw_pictures, plot_accuracy
-from hf_nextfail.reporting.tables import (
-    SCHEMA_VERSION,
-    format_accuracy,
-    results_table,
-    versions,
-    weights_digest,
-    write_results,
-    write_whole,
-)
+from hf_nextfail.reporting.pictures import draw_pictures
+from hf_nextfail.reporting.record import SCHEMA_VERSION, versions, weights_digest, write_results
 from hf_nextfail.runs.options import ModelArguments
-from hf_nextfail.runs.recipes import Run, parse_runs
+from hf_nextfail.runs.recipes import Run
 from hf_nextfail.runs.resume import check_recipe, finished_record, resume_point
 from hf_nextfail.training.arguments import NextFailTrainingArguments
 from hf_nextfail.training.checkpoints import read_seal, tidy, writing
@@ -51,24 +34,6 @@ from hf_nextfail.training.trackers import report_end
 from hf_nextfail.training.trainer import NextFailTrainer
 
 logger = logging.getLogger(__name__)
-
-#: What gloo and NCCL say where a process waits for one that is gone.
-LOST_PROCESS = re.compile(r"Connection (closed|reset) by peer|Broken pipe|ncclRemoteError|Timed out waiting")
-
-
-def usable_cores() -> int:
-    """Count the physical cores that this process may use."""
-    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return min(psutil.cpu_count(logical=False) or 1, usable)
-
-
-def set_num_threads() -> None:
-    """Give torch the physical cores of this machine, divided by its processes, where `accelerate launch` gave it one.
-
-    The launcher sets `OMP_NUM_THREADS=1` unless told otherwise (accelerate 1.15), which leaves the other cores idle.
-    """
-    if "ACCELERATE_MIXED_PRECISION" in os.environ and os.environ.get("OMP_NUM_THREADS") == "1":
-        torch.set_num_threads(max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def make_model(options: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> torch.nn.Module:
@@ -282,71 +247,3 @@ def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[dict[str, A
             again = f"nextfail push-model {run.folder} --repo {trainer.hub_model_id}"
             trainer.failed_pushes.append(f"{error} (here: {again})")
     return record, trainer.failed_pushes
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the recipes of a command line, then print the table and draw the picture.
-
-    Args:
-        argv (sequence of `str`, *optional*): the command line; by default that of the process.
-
-    Raises:
-        SystemExit: with a line on the standard error and code 2 for bad input, 1 when a push failed; with `--debug`,
-            below a traceback.
-    """
-    argv = sys.argv[1:] if argv is None else argv
-    console = Console()
-    package_logger = logging.getLogger("hf_nextfail")
-    package_logger.setLevel(logging.INFO)
-    package_logger.addHandler(RichHandler(console=console, show_path=False))
-    try:
-        runs = parse_runs(argv)
-        set_num_threads()
-        records, failed_pushes = [], []
-        for number, run in enumerate(runs, start=1):
-            if run.training.process_index == 0:
-                console.rule(f"{run.name} ({number} of {len(runs)})")
-            record, failures = execute(run)
-            records.append(record)
-            failed_pushes += [f"{run.name}: {failure}" for failure in failures]
-            if run.training.process_index == 0:
-                chance = record["chance"]["hard_token_accuracy"]
-                guess = "" if chance is None else f"; guessing the arm gives {chance:.3g}"
-                console.print(f"test accuracy {format_accuracy(record['results']['accuracy'])}{guess}")
-                if record["diagnosis"] is not None:
-                    console.print(record["diagnosis"]["verdict"])
-    except (UsageError, HubError, TrainingError) as error:
-        print_error("finetune.py", str(error), "--debug" in argv)
-        raise SystemExit(error.exit_code) from None
-    except RuntimeError as error:
-        if not (torch.distributed.is_initialized() and LOST_PROCESS.search(str(error))):
-            raise
-        line = (
-            "another process of this run has ended, and its own last lines say why; the last whole checkpoint is "
-            "where --resume_from_checkpoint true goes on from"
-        )
-        print_error("finetune.py", line, "--debug" in argv)
-        raise SystemExit(1) from None
-    if runs[0].training.process_index == 0:
-        console.rule("Exact match: whole paths right, greedy and free-running (± standard error)")
-        console.print(results_table(records))
-        folder = runs[0].folder
-        evaluated = [record for record in records if record["history"]]
-        if len(runs) > 1:
-            folder = folder.parents[len(Path(runs[0].name).parts) - 1]
-        if len(runs) > 1 and evaluated:  # one alone has its picture in its folder
-            plot_accuracy(evaluated, folder / "accuracy.png")
-            console.print(f"Accuracy over steps: {folder / 'accuracy.png'}", soft_wrap=True)
-        for run in runs:
-            console.print(f"Checkpoint, recipe, pictures and results.json: {run.folder}", soft_wrap=True)
-        console.print(f"All of it on one page: nextfail report {folder}", soft_wrap=True)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter, and abort
-    if failed_pushes:
-        for failure in failed_pushes:
-            print(f"finetune.py: error: {failure}", file=sys.stderr)
-        raise SystemExit(1)
-
-
-if __name__ == "__main__":
-    main()

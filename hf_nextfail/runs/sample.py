@@ -11,17 +11,12 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
 from hf_nextfail.data.builder import TaskConfig
-from hf_nextfail.data.tokenization import (
-    COMPLETION_IDS,
-    PROMPT_IDS,
-    load_tokenizer,
-    node_of_each_token,
-    numeral_tokenizer,
-    tokenize_dataset,
-)
+from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
+from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS, load_tokenizer, tokenize_dataset
 from hf_nextfail.errors import UsageError, did_you_mean
+from hf_nextfail.evaluation.nodes import node_of_each_token
+from hf_nextfail.models.completion_logits import IGNORED
 from hf_nextfail.objectives import OBJECTIVES
-from hf_nextfail.objectives.base import IGNORED
 from hf_nextfail.tasks import SPLITS, StarGraph
 from hf_nextfail.tasks.star_graph import arms_of
 from hf_nextfail.training.collator import CompletionCollator

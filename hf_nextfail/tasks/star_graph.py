@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hf_nextfail.tasks.base import Columns, Task, TextColumn, check_integer, format_labels
+from hf_nextfail.tasks.base import Columns, Task, check_integer
+from hf_nextfail.tasks.graphs import sample_without_replacement
+from hf_nextfail.tasks.text import TextColumn, format_labels
 
 CONFIG_NAME = re.compile(r"d(?P<degree>\d+)_l(?P<path_length>\d+)_n(?P<num_nodes>\d+)(?P<reverse>_rev)?", re.ASCII)
 LABEL = r"(?:0|[1-9][0-9]*)"
@@ -17,37 +19,6 @@ PROBLEM = re.compile(
     rf"(?P<edges>{LABEL},{LABEL}(?:\|{LABEL},{LABEL})*)/(?P<start>{LABEL}),(?P<goal>{LABEL})=(?P<path>{LABEL}(?:,{LABEL})+)"
 )
 MAX_LABEL = 10**7 - 1
-
-
-def sample_without_replacement(rng: np.random.Generator, count: int, population: int, size: int) -> np.ndarray:
-    """Draw `size` different integers below `population`, in random order, `count` times.
-
-    A Fisher-Yates shuffle that stops after `size` steps, each step done for all `count` rows at once.
-
-    Returns:
-        `np.ndarray` of `int32`, shape `(size, count)`.
-    """
-    if population > 4 * size**2:  # then that is quicker, and a pool may not fit in memory
-        return sample_few_of_many(rng, count, population, size)
-    pool = np.repeat(np.arange(population, dtype=np.int32)[:, None], count, axis=1)
-    columns = np.arange(count)
-    for i in range(size):
-        j = rng.integers(i, population, size=count)
-        picked = pool[j, columns]
-        pool[j, columns] = pool[i]
-        pool[i] = picked
-    return pool[:size]
-
-
-def sample_few_of_many(rng: np.random.Generator, count: int, population: int, size: int) -> np.ndarray:
-    """Do the same, number for number, without a pool in memory: look up what the swaps so far left at a place."""
-    places = np.stack([rng.integers(i, population, size=count, dtype=np.int64) for i in range(size)]).astype(np.int32)
-    picked, displaced = places.copy(), np.arange(size, dtype=np.int32)[:, None].repeat(count, axis=1)
-    for i in range(size):
-        for k in range(i):  # the later swap wins
-            picked[i] = np.where(places[k] == places[i], displaced[k], picked[i])
-            displaced[i] = np.where(places[k] == i, displaced[k], displaced[i])
-    return picked
 
 
 def arms_of(edges: Sequence[Sequence[int]], start: int) -> list[list[int]]:

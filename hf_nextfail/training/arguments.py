@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from transformers.trainer_utils import IntervalStrategy
 from hf_nextfail.errors import did_you_mean
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.tasks.base import check_integer
+from hf_nextfail.training.hardware import fast_bf16
 
 logger = logging.getLogger(__name__)
 
@@ -49,26 +49,6 @@ OBJECTS = ("lr_scheduler_kwargs", "activation_checkpointing_kwargs", "gradient_c
 OBJECT_FILES = ("accelerator_config", "fsdp_config")
 # What reports is another package's; those that are called as their package.
 TRACKERS = ("tensorboard", "trackio", "wandb", "mlflow", "neptune", "codecarbon", "clearml", "swanlab")
-
-
-def fast_bf16(use_cpu: bool = False) -> bool:
-    """Say whether the device at hand, or the CPU beside it, computes faster in bfloat16 than in float32."""
-    if torch.cuda.is_available() and not use_cpu:
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if torch.accelerator.is_available() and not use_cpu:  # another accelerator: not measured, so not assumed
-        return False
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
-
-
-def device_name(device: torch.device) -> str:
-    """Name what decides how a device rounds: the model of a GPU, the instructions that torch uses of a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    if device.type == "cpu":
-        amx = "+AMX" if torch.cpu.get_capabilities().get("amx_bf16") else ""
-        return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}{amx}"
-    return device.type
 
 
 @dataclass

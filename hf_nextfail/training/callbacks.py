@@ -7,8 +7,8 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from transformers.trainer_utils import SaveStrategy
 
-from hf_nextfail.data.tokenization import check_fast
 from hf_nextfail.diagnoses.star_graph import diagnose, read_graphs
+from hf_nextfail.evaluation.nodes import check_fast
 from hf_nextfail.objectives import Objective
 
 TRACKERS = tuple(INTEGRATION_TO_CALLBACK.values())

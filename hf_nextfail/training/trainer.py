@@ -1,11 +1,9 @@
 """One Trainer for all objectives."""
 
-import itertools
 import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +15,18 @@ from torch import nn
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
+from hf_nextfail.data.rows import TokenRows
 from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS, longest_completion, tokenize_dataset
 from hf_nextfail.evaluation.evaluate import evaluate
 from hf_nextfail.objectives import OBJECTIVES, Objective
-from hf_nextfail.reporting.tables import versions
-from hf_nextfail.training.arguments import NextFailTrainingArguments, device_name
+from hf_nextfail.reporting.record import versions
+from hf_nextfail.training.arguments import NextFailTrainingArguments
 from hf_nextfail.training.callbacks import DiagnosticsCallback, StopAtAccuracy
-from hf_nextfail.training.collator import CompletionCollator, TokenRows
+from hf_nextfail.training.collator import CompletionCollator
+from hf_nextfail.training.hardware import device_name
 from hf_nextfail.training.pushing import HubTrainer
 from hf_nextfail.training.resumable import ResumableTrainer
+from hf_nextfail.training.streams import EndlessStream
 
 logger = logging.getLogger(__name__)
 
@@ -38,31 +39,6 @@ INSTEAD = {
     "compute_metrics": "hf_nextfail.evaluate measures a model, and a callback can at every evaluation",
     "preprocess_logits_for_metrics": "hf_nextfail.evaluate measures a model, and a callback can at every evaluation",
 }
-
-
-class EndlessStream(torch.utils.data.IterableDataset):
-    """Read a stream again and again, as one, whole in each process, which takes its part of every batch.
-
-    The Trainer counts the batches of a stream from its beginning on, so a resumed run finds its place in any pass.
-    accelerate would have each process read other shards of a `datasets.IterableDataset`, or have the first send the
-    others their rows, which it cannot when they are padded to different lengths.
-
-    Args:
-        stream (`IterableDataset`): the rows.
-    """
-
-    def __init__(self, stream: IterableDataset):
-        self.stream = stream
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        for number in itertools.count():
-            self.stream.set_epoch(number)  # by which it may shuffle
-            empty = True
-            for row in self.stream:
-                empty = False
-                yield row
-            if empty:
-                return
 
 
 class NextFailTrainer(ResumableTrainer, HubTrainer):

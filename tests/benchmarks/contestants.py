@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from hf_nextfail import numeral_tokenizer
-from hf_nextfail.objectives.base import IGNORED
+from hf_nextfail.models.completion_logits import IGNORED
 from hf_nextfail.runs.recipes import Run, parse_runs
 from hf_nextfail.runs.run import prepare
 from hf_nextfail.training.trainer import NextFailTrainer

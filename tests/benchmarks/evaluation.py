@@ -10,8 +10,9 @@ from measuring import BenchmarkError, Figure, Parent, Settings, Table, alternate
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_nextfail import evaluate
+from hf_nextfail.data.rows import Rows
 from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS
-from hf_nextfail.evaluation.inference import Inference, Rows
+from hf_nextfail.evaluation.inference import Inference
 from hf_nextfail.runs.run import prepare
 
 GENERATE = "model.generate with its cache, texts compared"

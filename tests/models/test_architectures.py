@@ -11,9 +11,9 @@ from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
 from hf_nextfail.decoding import parallel as generate
 from hf_nextfail.decoding.parallel import accepted
 from hf_nextfail.models import build_model
-from hf_nextfail.models.build import UNSUPPORTED
+from hf_nextfail.models.checks import UNSUPPORTED
+from hf_nextfail.models.completion_logits import IGNORED, completion_logits
 from hf_nextfail.objectives import OBJECTIVES, base
-from hf_nextfail.objectives.base import IGNORED, completion_logits
 
 TOLERANCE = {"rtol": 0.0, "atol": 1e-5}  # of logits between about -5 and 5
 

@@ -11,9 +11,9 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from hf_nextfail.data.tokenization import numeral_tokenizer
+from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.models import build_model
-from hf_nextfail.models.build import UNSUPPORTED, check_layout, check_model_source
+from hf_nextfail.models.checks import UNSUPPORTED, check_layout, check_model_source
 
 TOKENIZER = numeral_tokenizer(num_nodes=15)  # 20 tokens
 SMALL_GPT2 = {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 24}

@@ -8,10 +8,10 @@ import yaml
 from datasets import Dataset
 
 import hf_nextfail.objectives
-from hf_nextfail.data.tokenization import numeral_tokenizer
+from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.models import build_model
+from hf_nextfail.models.completion_logits import IGNORED, at_completion, completion_logits
 from hf_nextfail.objectives import OBJECTIVES
-from hf_nextfail.objectives.base import IGNORED, at_completion, completion_logits
 from hf_nextfail.training.arguments import NextFailTrainingArguments
 from hf_nextfail.training.trainer import NextFailTrainer
 

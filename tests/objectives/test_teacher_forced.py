@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from hf_nextfail.data.tokenization import numeral_tokenizer
+from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.models import build_model
 from hf_nextfail.objectives import TeacherForcedObjective
 

@@ -2,16 +2,9 @@ import numpy as np
 import pytest
 
 from hf_nextfail.tasks import SPLITS, StarGraph, split_of
-from hf_nextfail.tasks.base import (
-    ENUMERABLE_GRAPHS,
-    NUM_BUCKETS,
-    SHARD_ROWS,
-    check_integer,
-    format_labels,
-    hash_edges,
-    mix_bits,
-    occupied_splits,
-)
+from hf_nextfail.tasks.base import ENUMERABLE_GRAPHS, NUM_BUCKETS, SHARD_ROWS, check_integer, occupied_splits
+from hf_nextfail.tasks.graphs import hash_edges, mix_bits
+from hf_nextfail.tasks.text import format_labels
 
 
 @pytest.mark.parametrize("largest", [9, 10, 99, 100, 999, 1_000, 99_999, 100_000, 1_000_000])

@@ -11,8 +11,7 @@ from problem_strategies import SEEDS, check_row, examples, nearly_problems, rows
 
 from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.tasks import SPLITS, StarGraph, split_of
-from hf_nextfail.tasks.base import hash_edges
-from hf_nextfail.tasks.star_graph import sample_without_replacement
+from hf_nextfail.tasks.graphs import hash_edges, sample_without_replacement
 
 # Sampling
 

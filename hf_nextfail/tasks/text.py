@@ -1,0 +1,68 @@
+"""Text columns in the memory layout of Arrow."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """Hold a column of strings in the memory layout of Arrow, so that it becomes a dataset column without a copy.
+
+    Args:
+        data (`np.ndarray` of `uint8`): the ASCII bytes of all rows, one after the other.
+        offsets (`np.ndarray` of `int64`, shape `(rows + 1,)`): where each row begins, and the end of the last.
+    """
+
+    data: np.ndarray
+    offsets: np.ndarray
+
+    def tolist(self) -> list[str]:
+        """Return the rows as Python strings."""
+        text = self.data.tobytes().decode("ascii")
+        return [text[a:b] for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
+
+
+def format_labels(labels: np.ndarray, separators: str) -> TextColumn:
+    r"""Write rows of labels as decimal text, label `j` of every row followed by `separators[j]`.
+
+    Args:
+        labels (`np.ndarray` of integers >= 0, shape `(rows, M)`): what to write.
+        separators (`str` of length `M`): one ASCII character per label; `"\0"` writes nothing.
+
+    Returns:
+        `TextColumn` of `rows` strings.
+
+    Example:
+
+    ```python
+    >>> import numpy as np
+    >>> format_labels(np.array([[3, 12], [40, 5]]), ",\0").tolist()
+    ['3,12', '40,5']
+
+    ```
+    """
+    largest = int(labels.max(initial=0))
+    width = len(str(largest))
+    cell = np.dtype("u4") if width < 4 else np.dtype("u8")  # one label and its separator, as one machine word
+    if width >= cell.itemsize:
+        raise ValueError(f"labels must have at most 7 digits, got {largest}")
+    if largest < labels.size:
+        values = np.arange(largest + 1)
+    else:  # few of many labels occur
+        values, codes = np.unique(labels, return_inverse=True)
+        labels = codes.reshape(labels.shape)
+    table = np.zeros((len(values), cell.itemsize), np.uint8)
+    table[:, :width] = values.astype(f"S{width}").view(np.uint8).reshape(len(values), width)
+    lengths = (table != 0).sum(1)
+
+    cells = np.empty(labels.shape, cell)
+    for separator in set(separators):
+        columns = [j for j, s in enumerate(separators) if s == separator]
+        table[np.arange(len(values)), lengths] = ord(separator)
+        cells[:, columns] = table.view(cell)[:, 0][labels[:, columns]]
+    characters = cells.view(np.uint8).reshape(len(labels), labels.shape[1] * cell.itemsize)
+    written = characters != 0  # cells are padded with zero bytes, which no text contains
+    offsets = np.zeros(len(labels) + 1, np.int64)
+    np.cumsum(written.sum(1), out=offsets[1:])
+    return TextColumn(characters[written], offsets)

@@ -1,0 +1,43 @@
+"""What a device is called, computes fast in, and how many threads it gets."""
+
+import os
+import platform
+import sys
+
+import psutil
+import torch
+
+
+def fast_bf16(use_cpu: bool = False) -> bool:
+    """Say whether the device at hand, or the CPU beside it, computes faster in bfloat16 than in float32."""
+    if torch.cuda.is_available() and not use_cpu:
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if torch.accelerator.is_available() and not use_cpu:  # another accelerator: not measured, so not assumed
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+
+
+def device_name(device: torch.device) -> str:
+    """Name what decides how a device rounds: the model of a GPU, the instructions that torch uses of a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        amx = "+AMX" if torch.cpu.get_capabilities().get("amx_bf16") else ""
+        return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}{amx}"
+    return device.type
+
+
+def usable_cores() -> int:
+    """Count the physical cores that this process may use."""
+    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(psutil.cpu_count(logical=False) or 1, usable)
+
+
+def set_num_threads() -> None:
+    """Give torch the physical cores of this machine, divided by its processes, where `accelerate launch` gave it one.
+
+    The launcher sets `OMP_NUM_THREADS=1` unless told otherwise (accelerate 1.15), which leaves the other cores idle.
+    """
+    if "ACCELERATE_MIXED_PRECISION" in os.environ and os.environ.get("OMP_NUM_THREADS") == "1":
+        torch.set_num_threads(max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))

@@ -1,0 +1,327 @@
+import numpy as np
+import pytest
+from datasets import Dataset, IterableDataset, List, Value, load_dataset
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerFast
+
+from hf_nextfail.data.numeral_tokenizer import num_labels, numeral_ids, numeral_tokenizer
+from hf_nextfail.data.tokenization import (
+    encode_texts,
+    load_tokenizer,
+    longest_completion,
+    longest_row,
+    padded_ids,
+    tokenize_dataset,
+)
+from hf_nextfail.evaluation.nodes import node_of_each_token
+
+END, BEGIN = "<|end|>", "<|begin|>"
+
+
+def star_graphs(config_name="d2_l3_n10", streaming=False):
+    sizes = {"num_train": 50, "num_validation": 0, "num_test": 0}
+    return load_dataset("nextfail/star_graph", config_name, split="train", streaming=streaming, **sizes)
+
+
+def byte_level_tokenizer(split_digits=False, **special_tokens):
+    """A BPE like those of pretrained models, in which each number up to 29 is one token unless digits are split."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=split_digits), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(special_tokens=[END, BEGIN], show_progress=False)
+    tokenizer.train_from_iterator([f"{i},{i}|{i}/{i}=" for i in range(30)], trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special_tokens)
+
+
+# The numeral tokenizer
+
+
+def test_label_i_has_id_i_and_signs_follow():
+    vocabulary = numeral_tokenizer(num_nodes=12).get_vocab()
+    assert sorted(vocabulary, key=vocabulary.get) == [*map(str, range(12)), "|", "/", "=", "$", "<pad>"]
+    assert sorted(vocabulary.values()) == list(range(17))
+
+
+def test_special_tokens_of_the_numeral_tokenizer():
+    tokenizer = numeral_tokenizer(num_nodes=12)
+    assert len(tokenizer) == 17
+    assert (tokenizer.dummy_token, tokenizer.dummy_token_id) == ("$", 15)
+    assert (tokenizer.pad_token, tokenizer.pad_token_id) == ("<pad>", 16)
+    assert tokenizer.eos_token_id is None
+    assert tokenizer.bos_token_id is None
+
+
+def test_numeral_ids_of_a_prompt_and_a_completion():
+    tokenizer = numeral_tokenizer(num_nodes=12)
+    assert tokenizer("11,3|3,0/11,0=")["input_ids"] == [11, 3, 12, 3, 0, 13, 11, 0, 14]
+    assert tokenizer("11,3,0")["input_ids"] == [11, 3, 0]
+
+
+def test_g_2_5_has_27_prompt_and_5_completion_tokens():
+    dataset = tokenize_dataset(star_graphs("d2_l5_n50"), numeral_tokenizer(num_nodes=50))
+    assert set(map(len, dataset["prompt_ids"])) == {27}
+    assert set(map(len, dataset["completion_ids"])) == {5}
+
+
+@pytest.mark.parametrize("config_name", ["d2_l5_n50", "d2_l3_n10_rev", "d3_l2_n120", "d1_l2_n9"])
+def test_numeral_tokenizer_gives_the_text_back(config_name):
+    tokenizer = numeral_tokenizer(int(config_name.split("_")[2][1:]))
+    rows = star_graphs(config_name)
+    for column in ("prompt", "completion"):
+        ids = tokenizer(list(rows[column]))["input_ids"]
+        assert tokenizer.batch_decode(ids) == list(rows[column])
+        assert tokenizer.batch_decode(ids, skip_special_tokens=True) == list(rows[column])
+
+
+def test_numeral_tokenizer_survives_saving(tmp_path):
+    tokenizer = numeral_tokenizer(num_nodes=12)
+    tokenizer.save_pretrained(tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    text = "11,3|3,0/11,0="
+    assert loaded.get_vocab() == tokenizer.get_vocab()
+    assert (loaded.dummy_token, loaded.dummy_token_id) == ("$", 15)
+    assert (loaded.pad_token_id, loaded.eos_token_id, loaded.bos_token_id) == (16, None, None)
+    assert loaded(text)["input_ids"] == tokenizer(text)["input_ids"]
+    assert loaded.decode(loaded(text)["input_ids"]) == text
+
+
+# Loading
+
+
+def test_loading_keeps_the_dummy_token_of_a_numeral_tokenizer(tmp_path):
+    numeral_tokenizer(num_nodes=12).save_pretrained(tmp_path)
+    loaded = load_tokenizer(tmp_path)
+    assert (loaded.dummy_token, loaded.dummy_token_id, loaded.pad_token_id) == ("$", 15, 16)
+    assert len(loaded) == 17
+
+
+def test_loading_adds_a_dummy_token_that_survives_saving(tmp_path):
+    original = byte_level_tokenizer(eos_token=END)
+    original.save_pretrained(tmp_path / "original")
+    tokenizer = load_tokenizer(tmp_path / "original")
+    tokenizer.save_pretrained(tmp_path / "again")
+    for loaded in (tokenizer, AutoTokenizer.from_pretrained(tmp_path / "again"), load_tokenizer(tmp_path / "again")):
+        assert (loaded.dummy_token, loaded.dummy_token_id) == ("<|dummy|>", len(original))
+        assert len(loaded) == len(original) + 1
+        assert loaded("12,3|4=")["input_ids"] == original("12,3|4=")["input_ids"]
+
+
+@pytest.mark.parametrize(
+    ("special_tokens", "pad_token"),
+    [({"eos_token": END}, END), ({}, "<|dummy|>"), ({"eos_token": END, "pad_token": BEGIN}, BEGIN)],
+)
+def test_loading_sees_to_a_padding_token(tmp_path, special_tokens, pad_token):
+    byte_level_tokenizer(**special_tokens).save_pretrained(tmp_path / "original")
+    tokenizer = load_tokenizer(tmp_path / "original")
+    tokenizer.save_pretrained(tmp_path / "again")
+    assert tokenizer.pad_token == AutoTokenizer.from_pretrained(tmp_path / "again").pad_token == pad_token
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: numeral_tokenizer(num_nodes=12), lambda: byte_level_tokenizer(eos_token=END)]
+)
+def test_a_loaded_tokenizer_does_not_say_where_it_came_from(tmp_path, make):
+    make().save_pretrained(tmp_path / "original")
+    load_tokenizer(str(tmp_path / "original")).save_pretrained(tmp_path / "again")
+    files = [file for file in (tmp_path / "again").iterdir() if file.is_file()]
+    assert {file.name for file in files} >= {"tokenizer.json", "tokenizer_config.json"}
+    for file in files:
+        for trace in (str(tmp_path), "original", "is_local", "local_files_only"):
+            assert trace not in file.read_text(encoding="utf-8")
+
+
+# Texts the tokenizer cannot express
+
+
+def test_label_out_of_range_is_named_with_the_size_of_the_tokenizer():
+    with pytest.raises(ValueError, match=r"tokenizer of 17 tokens cannot express '3,12\|3,1/3,12='"):
+        encode_texts(numeral_tokenizer(num_nodes=12), ["3,11|3,1/3,11=", "3,12|3,1/3,12=", "3,99|3,1/3,99="])
+
+
+def test_dataset_with_a_label_out_of_range_is_refused():
+    with pytest.raises(ValueError, match="tokenizer of 8 tokens cannot express"):
+        tokenize_dataset(star_graphs("d2_l3_n10"), numeral_tokenizer(num_nodes=3))
+
+
+# Datasets
+
+
+def test_dataset_gets_both_columns_of_ids():
+    rows = star_graphs()
+    dataset = tokenize_dataset(rows, numeral_tokenizer(num_nodes=10))
+    assert set(dataset.column_names) == {*rows.column_names, "prompt_ids", "completion_ids"}
+    assert dataset.features["prompt_ids"] == dataset.features["completion_ids"] == List(Value("int32"))
+    assert list(dataset["completion_ids"]) == rows["path"][:]  # label i has the id i
+    assert list(dataset["prompt"]) == list(rows["prompt"])
+
+
+def test_streaming_gives_the_same_ids():
+    tokenizer = numeral_tokenizer(num_nodes=10)
+    streamed = tokenize_dataset(star_graphs(streaming=True), tokenizer)
+    assert isinstance(streamed, IterableDataset)
+    assert list(streamed) == list(tokenize_dataset(star_graphs(), tokenizer))
+
+
+def test_streaming_dataset_of_unknown_columns_is_tokenized():
+    rows = [{"prompt": "3,1/3,1=", "completion": "3,1"}, {"prompt": "2,0/2,0=", "completion": "2,0"}]
+    dataset = IterableDataset.from_generator(lambda: iter(rows))
+    assert dataset.column_names is None
+    tokenized = tokenize_dataset(dataset, numeral_tokenizer(num_nodes=10))
+    assert [row["completion_ids"] for row in tokenized] == [[3, 1], [2, 0]]
+
+
+@pytest.mark.parametrize("missing", ["prompt", "completion"])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_missing_column_is_named(missing, streaming):
+    dataset = star_graphs(streaming=streaming).remove_columns(missing)
+    with pytest.raises(ValueError, match=rf"no column {missing}, only .*path"):
+        tokenize_dataset(dataset, numeral_tokenizer(num_nodes=10))
+
+
+def test_second_tokenization_comes_from_the_cache():
+    rows, tokenizer = star_graphs(), numeral_tokenizer(num_nodes=10)
+    first = tokenize_dataset(rows, tokenizer)
+    tokenizer(["1", "1,2"], padding=True)  # whatever the tokenizer did in between
+    second = tokenize_dataset(rows, tokenizer)
+    assert len(first.cache_files) == 1
+    assert second.cache_files == first.cache_files
+    assert second._fingerprint == first._fingerprint
+
+
+def test_another_tokenizer_does_not_meet_the_cache():
+    rows = star_graphs()
+    datasets = [tokenize_dataset(rows, numeral_tokenizer(num_nodes)) for num_nodes in (10, 11)]
+    assert datasets[0]._fingerprint != datasets[1]._fingerprint
+    assert datasets[0]["prompt_ids"][0][-1] == 12  # the equals sign
+    assert datasets[1]["prompt_ids"][0][-1] == 13
+
+
+def test_completion_ends_with_the_end_token_of_the_tokenizer():
+    rows = star_graphs()
+    tokenizer = byte_level_tokenizer(eos_token=END)
+    dataset = tokenize_dataset(rows, tokenizer)
+    assert {ids[-1] for ids in dataset["completion_ids"]} == {tokenizer.eos_token_id}
+    assert tokenizer.batch_decode([ids[:-1] for ids in dataset["completion_ids"]]) == list(rows["completion"])
+    assert tokenizer.batch_decode(list(dataset["prompt_ids"])) == list(rows["prompt"])
+
+
+def test_prompt_begins_with_the_begin_token_where_texts_do():
+    rows = star_graphs()
+    tokenizer = byte_level_tokenizer(bos_token=BEGIN)
+    assert tokenizer.bos_token_id not in tokenize_dataset(rows, tokenizer)["prompt_ids"][0]
+    template = processors.TemplateProcessing(single=f"{BEGIN} $A", special_tokens=[(BEGIN, tokenizer.bos_token_id)])
+    tokenizer.backend_tokenizer.post_processor = template
+    dataset = tokenize_dataset(rows, tokenizer)
+    assert {ids[0] for ids in dataset["prompt_ids"]} == {tokenizer.bos_token_id}
+    assert tokenizer.batch_decode([ids[1:] for ids in dataset["prompt_ids"]]) == list(rows["prompt"])
+    assert tokenizer.batch_decode(list(dataset["completion_ids"])) == list(rows["completion"])
+
+
+# Arrays
+
+
+def test_padded_ids_are_one_array_and_its_lengths():
+    ids, lengths = padded_ids(Dataset.from_dict({"prompt_ids": [[1, 2, 3], [4], [5, 6]]}), "prompt_ids", 9)
+    np.testing.assert_array_equal(ids, [[1, 2, 3], [4, 9, 9], [5, 6, 9]])
+    np.testing.assert_array_equal(lengths, [3, 1, 2])
+    assert ids.dtype == lengths.dtype == np.int64
+
+
+def test_padded_ids_of_chosen_rows():
+    dataset = Dataset.from_dict({"prompt_ids": [[1, 2, 3], [4], [5, 6], [7]], "other": [0, 1, 2, 3]})
+    ids, lengths = padded_ids(dataset.select([2, 1]), "prompt_ids", 9)
+    np.testing.assert_array_equal(ids, [[5, 6], [4, 9]])
+    np.testing.assert_array_equal(lengths, [2, 1])
+
+
+# Nodes of tokens
+
+
+def test_each_numeral_token_is_a_node():
+    nodes = node_of_each_token(numeral_tokenizer(num_nodes=30), ["3,12,7", "12,3"], width=4)
+    np.testing.assert_array_equal(nodes, [[0, 1, 2, -1], [0, 1, -1, -1]])
+
+
+def test_separators_and_end_tokens_belong_to_the_node_that_they_end():
+    tokenizer = byte_level_tokenizer(eos_token=END)
+    assert tokenizer.tokenize("3,12,7") == ["3", ",", "12", ",", "7"]
+    nodes = node_of_each_token(tokenizer, ["3,12,7", "12,3,29"], width=7)
+    np.testing.assert_array_equal(nodes, [[0, 0, 1, 1, 2, 2, -1]] * 2)
+
+
+def test_all_digits_of_a_label_belong_to_its_node():
+    tokenizer = byte_level_tokenizer(split_digits=True)
+    assert tokenizer.tokenize("3,12,7") == ["3", ",", "1", "2", ",", "7"]
+    nodes = node_of_each_token(tokenizer, ["3,12,7", "12,3,4", "1,2,3"], width=6)
+    np.testing.assert_array_equal(nodes, [[0, 0, 1, 1, 1, 2], [0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 2, -1]])
+
+
+def test_a_slow_tokenizer_does_not_know_where_its_tokens_come_from():
+    with pytest.raises(ValueError, match="the tokenizer is a ByT5Tokenizer, which does not say where"):
+        node_of_each_token(ByT5Tokenizer(), ["1,2"], 4)
+
+
+def test_a_dataset_that_has_ids_is_taken_as_it_is():
+    rows = Dataset.from_dict({"prompt_ids": [[1]], "completion_ids": [[2]]})
+    assert tokenize_dataset(rows, numeral_tokenizer(num_nodes=3)) is rows
+
+
+def test_longest_row_is_that_of_prompt_and_completion_together():
+    rows = Dataset.from_dict({"prompt_ids": [[1, 2, 3], [1, 2]], "completion_ids": [[4], [5, 6, 7]]})
+    assert longest_row(rows) == 5
+    assert longest_row(rows.select([0])) == 4
+
+
+def test_longest_completion_counts_its_end_token():
+    rows = Dataset.from_dict({"prompt_ids": [[1, 2, 3, 4], [1]], "completion_ids": [[4], [5, 6, 7]]})
+    assert longest_completion(rows) == 3
+    assert longest_completion(rows.select([0])) == 1
+    texts = Dataset.from_dict({"prompt": ["1,2=", "3="], "completion": ["1", "12,3"]})
+    assert longest_completion(tokenize_dataset(texts, byte_level_tokenizer(eos_token=END))) == 4
+    assert longest_completion(tokenize_dataset(texts, numeral_tokenizer(num_nodes=20))) == 2
+
+
+# Many texts at once
+
+
+def texts_of_labels(num_nodes, count):
+    draw = np.random.default_rng(0)
+    return [
+        "".join(draw.choice([*map(str, range(num_nodes)), *",,,,||/=$"], size=draw.integers(12))) for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("num_nodes", [1, 2, 10, 11, 50, 100, 1000])
+def test_many_texts_at_once_are_tokenized_as_each_by_itself(num_nodes):
+    tokenizer, texts = numeral_tokenizer(num_nodes), [*texts_of_labels(num_nodes, 500), "", "0", "0,", ",0", "="]
+    known, ids = [], []
+    for text in texts:
+        try:
+            ids.append(tokenizer(text)["input_ids"])
+            known.append(text)
+        except Exception:  # two labels beside each other make another, that may not exist
+            assert numeral_ids([text], num_nodes) is None
+    assert len(known) > 50
+    assert numeral_ids(known, num_nodes) == ids
+    assert encode_texts(tokenizer, known) == ids
+    assert [numeral_ids([text], num_nodes) for text in known] == [[row] for row in ids]
+
+
+@pytest.mark.parametrize(
+    "text", ["3,50", "3,07", "00", "3, 1", "3;1", "3,x", "é,3", "<pad>", "99999999999999999999999"]
+)
+def test_texts_of_anything_else_are_for_the_tokenizer_to_judge(text):
+    assert numeral_ids(["1,2", text], 50) is None
+
+
+def test_only_the_numeral_tokenizer_is_taken_for_one(tmp_path):
+    tokenizer = numeral_tokenizer(12)
+    assert num_labels(tokenizer) == 12
+    tokenizer("1,2", padding="max_length", max_length=8)
+    tokenizer.save_pretrained(tmp_path)
+    assert num_labels(load_tokenizer(str(tmp_path))) == 12
+    assert num_labels(byte_level_tokenizer()) is None
+    tokenizer.add_tokens(["12,3"])
+    assert num_labels(tokenizer) is None

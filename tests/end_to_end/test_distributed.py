@@ -1,0 +1,227 @@
+"""Two processes on the CPU train as one does whose batches are as large as theirs together."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from datasets import load_dataset
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+
+from hf_nextfail import TeacherlessObjective, build_model, evaluate, load_tokenizer
+from hf_nextfail.commands.finetune import main
+
+REPOSITORY = Path(__file__).parents[2]
+TWO_CPU_PROCESSES = REPOSITORY / "recipes/accelerate_configs/multi_cpu.yaml"
+SIZES = {"num_train": 192, "num_validation": 100, "num_test": 101}
+STEPS = 6
+GLOBAL_BATCH_SIZE = 32
+NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+SMALL_GPT2 = {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 64} | NO_DROPOUT
+BASE = SIZES | {
+    "objective": "teacherless",
+    "dataset_config": "d2_l3_n20",
+    "precision": "fp32",
+    "learning_rate": 0.01,
+    "max_steps": STEPS,
+    "logging_steps": 1,
+    "eval_strategy": "steps",
+    "eval_steps": 3,
+    "eval_on_start": True,
+    "per_device_eval_batch_size": 500,
+    "save_steps": STEPS,
+    "disable_tqdm": True,
+}
+NUMERALS = {"model_type": "gpt2", "config_overrides": SMALL_GPT2}
+HALVED = {"per_device_train_batch_size": GLOBAL_BATCH_SIZE // 2}
+ACCUMULATED = {"per_device_train_batch_size": GLOBAL_BATCH_SIZE // 4, "gradient_accumulation_steps": 2}
+# accelerate 1.15 shards models on accelerators only, and silently trains whole copies on CPUs.
+SHARD_ON_CPU = """
+from accelerate.state import PartialState
+from accelerate.utils import DistributedType
+from hf_nextfail.runs.run import main
+from hf_nextfail.training.trainer import NextFailTrainer
+
+init, train = PartialState.__init__, NextFailTrainer.train
+
+
+def init_as_accelerator(self, *args, **kwargs):
+    init(self, *args, **kwargs)
+    if self.distributed_type == DistributedType.MULTI_CPU:
+        self._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+
+
+def train_and_look(self, *args, **kwargs):
+    train(self, *args, **kwargs)
+    for weight in self.model.parameters():
+        assert weight.to_local().numel() < weight.numel(), "not sharded"
+
+
+PartialState.__init__ = init_as_accelerator
+NextFailTrainer.train = train_and_look
+main()
+"""
+
+
+DIE_AT_STEP_4 = """
+import os
+import signal
+from hf_nextfail.runs.run import main
+from hf_nextfail.training.trainer import NextFailTrainer
+
+step = NextFailTrainer.training_step
+
+
+def step_or_die(self, *args, **kwargs):
+    if self.state.global_step == 4 and self.args.process_index == {victim}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, *args, **kwargs)
+
+
+NextFailTrainer.training_step = step_or_die
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def ragged_rows(tmp_path_factory) -> dict[str, str]:
+    """Options for a model that reads labels digit by digit, so that rows differ in length."""
+    folder = tmp_path_factory.mktemp("ragged")
+    signs = ["<eos>", "<pad>", *"0123456789,|/="]
+    digits = Tokenizer(models.WordLevel({sign: i for i, sign in enumerate(signs)}))
+    digits.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    digits.decoder = decoders.Fuse()
+    PreTrainedTokenizerFast(tokenizer_object=digits, eos_token="<eos>", pad_token="<pad>").save_pretrained(folder)
+    tokenizer = load_tokenizer(str(folder))
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    build_model(tokenizer, model_type="gpt2", config_overrides=SMALL_GPT2).save_pretrained(folder)
+    return {"model_name_or_path": str(folder)}
+
+
+def write_recipes(folder: Path, recipes: dict[str, dict]) -> list[str]:
+    """Write recipes and return the command line that runs them all."""
+    folder.mkdir(exist_ok=True)
+    for name, recipe in recipes.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(BASE | recipe))
+    return ["--config", *(str(folder / f"{name}.yaml") for name in recipes), "--output_dir", str(folder / "runs")]
+
+
+def run_on_one(folder: Path, recipes: dict[str, dict]) -> Path:
+    batch = {"per_device_train_batch_size": GLOBAL_BATCH_SIZE}
+    main(write_recipes(folder, {name: recipe | batch for name, recipe in recipes.items()}))
+    return folder / "runs"
+
+
+def launch_two(
+    folder: Path,
+    recipes: dict[str, dict],
+    *options: str,
+    config_file: Path = TWO_CPU_PROCESSES,
+    script: Path = REPOSITORY / "recipes/finetune.py",
+) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config_file, script]
+    command += [*write_recipes(folder, recipes), *options]
+    return subprocess.run(map(str, command), cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def run_on_two(folder: Path, recipes: dict[str, dict], *options: str, **files: Path) -> Path:
+    done = launch_two(folder, recipes, *options, **files)
+    assert done.returncode == 0, done.stderr[-5000:]
+    assert done.stdout.count("Checkpoint, recipe, pictures and results.json: ") == len(recipes)  # one process speaks
+    return folder / "runs"
+
+
+def record_of(run: Path) -> dict:
+    return json.loads((run / "results.json").read_text())
+
+
+def training_losses(run: Path) -> list[float]:
+    state = json.loads((run / f"checkpoint-{STEPS}/trainer_state.json").read_text())
+    return [entry["loss"] for entry in state["log_history"] if "loss" in entry]
+
+
+def evaluation_losses(run: Path) -> list[float]:
+    record = record_of(run)
+    return [point["loss"] for point in record["history"]] + [record["results"]["loss"]["value"]]
+
+
+def assert_same_training(one: Path, two: Path) -> None:
+    assert record_of(two)["run"]["examples"] == record_of(one)["run"]["examples"] == STEPS * GLOBAL_BATCH_SIZE
+    assert len(training_losses(one)) == STEPS
+    assert training_losses(one)[-1] < training_losses(one)[0] - 0.01
+    assert training_losses(two) == pytest.approx(training_losses(one), abs=1e-5)
+    assert len(evaluation_losses(one)) == 4
+    assert evaluation_losses(two) == pytest.approx(evaluation_losses(one), abs=1e-5)
+
+
+def assert_checkpoint_gives_its_numbers(run: Path) -> None:
+    tokenizer, model = AutoTokenizer.from_pretrained(run), AutoModelForCausalLM.from_pretrained(run)
+    rows = load_dataset("nextfail/star_graph", "d2_l3_n20", split="test", **SIZES)
+    again = evaluate(model, rows, TeacherlessObjective(tokenizer), tokenizer)
+    results = record_of(run)["results"]
+    for name in ("loss", "accuracy", "token_accuracy"):
+        assert again[name]["n"] == results[name]["n"] == SIZES["num_test"]
+        assert again[name]["value"] == pytest.approx(results[name]["value"], abs=1e-6)
+        assert again[name]["standard_error"] == pytest.approx(results[name]["standard_error"], abs=1e-6)
+
+
+def assert_nothing_is_left_half_written(runs: Path) -> None:
+    assert not [path for path in runs.rglob("*") if "partial" in path.name or "tmp" in path.name]
+
+
+def test_two_processes_train_and_evaluate_as_one(ragged_rows, tmp_path):
+    recipes = {"rows": NUMERALS, "stream": NUMERALS | {"streaming": True}, "ragged": ragged_rows}
+    one = run_on_one(tmp_path / "one", recipes)
+    halved = {f"{name}_halved": recipe | HALVED for name, recipe in recipes.items()}
+    accumulated = {f"{name}_accumulated": recipe | ACCUMULATED for name, recipe in recipes.items()}
+    two = run_on_two(tmp_path / "two", halved | accumulated)
+    for run in halved | accumulated:
+        assert_same_training(one / run.rpartition("_")[0], two / run)
+        assert_checkpoint_gives_its_numbers(two / run)
+    assert_nothing_is_left_half_written(two)
+
+
+def test_two_processes_read_a_stream_of_rows_of_all_lengths_as_one(ragged_rows, tmp_path):
+    stream = ragged_rows | {"streaming": True, "num_train": 20_000}  # two shards, each of which one could read
+    one = run_on_one(tmp_path / "one", {"stream": stream})
+    two = run_on_two(tmp_path / "two", {"stream": stream | HALVED})
+    assert_same_training(one / "stream", two / "stream")
+
+
+def test_a_sharded_model_trains_as_a_whole_one_and_is_saved_whole(ragged_rows, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    script, config_file = tmp_path / "shard_on_cpu.py", TWO_CPU_PROCESSES.with_name("fsdp2.yaml")
+    script.write_text(SHARD_ON_CPU)
+    one = run_on_one(tmp_path / "one", {"ragged": ragged_rows})
+    two = run_on_two(tmp_path / "two", {"ragged": ragged_rows | HALVED}, config_file=config_file, script=script)
+    assert_same_training(one / "ragged", two / "ragged")
+    assert_checkpoint_gives_its_numbers(two / "ragged")
+    assert_nothing_is_left_half_written(two)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_one_of_two_processes_dies_the_other_ends_and_the_run_can_go_on(victim, tmp_path):
+    # With dropout, so that each process has a state of its own to go on from.
+    overrides = SMALL_GPT2 | {"resid_pdrop": 0.1}
+    recipes = {"rows": NUMERALS | HALVED | {"save_steps": 2, "config_overrides": overrides}}
+    script = tmp_path / "die.py"
+    script.write_text(DIE_AT_STEP_4.format(victim=victim))
+    began = time.monotonic()
+    died = launch_two(tmp_path / "died", recipes, script=script)
+    assert time.monotonic() - began < 60
+    assert died.returncode != 0
+    assert "finetune.py: error: another process of this run has ended" in died.stderr
+    left = tmp_path / "died/runs/rows"
+    assert {path.name for path in left.glob("*checkpoint-*")} == {"checkpoint-2", "checkpoint-4"}
+    resumed = run_on_two(tmp_path / "died", recipes, "--resume_from_checkpoint", "true")
+    whole = run_on_two(tmp_path / "whole", recipes)
+    assert record_of(resumed / "rows")["run"] == record_of(whole / "rows")["run"]
+    for part in ("results", "history", "diagnosis"):
+        assert record_of(resumed / "rows")[part] == record_of(whole / "rows")[part]
+    assert_nothing_is_left_half_written(resumed)

@@ -1,0 +1,104 @@
+import pytest
+import torch
+from accelerate import PartialState
+from datasets import Dataset, load_dataset
+from known_models import CleverHans
+
+from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
+from hf_nextfail.data.rows import Rows
+from hf_nextfail.evaluation.inference import Inference
+from hf_nextfail.models import build_model
+from hf_nextfail.objectives import OBJECTIVES
+
+TOKENIZER = numeral_tokenizer(8)
+every_objective = pytest.mark.parametrize("name", OBJECTIVES)
+
+
+def star_graphs(num_rows=30):
+    sizes = {"num_train": num_rows, "num_validation": 0, "num_test": 0}
+    return load_dataset("nextfail/star_graph", "d2_l4_n8", split="train", **sizes)
+
+
+def inference_of(name, batch_size=7, shared=False, model=None):
+    torch.manual_seed(0)
+    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "n_positions": 32, "initializer_range": 0.5}
+    model = model or build_model(TOKENIZER, model_type="gpt2", config_overrides=sizes)
+    return Inference(model, OBJECTIVES[name](TOKENIZER), TOKENIZER, batch_size, None, shared)
+
+
+@every_objective
+def test_scores_are_of_the_tokens_that_the_objective_predicts(name):
+    inference, rows = inference_of(name), Rows.of(star_graphs(), TOKENIZER)
+    scores = inference.score(rows)
+    inference.model.eval()
+    batch = inference.objective.encode(rows.prompt_ids, rows.completion_ids, rows.lengths)
+    with torch.no_grad():
+        logits = inference.model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    end, length = rows.prompt_ids.shape[1], rows.completion_ids.shape[1]
+    expected = logits[:, end - 1 : end - 1 + length].log_softmax(dim=-1)
+    chosen = expected.gather(2, rows.completion_ids[..., None]).squeeze(2)
+    torch.testing.assert_close(scores.log_probs, chosen.double(), rtol=1e-4, atol=1e-5)
+    assert torch.equal(scores.correct, expected.argmax(dim=-1) == rows.completion_ids)
+
+
+@every_objective
+def test_neither_batches_nor_processes_change_the_scores(name):
+    PartialState()
+    rows = Rows.of(star_graphs(), TOKENIZER)
+    whole = inference_of(name, batch_size=100).score(rows)
+    for other in (inference_of(name), inference_of(name, shared=True)):
+        scores = other.score(rows)
+        assert torch.equal(scores.correct, whole.correct)
+        torch.testing.assert_close(scores.log_probs, whole.log_probs)
+
+
+def test_only_rows_that_are_wrong_are_decoded():
+    dataset = star_graphs()
+    rows, model = Rows.of(dataset, TOKENIZER), CleverHans(8)
+    inference = inference_of("teacher_forced", model=model)
+    scores = inference.score(rows)
+    wrong = (~scores.correct.all(dim=1)).nonzero().squeeze(1)
+    assert 0 < len(wrong) < len(dataset)
+    decoded = []
+    decode = inference.objective.decode
+    inference.objective.decode = lambda model, prompts, *rest: decoded.append(prompts) or decode(model, prompts, *rest)
+    references = [text.split(",") for text in dataset["completion"]]
+    written = inference.write_paths(rows, scores, references)
+    assert torch.equal(torch.cat(decoded), rows.prompt_ids[wrong])
+    assert written == inference.write(rows, torch.arange(len(dataset)))
+    assert [row for row in range(len(dataset)) if written[row] != references[row]] == wrong.tolist()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_mode_of_the_model_is_as_it_was(training):
+    inference, rows = inference_of("teacherless"), Rows.of(star_graphs(4), TOKENIZER)
+    inference.model.train(training)
+    inference.score(rows)
+    inference.write(rows, torch.arange(4))
+    assert inference.model.training == training
+
+
+def test_other_completions_go_with_the_same_prompts():
+    rows = Rows.of(star_graphs(2), TOKENIZER)
+    other = rows.with_completions(["1,2", "3,4,5"], TOKENIZER)
+    assert other.completion_ids.tolist() == [[1, 2, TOKENIZER.pad_token_id], [3, 4, 5]]
+    assert other.lengths[:, 1].tolist() == [2, 3]
+    assert torch.equal(other.lengths[:, 0], rows.lengths[:, 0])
+    assert other.inside.tolist() == [[True, True, False], [True, True, True]]
+
+
+def test_nothing_is_written_for_no_rows():
+    assert inference_of("teacherless").write(Rows.of(star_graphs(2), TOKENIZER), torch.tensor([], dtype=int)) == []
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (star_graphs(2).to_iterable_dataset(), "needs a map-style dataset"),
+        (star_graphs(2).select([]), "empty dataset"),
+        (Dataset.from_list([{"prompt_ids": [1], "completion_ids": []}]), "empty prompt or completion"),
+    ],
+)
+def test_rows_that_cannot_be_measured_are_refused(dataset, message):
+    with pytest.raises(ValueError, match=message):
+        Rows.of(dataset, TOKENIZER)

@@ -1,0 +1,482 @@
+import base64
+import functools
+import http.server
+import io
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import matplotlib.image
+import pytest
+from datasets import load_dataset
+from made_records import OBJECTIVES, diagnosed_record, diagnosed_records, old_record
+
+from hf_nextfail import build_model, diagnose, numeral_tokenizer
+from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
+from hf_nextfail.errors import UsageError
+from hf_nextfail.reporting.markdown import code, fence, plain, table, to_html
+from hf_nextfail.reporting.page import write_report
+from hf_nextfail.reporting.record import PLACES, find_results
+from hf_nextfail.runs.recipes import parse_runs
+
+EVIL = """<script>document.title="evil"</script>|`x` *b* [l](javascript:alert(1)) ![i](x.png)"""
+
+
+def save(record, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(record), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path) -> Path:
+    """A folder of three runs that were diagnosed."""
+    for record in diagnosed_records():
+        save(record, tmp_path / "runs" / record["run"]["name"])
+    return tmp_path / "runs"
+
+
+def cells(markdown: str, start: str) -> list[list[str]]:
+    """The rows of the table whose heading begins with a text."""
+    lines = [*markdown[markdown.index(f"| {start} |") :].splitlines(), ""]
+    rows = [re.split(r"(?<!\\)\|", line.strip("|")) for line in lines[: lines.index("")]]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def test_a_page_says_what_the_records_say(runs, tmp_path):
+    page = write_report([runs], tmp_path / "report")
+    assert page == tmp_path / "report" / "report.html"
+    markdown = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert markdown.startswith("# 3 runs on G(2,3), 20 labels\n")
+    head, _, *rows = cells(markdown, "run")
+    by_name = {row[0]: dict(zip(head, row, strict=True)) for row in rows}
+    assert list(by_name) == ["reversed", "teacher_forced", "teacherless"]
+    forced = by_name["teacher_forced"]
+    assert forced["test accuracy"] == "0.506±0.004"
+    assert forced["hard token"] == "0.506"
+    assert (forced["chance"], by_name["reversed"]["chance"]) == ("0.500", "-")
+    assert (forced["seed"], forced["steps"], forced["other tokens"]) == ("42", "1,500", "1.000")
+    for objective in OBJECTIVES:
+        assert f"- **{objective}**: The verdict on {objective}." in markdown
+    numbers = {row[0]: row[1:] for row in cells(markdown, "number")}
+    assert numbers["rows (graphs)"] == ["2,000 (1,985)"] * 3
+    assert numbers["`hard_token_accuracy`"][2] == "1.000±0.004"
+    assert numbers["`token_accuracy`"][2] == "1.000, 1.000, 1.000 (±0.004)"
+    assert numbers["`accuracy_given_first_step`"][2] == "-"  # teacherless
+    assert numbers["`clever_hans_accuracy`"] == ["-", "-", "-"]
+    assert "no `clever_hans_accuracy`: not identifiable" in markdown
+    assert list(numbers)[3:] == [f"`{name}`" for name in DEFINITIONS]
+    kinds = {row[0]: row[1:] for row in cells(markdown, "kind")}
+    assert kinds["wrong arm"][1] == "0.247±0.004"
+    example = "asked `17,13|13,11|17,7|7,8/17,11=`, where `17,13,11` is right, it wrote `17,7,8`."
+    assert f"- **wrong arm** (reversed): {example}" in markdown
+    assert ["torch", "2.13.0+cpu"] in cells(markdown, "")
+
+
+def test_every_definition_is_there(runs, tmp_path):
+    write_report([runs], tmp_path / "report")
+    markdown = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    explained = markdown[markdown.index("### What they mean") :]
+    rows = {row[0]: row[1:] for row in cells(explained, "number")}
+    for name, definition in DEFINITIONS.items():
+        assert rows[f"`{name}`"] == [plain(text) for text in definition]
+
+
+def test_pictures_stand_beside_the_markdown_and_inside_the_html(runs, tmp_path):
+    page = write_report([runs], tmp_path / "report")
+    markdown, html = (
+        (tmp_path / "report" / name).read_text(encoding="utf-8") for name in ("report.md", "report.html")
+    )
+    linked = re.findall(r"!\[[^\]]+\]\(([^)]+)\)\\\n\*[^*]+\*", markdown)
+    assert len(linked) == 9
+    assert all((page.parent / name).stat().st_size > 5_000 for name in linked)
+    sources = re.findall(r'<img src="([^"]+)"', html)
+    assert len(sources) == 9
+    for name, source in zip(linked, sources, strict=True):
+        kind, _, data = source.partition(",")
+        assert kind == "data:image/svg+xml;base64"
+        assert base64.b64decode(data) == (page.parent / name).with_suffix(".svg").read_bytes()
+
+
+def test_the_html_fetches_and_runs_nothing(runs, tmp_path):
+    html = write_report([runs], tmp_path / "report").read_text(encoding="utf-8")
+    html = re.sub(r'src="data:[^"]+"', "", html)
+    assert set(re.findall(r'(?:src|href)="([^"]*)"', html)) == {"https://arxiv.org/abs/2403.06963"}
+    assert not re.search(r"<script|<link|@import|url\(|\son[a-z]+=", html)
+    assert "default-src 'none'" in html
+
+
+def test_equal_runs_are_equal_pages(runs, tmp_path):
+    first, second = (write_report([runs], tmp_path / name) for name in ("a", "b"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_no_place_of_this_machine_stands_in_a_page(tmp_path):
+    record = diagnosed_record("teacher_forced")
+    place = save({}, tmp_path / "secret place")
+    record["run"] |= {"model": str(place), "dataset_name": str(place)}
+    record["recipe"] |= {"output_dir": str(place), "model_name_or_path": str(place), "test_file": str(place / "f.txt")}
+    evaluated = old_record("teacherless") | {"recipe": None, "history": []}
+    evaluated["run"] |= {"name": str(place), "model": str(place), "steps": None, "seed": None}
+    folders = [save(record, tmp_path / "a"), save(evaluated, tmp_path / "b")]
+    page = write_report(folders, tmp_path / "report")
+    for path in (page, page.with_suffix(".md"), *page.parent.glob("*.svg")):
+        assert str(tmp_path) not in path.read_text(encoding="utf-8")
+    assert "secret place" in page.read_text(encoding="utf-8")
+
+
+def test_runs_without_diagnosis_or_history_lack_those_parts(tmp_path):
+    record = old_record("teacherless")
+    page = write_report([save(record, tmp_path / "old")], tmp_path / "report")
+    markdown = page.with_suffix(".md").read_text(encoding="utf-8")
+    assert markdown.startswith("# Run teacherless/smoke on G(2,3), 20 labels\n")
+    assert "![" in markdown
+    for heading in ("What they do", "diagnoses", "What the written paths are"):
+        assert heading not in markdown
+    record |= {"history": [], "diagnosis": None}
+    page = write_report([save(record, tmp_path / "evaluated")], tmp_path / "report2")
+    assert "Pictures" not in page.with_suffix(".md").read_text(encoding="utf-8")
+    assert not list(page.parent.glob("*.png"))
+    both = write_report([tmp_path / "old", save(diagnosed_record("reversed"), tmp_path / "new")], tmp_path / "both")
+    markdown = both.with_suffix(".md").read_text(encoding="utf-8")
+    assert cells(markdown, "number")[0] == ["number", "reversed"]
+
+
+def test_a_picture_that_fails_is_left_out(tmp_path):
+    record = diagnosed_record("teacherless")
+    record["diagnosis"]["drawing"]["edges"] = "none"
+    page = write_report([save(record, tmp_path / "run")], tmp_path / "report")
+    markdown = page.with_suffix(".md").read_text(encoding="utf-8")
+    assert "(errors.png)" in markdown
+    assert "graph.png" not in markdown
+
+
+def test_data_of_somebody_else_have_no_nodes(tmp_path):
+    record = old_record("teacherless")
+    record["run"] |= {"dataset_name": "me/sums", "dataset_config": None, "title": "sums", "hard_node": None}
+    record["results"] = {name: record["results"][name] for name in ("loss", "accuracy", "train_accuracy")}
+    record |= {"chance": {"hard_token_accuracy": None}, "diagnosis": None}
+    page = write_report([save(record, tmp_path / "run")], tmp_path / "report")
+    row = cells(page.with_suffix(".md").read_text(encoding="utf-8"), "run")[2]
+    assert row[6:10] == ["1.000±0.000", "-", "-", "-"]
+
+
+def test_a_real_diagnosis_of_a_model_that_knows_nothing(tmp_path):
+    rows = load_dataset("nextfail/star_graph", "d3_l4_n20", split="test", num_train=0, num_validation=0, num_test=20)
+    tokenizer = numeral_tokenizer(num_nodes=20)
+    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 64}
+    record = old_record("teacher_forced")
+    model = build_model(tokenizer, model_type="gpt2", config_overrides=sizes)
+    record["diagnosis"] = diagnose(model, tokenizer, rows, "teacher_forced")
+    page = write_report([save(record, tmp_path / "run")], tmp_path / "report")
+    markdown = page.with_suffix(".md").read_text(encoding="utf-8")
+    numbers = {row[0]: row[1] for row in cells(markdown, "number")}
+    assert numbers["rows (graphs)"] == "20 (20)"
+    assert all(re.match(r"[\d.,± ()-]+$", numbers[f"`{name}`"]) for name in DEFINITIONS)
+    assert "(graph.png)" in markdown
+    assert plain(record["diagnosis"]["verdict"]) in markdown
+
+
+def test_results_are_found_in_files_and_folders_each_once(runs, tmp_path):
+    names = [f"star_graph/{objective}/smoke" for objective in ("reversed", "teacher_forced", "teacherless")]
+    below = [runs / name / "results.json" for name in names]
+    assert find_results([runs]) == below
+    assert find_results([below[1], runs / names[1], runs]) == [below[1], below[0], below[2]]
+    save({}, runs / names[0] / "checkpoint-5")
+    assert find_results([runs / names[0]]) == below[:1]  # a run's own file, not those further below
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "holds no results.json"),
+        ("{", "cannot be read as JSON"),
+        ("[]", "schema_version must be 1, got None"),
+        ('{"schema_version": 2}', "schema_version must be 1, got 2"),
+        ('{"schema_version": 1}', "not what a run writes: KeyError"),
+        ('{"schema_version": 1, "run": [], "recipe": null}', "not what a run writes: TypeError"),
+        ("\xff", "cannot be read as JSON"),
+    ],
+)
+def test_what_is_no_run_is_one_line(tmp_path, text, words):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    if text is not None:
+        (folder / "results.json").write_text(text, encoding="latin-1")
+    with pytest.raises(UsageError) as error:
+        write_report([folder], tmp_path / "report")
+    assert words in str(error.value)
+    assert str(folder) in str(error.value)
+    assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize(
+    ("places", "value"),
+    [
+        (("results", "accuracy", "value"), "high"),
+        (("results", "accuracy"), None),
+        (("run", "name"), 7),
+        (("run", "title"), None),
+        (("run", "steps"), "many"),
+        (("chance",), 0.5),
+        (("history",), 3),
+        (("history", 0), "x"),
+        (("versions",), None),
+        (("diagnosis", "numbers"), []),
+        (("diagnosis", "verdict"), None),
+        (("diagnosis", "numbers", "accuracy"), None),
+        (("diagnosis", "errors", "jump"), {"value": 1}),
+        (("diagnosis", "examples"), {"jump": [{}]}),
+        (("diagnosis", "absent"), [1]),
+        (("test_file",), "x"),
+        (("recipe",), "x"),
+    ],
+)
+def test_a_broken_record_is_named_in_one_line(tmp_path, places, value):
+    record = diagnosed_record("teacher_forced")
+    *outer, last = places
+    inside = functools.reduce(lambda inside, key: inside[key], outer, record)
+    inside[last] = value
+    folder = save(record, tmp_path / "run")
+    with pytest.raises(UsageError, match="not what a run writes"):
+        write_report([folder], tmp_path / "report")
+
+
+def test_commands_of_shipped_recipes_make_the_same_recipe(runs, tmp_path):
+    record = diagnosed_record("teacherless")
+    record["recipe"] |= {"seed": 7, "learning_rate": 0.0005, "logging_strategy": "no", "eval_on_start": True}
+    record["recipe"] |= {"model_type": "llama", "config_overrides": {"hidden_size": 64, "num_hidden_layers": 2}}
+    markdown = page_of(record, tmp_path)
+    (command,) = re.findall(r"```bash\n(accelerate.*?)\n```", markdown, re.DOTALL)
+    words = shlex.split(command.replace("\\\n", ""))
+    assert words[:5] == ["accelerate", "launch", "recipes/finetune.py", "--config", RECIPE]
+    (run,) = parse_runs(words[3:])
+    expected = {key: value for key, value in record["recipe"].items() if key != "output_dir"}
+    assert run.recipe == expected
+    assert "--max_steps" not in command  # as the recipe says it
+
+
+RECIPE = "recipes/star_graph/teacherless/smoke.yaml"
+
+
+def page_of(record, tmp_path) -> str:
+    page = write_report([save(record, tmp_path / "run")], tmp_path / "report")
+    return page.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_a_run_as_it_was_shipped_is_one_line(tmp_path):
+    record = diagnosed_record("teacherless")
+    (run,) = parse_runs(["--config", RECIPE])
+    record["recipe"] = {name: value for name, value in run.recipe.items() if name not in PLACES}
+    assert f"\n```bash\naccelerate launch recipes/finetune.py --config {RECIPE}\n```\n" in page_of(record, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record["run"].update(name="mine"),
+        lambda record: record["recipe"].pop("stop_at_accuracy"),  # no option takes it away again
+        lambda record: record["recipe"].update(option_of_another_version=1),
+        lambda record: record["run"].update(name="../../../etc/passwd"),
+    ],
+)
+def test_other_runs_show_their_recipe(tmp_path, change):
+    record = diagnosed_record("teacherless")
+    change(record)
+    markdown = page_of(record, tmp_path)
+    assert "accelerate launch recipes/finetune.py --config recipe.yaml\n" in markdown
+    recipe = re.search(r"```yaml\n(.*?)\n```", markdown, re.DOTALL)[1]
+    assert "learning_rate: 0.001" in recipe
+    if "option_of_another_version" not in recipe:
+        path = tmp_path / "recipe.yaml"
+        path.write_text(recipe, encoding="utf-8")
+        (run,) = parse_runs(["--config", str(path)])
+        assert run.recipe == {key: value for key, value in record["recipe"].items() if key != "output_dir"}
+
+
+@pytest.mark.parametrize(
+    ("change", "command"),
+    [
+        ({}, "nextfail evaluate me/model --dataset_name nextfail/star_graph --dataset_config d2_l3_n20 --split test"),
+        (
+            {"split": "f.txt"},
+            "nextfail diagnose me/model --dataset_name nextfail/star_graph --dataset_config d2_l3_n20",
+        ),
+    ],
+)
+def test_measurements_without_training_have_commands_too(tmp_path, change, command):
+    record = old_record("teacherless") | {"recipe": None, "history": []}
+    record["run"] |= {"name": "me/model", "model": "me/model", "steps": None, "seed": None} | change
+    if change:
+        del record["results"]["loss"]
+    markdown = page_of(record, tmp_path)
+    (shown,) = re.findall(r"```bash\n(nextfail.*?)\n```", markdown, re.DOTALL)
+    shown = " ".join(shlex.split(shown.replace("\\\n", "")))
+    assert shown.startswith(command)
+    assert "--num_rows 20000 --dataset_seed 0" in shown
+    assert ("--test_file f.txt" in shown) == bool(change)
+
+
+def test_options_are_quoted_for_the_shell(tmp_path):
+    evil = old_record("teacherless") | {"recipe": None, "history": []}
+    evil["run"] |= {"name": "a; rm -rf /", "model": "a; rm -rf /"}
+    assert "nextfail evaluate 'a; rm -rf /'" in page_of(evil, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plain",
+        "a_b_c",
+        "_a_",
+        EVIL,
+        "a\nb",
+        "`",
+        "``",
+        "a|b",
+        "\\",
+        "&lt;",
+        "1. x",
+        "# x",
+        "~~~",
+        "<!-- x -->",
+        "  x ",
+    ],
+)
+def test_any_text_is_shown_as_it_is(text):
+    shown = " ".join(text.split())
+    for markdown in (f"x {plain(text)}", f"- **{plain(text)}**: x", table(["h"], [[plain(text)]])):
+        html = to_html(markdown, {}, "{{ body }}")
+        visible = unescape(re.sub(r"<[^>]*>", "", html))
+        assert shown in visible
+    for markdown in (f"x {code(text)}", table(["h"], [[code(text)]])):
+        assert shown in unescape(
+            re.sub(r"</?(p|code|table|thead|tbody|tr|th|td|div)\b[^>]*>", "", to_html(markdown, {}, "{{ body }}"))
+        )
+    block = to_html(fence(text.strip(), "yaml"), {}, "{{ body }}")
+    assert unescape(re.sub(r"^<pre><code[^>]*>|</code></pre>\n$", "", block)).strip() == text.strip()
+
+
+def unescape(html: str) -> str:
+    return html.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&amp;", "&")
+
+
+def test_a_run_with_an_evil_name_does_nothing(tmp_path):
+    html = write_report([evil_run(tmp_path)], tmp_path / "report").read_text(encoding="utf-8")
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert 'href="javascript' not in html
+    assert len(re.findall("<img", html)) == 5  # ours
+
+
+def evil_run(tmp_path) -> Path:
+    record = diagnosed_record("teacher_forced")
+    for key in ("name", "title", "model"):
+        record["run"][key] = EVIL
+    record["versions"][EVIL] = EVIL
+    record["recipe"] |= {EVIL: f"```\n{EVIL}"}
+    diagnosis = record["diagnosis"]
+    diagnosis |= {"verdict": EVIL, "absent": {EVIL: EVIL}}
+    diagnosis["examples"]["jump"] = [{"prompt": EVIL, "completion": EVIL, "written": EVIL}]
+    diagnosis["drawing"]["written"] = ["17", EVIL]
+    return save(record, tmp_path / "evil")
+
+
+# In a browser.
+
+WRAPPER = """<!DOCTYPE html><html><body><iframe id="page" width="360" height="800" src="report.html"></iframe><script>
+window.onload = () => {
+  const page = document.getElementById("page").contentDocument, root = page.documentElement;
+  const seen = {
+    title: page.title, scripts: page.scripts.length, links: [...page.links].map(link => link.href),
+    images: [...page.images].map(image => [image.naturalWidth, image.naturalHeight, image.width]),
+    tables: [...page.querySelectorAll("table")].map(table => table.rows.length),
+    width: root.scrollWidth, room: root.clientWidth, text: page.body.innerText.length,
+  };
+  document.body.innerHTML = "<pre id=seen></pre>";
+  document.getElementById("seen").textContent = JSON.stringify(seen);
+};
+</script></body></html>"""
+
+
+@pytest.fixture
+def chromium(tmp_path):
+    """A function that opens an address in a headless browser, in a profile of its own."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("there is no Chromium on this machine: apt-get install chromium")
+
+    def open_page(address: str, *options: str) -> str:
+        flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        flags += "--disable-component-update --disable-sync --hide-scrollbars --virtual-time-budget=5000"
+        argv = [program, *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", *options, address]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path).stdout
+
+    return open_page
+
+
+@pytest.fixture
+def serve():
+    """A function that serves a folder on loopback: a page of a file may not look into another."""
+    servers = []
+
+    def start(folder: Path) -> str:
+        handler = functools.partial(QuietHandler, directory=str(folder))
+        servers.append(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+def look(page: Path, chromium, serve) -> dict:
+    (page.parent / "wrapper.html").write_text(WRAPPER, encoding="utf-8")
+    dom = chromium(f"{serve(page.parent)}/wrapper.html", "--dump-dom")
+    return json.loads(unescape(re.search(r'<pre id="seen">(.*?)</pre>', dom, re.DOTALL)[1]))
+
+
+def test_a_browser_shows_all_of_a_page_on_a_phone(runs, tmp_path, chromium, serve):
+    seen = look(write_report([runs], tmp_path / "report"), chromium, serve)
+    assert seen["title"] == "3 runs on G(2,3), 20 labels"
+    assert len(seen["images"]) == 9
+    for natural_width, natural_height, width in seen["images"]:
+        assert natural_width > 200
+        assert natural_height > 60
+        assert 200 < width <= 360
+    assert seen["tables"] == [4, 15, 14, 8, 13]
+    assert seen["width"] <= seen["room"]  # what is wider than the screen scrolls by itself
+    assert seen["scripts"] == 0
+    assert seen["text"] > 3000
+
+
+def test_a_browser_runs_nothing_of_a_run_with_an_evil_name(tmp_path, chromium, serve):
+    seen = look(write_report([evil_run(tmp_path)], tmp_path / "report"), chromium, serve)
+    assert seen["title"].startswith("Run <script>")
+    assert seen["scripts"] == 0
+    assert seen["links"] == ["https://arxiv.org/abs/2403.06963"]
+    assert len(seen["images"]) == 5
+    assert all(width > 200 for width, _, _ in seen["images"])
+
+
+def test_a_page_is_not_blank(runs, tmp_path, chromium):
+    page = write_report([runs], tmp_path / "report")
+    shot = tmp_path / "shot.png"
+    chromium(page.as_uri(), f"--screenshot={shot}", "--window-size=1000,2400")
+    image = (matplotlib.image.imread(io.BytesIO(shot.read_bytes()))[..., :3] * 255).round().astype(int)
+    assert image.shape == (2400, 1000, 3)
+    assert (image.reshape(-1, 3).mean(axis=0) > 200).all()  # dark on light
+    for colour in ((0xD5, 0x5E, 0x00), (0x00, 0x72, 0xB2), (0x00, 0x9E, 0x73)):  # curves
+        assert (image == colour).all(axis=-1).sum() > 100
+    assert ((image.max(axis=-1) < 80).sum(axis=1) > 3).mean() > 0.3  # rows with ink

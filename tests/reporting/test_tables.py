@@ -1,0 +1,149 @@
+import io
+import json
+from importlib.metadata import version
+
+import pytest
+from rich.console import Console
+
+from hf_nextfail.metrics import METRICS_VERSION
+from hf_nextfail.reporting.record import versions, write_results
+from hf_nextfail.reporting.tables import (
+    distinct_names,
+    format_accuracy,
+    format_number,
+    other_tokens,
+    results_table,
+    short_name,
+)
+from hf_nextfail.tasks import StarGraph
+from hf_nextfail.version import __version__
+
+
+def result(value, error=0.004):
+    return {"value": value, "standard_error": error, "n": 20_000, "num_graphs": 18_000}
+
+
+def record(name: str, accuracy: float, chance: float | None = 0.5, forced: list[float] | None = None) -> dict:
+    per_token = result([1.0, accuracy, 0.75])
+    return {
+        "run": {"name": name, "title": "G(2,3), 20 labels", "steps": 1000, "hard_node": 1},
+        "results": {
+            "accuracy": result(accuracy),
+            "train_accuracy": result(0.512),
+            "hard_token_accuracy": result(accuracy),
+            "token_accuracy": per_token,
+            "forced_token_accuracy": None if forced is None else result(forced),
+        },
+        "chance": {"hard_token_accuracy": chance},
+        "test_file": None,
+        "history": [{"step": step, "accuracy": accuracy * step / 1000} for step in (0, 500, 1000)],
+        "timings": {"train_seconds": 61.5, "examples_per_second": 3123.0},
+    }
+
+
+@pytest.fixture
+def records():
+    return [
+        record("star_graph/teacher_forced/smoke", 0.504, forced=[1.0, 0.504, 0.998]),
+        record("star_graph/teacherless/smoke", 0.997),
+        record("star_graph/reversed/smoke", 0.999, chance=None),
+    ]
+
+
+def render(records, width=80):
+    text = io.StringIO()
+    Console(width=width, file=text).print(results_table(records))
+    return text.getvalue()
+
+
+def test_the_table_fits_80_columns_and_says_all(records):
+    lines = render(records).splitlines()
+    row = next(line for line in lines if line.startswith("teacher_forced"))
+    assert row.split()[1:] == ["0.512±0.004", "0.504±0.004", "0.504", "0.500", "0.999", "1000", "62", "3123"]
+    assert next(line for line in lines if line.startswith("reversed")).split()[4] == "-"
+    assert len(lines) == 2 + len(records)
+
+
+def test_a_test_file_gets_a_row_of_its_own(records):
+    records[1]["test_file"] = {"path": "file.txt", "train_share": 0.7}
+    records[1]["results"]["test_file_accuracy"] = result(0.25)
+    assert "0.250±0.004" in render(records)
+
+
+def test_other_tokens_leave_out_the_hard_one(records):
+    assert other_tokens(records[0]) == pytest.approx((1.0 + 0.998) / 2)  # forced, where the training forces
+    assert other_tokens(records[1]) == pytest.approx((1.0 + 0.75) / 2)
+
+
+def test_short_names_leave_out_what_all_runs_share(records):
+    assert [short_name(r, records) for r in records] == ["teacher_forced", "teacherless", "reversed"]
+    assert short_name(records[0], records[:1]) == "teacher_forced/smoke"
+    mixed = [*records, record("mine", 0.5)]
+    assert short_name(mixed[0], mixed) == "teacher_forced/smoke"
+
+
+def test_runs_of_one_name_are_told_apart_by_their_seeds_or_numbers(records):
+    assert distinct_names(records) == ["teacher_forced", "teacherless", "reversed"]
+    twice = [*records, record("star_graph/teacherless/smoke", 0.5)]
+    assert distinct_names(twice) == ["teacher_forced", "teacherless #1", "reversed", "teacherless #2"]
+    for seed, entry in zip((42, 1, 2, 7), twice, strict=True):
+        entry["run"]["seed"] = seed
+    assert distinct_names(twice) == ["teacher_forced", "teacherless, seed 1", "reversed", "teacherless, seed 7"]
+    assert distinct_names([twice[1], twice[3]]) == ["teacherless/smoke, seed 1", "teacherless/smoke, seed 7"]
+
+
+def test_results_are_written_whole_or_not_at_all(records, tmp_path):
+    path = tmp_path / "results.json"
+    write_results(records[0], path)
+    assert json.loads(path.read_text()) == records[0]
+    before = path.read_text()
+    with pytest.raises(TypeError):
+        write_results({"run": object()}, path)
+    assert path.read_text() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (20_000, "20,000"),
+        (0.50384, "0.50384"),
+        (1.0, "1.00000"),
+        (0.99995, "0.99995"),
+        (12345.6, "12345.60000"),
+        ([1.0, 0.25], "1.00000, 0.25000"),
+        ([1000, 0.5], "1,000, 0.50000"),
+        ([], ""),
+    ],
+)
+def test_counts_numbers_and_lists_are_written_differently(value, text):
+    assert format_number(value) == text
+
+
+def test_an_accuracy_comes_with_its_error():
+    assert format_accuracy(result(0.98765, 0.01234)) == "0.988±0.012"
+    assert format_accuracy(None) == "-"
+
+
+def test_versions_are_those_that_numbers_depend_on():
+    of_a_task = versions(StarGraph())
+    assert of_a_task["hf_nextfail"] == __version__
+    assert of_a_task["star_graph"] == StarGraph.version
+    assert of_a_task["metrics"] == METRICS_VERSION
+    for library in ("torch", "transformers", "datasets"):
+        assert of_a_task[library] == version(library)
+    assert versions() == {name: number for name, number in of_a_task.items() if name != "star_graph"}
+
+
+def test_an_evaluation_without_training_has_no_steps_and_no_training_rows(records):
+    evaluation = records[0]
+    evaluation["run"] |= {"name": "mine/gpt2", "split": "validation", "steps": None}
+    evaluation["timings"] = {"train_seconds": None, "examples_per_second": None}
+    evaluation["history"] = []
+    del evaluation["results"]["train_accuracy"]
+    row = render([evaluation]).splitlines()[-1]
+    assert row.split() == ["mine/gpt2", "-", "0.504±0.004", "0.504", "0.500", "0.999", "-", "-", "-"]
+    assert "test" not in render([evaluation])
+    assert "validation" in render([evaluation])
+    assert "validation or test" in " ".join(render(records, width=120).split())
