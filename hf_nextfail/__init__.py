@@ -27,7 +27,7 @@ _LAZY = {
     "evaluate": "evaluation.evaluate",
     "generate_teacherless": "decoding.parallel",
     "load_tokenizer": "data.tokenization",
-    "numeral_tokenizer": "data.tokenization",
+    "numeral_tokenizer": "data.numeral_tokenizer",
     "push_dataset": "hub.publish",
     "push_metric": "hub.publish",
     "push_model": "hub.publish",

@@ -17,6 +17,8 @@ from hf_nextfail.data import builder as dataset_builder
 from hf_nextfail.tasks import TASKS, Task
 
 NAMESPACE = "nextfail"
+#: Every module of this room may change the rows.
+TASKS_ROOM = "hf_nextfail.tasks"
 # `datasets.inspect` holds the function under a name of its own.
 SEAMS = (datasets.load, datasets.inspect)
 
@@ -40,7 +42,7 @@ def builder_module(task_name: str) -> DatasetModule:
     """Describe our builder of a task in the form that `datasets` expects of a repository it has looked at."""
     task = TASKS[task_name]
     # The hash is part of the cache folder's name: changed code never meets rows of the code before.
-    sources = [dataset_builder, *(module for name, module in sys.modules.items() if name.startswith("hf_nextfail.tasks"))]
+    sources = [dataset_builder, *(sys.modules[name] for name in sorted(sys.modules) if name.startswith(TASKS_ROOM))]
     digest = hashlib.sha256("".join(inspect.getsource(module) for module in sources).encode()).hexdigest()
     configs = [dataset_builder.TaskConfig.resolve(task, name) for name in task.grid]
     return DatasetModule(

@@ -189,7 +189,7 @@ def training_of(record: Mapping[str, Any]) -> str:
     """Name how a record was trained: the objective, and what of the data changes the task."""
     run = record["run"]
     few = (record["recipe"] or {}).get("num_train")
-    parts = [run["objective"]]
+    parts = [run["objective"] or "trained elsewhere"]
     parts += ["reversed paths"] if (run["dataset_config"] or "").endswith("_rev") else []
     parts += [] if few is None else [f"{few:,} rows"]
     return ", ".join(parts)
