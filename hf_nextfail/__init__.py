@@ -15,6 +15,8 @@ from hf_nextfail.version import __version__
 # Names that load torch, and where they live.
 _LAZY = {
     "CompletionCollator": "training.collator",
+    "DECODINGS": "decoding",
+    "Decoding": "decoding",
     "DiagnosticsCallback": "training.callbacks",
     "NextFailTrainer": "training.trainer",
     "NextFailTrainingArguments": "training.arguments",
@@ -23,9 +25,9 @@ _LAZY = {
     "TeacherForcedObjective": "objectives",
     "TeacherlessObjective": "objectives",
     "build_model": "models",
-    "diagnose": "diagnoses.star_graph",
+    "diagnose": "evaluation.diagnose",
     "evaluate": "evaluation.evaluate",
-    "generate_teacherless": "decoding.parallel",
+    "generate_teacherless": "decoding.parallel_generate",
     "load_tokenizer": "data.tokenization",
     "numeral_tokenizer": "data.numeral_tokenizer",
     "push_dataset": "hub.publish",

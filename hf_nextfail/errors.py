@@ -28,7 +28,7 @@ class HubError(Exception):
 
 
 class TrainingError(Exception):
-    """What ends a training that had begun: one line says what, when, and what is left; commands exit with code 1."""
+    """A training that had begun and failed: one line says what, when, and what is left; commands exit with code 1."""
 
     exit_code = 1
 

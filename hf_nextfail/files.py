@@ -10,25 +10,25 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        ValueError: naming the file and what is wrong with it, if it is no JSON.
+        ValueError: naming the file and what is wrong with it, if it is not JSON.
         OSError: if it cannot be read.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged, it is no JSON ({error}); copy or download it again") from error
+        raise ValueError(f"{path} is damaged: it is not JSON ({error}); copy or download it again") from error
 
 
 def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON file that must hold an object.
 
     Raises:
-        ValueError: naming the file and what is wrong with it, if it holds none.
+        ValueError: naming the file and what is wrong with it, if it does not hold one.
         OSError: if it cannot be read.
     """
     content = read_json(path)
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is damaged, it holds no JSON object; copy or download it again")
+        raise ValueError(f"{path} is damaged: it holds no JSON object; copy or download it again")
     return content
 
 

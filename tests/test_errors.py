@@ -1,6 +1,6 @@
 import pytest
 
-from hf_nextfail.errors import HubError, UsageError
+from hf_nextfail.errors import HubError, UsageError, check_output_folder, did_you_mean, make_output_folder, print_error
 
 
 def test_bad_input_ends_with_code_2():
@@ -18,3 +18,41 @@ def test_errors_of_the_two_kinds_are_told_apart():
     # Whoever catches ValueError for a library's complaint does not catch what has its line already.
     for one, other in ((UsageError, HubError), (HubError, UsageError)):
         assert not issubclass(one, (other, ValueError, OSError))
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_error_is_one_line_with_the_traceback_above_it_if_asked_for(capsys, debug):
+    try:
+        raise ValueError("of somebody else")
+    except ValueError:
+        print_error("nextfail", "no such\n  split", debug)
+    *above, line = capsys.readouterr().err.splitlines()
+    assert line == "nextfail: error: no such split"
+    assert above[-1:] == (["ValueError: of somebody else"] if debug else [])
+
+
+@pytest.mark.parametrize("check", [check_output_folder, make_output_folder])
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path, check):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(UsageError, match=f"--output_dir {tmp_path}/taken/runs: .*; name a folder"):
+        check(tmp_path / "taken" / "runs")
+
+
+def test_an_output_folder_is_checked_without_being_made(tmp_path):
+    folder = tmp_path / "new" / "runs"
+    check_output_folder(folder)
+    assert list(tmp_path.iterdir()) == []
+    make_output_folder(folder)
+    assert folder.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("learning_rat", " (did you mean 'learning_rate'?)"), ("sed", " (did you mean 'seed'?)"), ("zzz", ""), ("", "")],
+)
+def test_the_near_word_is_named_and_a_far_one_is_not(word, hint):
+    assert did_you_mean(word, ["seed", "learning_rate", "max_steps"]) == hint
+
+
+def test_known_words_may_come_from_any_iterable():
+    assert did_you_mean("gpt", (name for name in ["gpt2"])) == " (did you mean 'gpt2'?)"

@@ -12,11 +12,10 @@ from rich.logging import RichHandler
 
 from hf_nextfail.errors import HubError, TrainingError, UsageError, print_error
 from hf_nextfail.reporting.pictures import plot_accuracy
+from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.tables import format_accuracy, results_table
-from hf_nextfail.runs.recipes import parse_runs
-from hf_nextfail.runs.run import (
-    execute,
-)
+from hf_nextfail.runs.recipes import Run, parse_runs
+from hf_nextfail.runs.run import execute
 from hf_nextfail.training.hardware import set_num_threads
 
 #: What gloo and NCCL say where a process waits for one that is gone.
@@ -41,19 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         runs = parse_runs(argv)
         set_num_threads()
-        records, failed_pushes = [], []
-        for number, run in enumerate(runs, start=1):
-            if run.training.process_index == 0:
-                console.rule(f"{run.name} ({number} of {len(runs)})")
-            record, failures = execute(run)
-            records.append(record)
-            failed_pushes += [f"{run.name}: {failure}" for failure in failures]
-            if run.training.process_index == 0:
-                chance = record["chance"]["hard_token_accuracy"]
-                guess = "" if chance is None else f"; guessing the arm gives {chance:.3g}"
-                console.print(f"test accuracy {format_accuracy(record['results']['accuracy'])}{guess}")
-                if record["diagnosis"] is not None:
-                    console.print(record["diagnosis"]["verdict"])
+        records, failed_pushes = train_all(runs, console)
     except (UsageError, HubError, TrainingError) as error:
         print_error("finetune.py", str(error), "--debug" in argv)
         raise SystemExit(error.exit_code) from None
@@ -61,27 +48,50 @@ def main(argv: Sequence[str] | None = None) -> None:
         if not (torch.distributed.is_initialized() and LOST_PROCESS.search(str(error))):
             raise
         line = (
-            "another process of this run has ended, and its own last lines say why; the last whole checkpoint is "
-            "where --resume_from_checkpoint true goes on from"
+            "another process of this run has ended, and its own last lines say why; "
+            "--resume_from_checkpoint true goes on from the last whole checkpoint"
         )
         print_error("finetune.py", line, "--debug" in argv)
         raise SystemExit(1) from None
     if runs[0].training.process_index == 0:
-        console.rule("Exact match: whole paths right, greedy and free-running (± standard error)")
-        console.print(results_table(records))
-        folder = runs[0].folder
-        evaluated = [record for record in records if record["history"]]
-        if len(runs) > 1:
-            folder = folder.parents[len(Path(runs[0].name).parts) - 1]
-        if len(runs) > 1 and evaluated:  # one alone has its picture in its folder
-            plot_accuracy(evaluated, folder / "accuracy.png")
-            console.print(f"Accuracy over steps: {folder / 'accuracy.png'}", soft_wrap=True)
-        for run in runs:
-            console.print(f"Checkpoint, recipe, pictures and results.json: {run.folder}", soft_wrap=True)
-        console.print(f"All of it on one page: nextfail report {folder}", soft_wrap=True)
+        show_results(runs, records, console)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter, and abort
     if failed_pushes:
         for failure in failed_pushes:
             print(f"finetune.py: error: {failure}", file=sys.stderr)
         raise SystemExit(1)
+
+
+def train_all(runs: Sequence[Run], console: Console) -> tuple[list[Record], list[str]]:
+    """Train and evaluate one run after the other; returns their records, and what of them could not be pushed."""
+    records, failed_pushes = [], []
+    for number, run in enumerate(runs, start=1):
+        if run.training.process_index == 0:
+            console.rule(f"{run.name} ({number} of {len(runs)})")
+        record, failures = execute(run)
+        records.append(record)
+        failed_pushes += [f"{run.name}: {failure}" for failure in failures]
+        if run.training.process_index == 0:
+            chance = record.chance["hard_token_accuracy"]
+            guess = "" if chance is None else f"; guessing the arm gives {chance:.3g}"
+            console.print(f"test accuracy {format_accuracy(record.results['accuracy'])}{guess}")
+            if record.diagnosis is not None:
+                console.print(record.diagnosis["verdict"])
+    return records, failed_pushes
+
+
+def show_results(runs: Sequence[Run], records: Sequence[Record], console: Console) -> None:
+    """Print one table of all runs and where their files are, and draw the accuracy over steps of several runs."""
+    console.rule("Exact match: whole paths right, greedy and free-running (± standard error)")
+    console.print(results_table(records))
+    folder = runs[0].folder
+    evaluated = [record for record in records if record.history]
+    if len(runs) > 1:
+        folder = folder.parents[len(Path(runs[0].name).parts) - 1]
+    if len(runs) > 1 and evaluated:  # one alone has its picture in its folder
+        plot_accuracy(evaluated, folder / "accuracy.png")
+        console.print(f"Accuracy over steps: {folder / 'accuracy.png'}", soft_wrap=True)
+    for run in runs:
+        console.print(f"Checkpoint, recipe, pictures and results.json: {run.folder}", soft_wrap=True)
+    console.print(f"All of it on one page: nextfail report {folder}", soft_wrap=True)

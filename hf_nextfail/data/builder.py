@@ -90,7 +90,8 @@ class TaskConfig(datasets.BuilderConfig):
 
         Raises:
             TypeError: if an option is a field of neither.
-            ValueError: if the name is none, a value is out of range, or the name and an option contradict each other.
+            ValueError: if there is no such name, a value is out of range, or the name and an option contradict
+                each other.
         """
         task_fields = [field.name for field in fields(task_class)]
         own_fields = [field.name for field in fields(cls) if field.name.startswith("num_") or field.name == "seed"]

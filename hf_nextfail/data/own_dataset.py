@@ -8,7 +8,7 @@ import datasets
 from hf_nextfail.tasks import SPLITS
 
 # How `datasets` calls the formats of single files.
-FORMATS = {".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+DATA_FORMATS = {".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 
 
 def split_of_prompt(prompt: str) -> str:
@@ -21,7 +21,7 @@ def split_of_prompt(prompt: str) -> str:
 
 
 def check_text(path: Path) -> None:
-    """Raise `ValueError` for a text file that is empty or no UTF-8, which Arrow would notice late or never."""
+    """Raise `ValueError` for a text file that is empty or not UTF-8, which Arrow would notice late or never."""
     number = 0
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
@@ -35,45 +35,45 @@ def check_text(path: Path) -> None:
         raise ValueError(f"{path}: the file is empty; it must hold rows with a prompt and a completion")
 
 
-def read(name: str, config: str | None) -> dict[str, datasets.Dataset]:
-    """Load whatever a name means: a file, a folder, or a dataset on the Hub."""
+def load_by_name(name: str, config: str | None) -> dict[str, datasets.Dataset]:
+    """Load a dataset by name: a file, a folder, or a dataset on the Hub."""
     path = Path(name)
     if path.is_file():
-        if path.suffix not in FORMATS:
-            raise ValueError(f"{name}: a file of data must end in {', '.join(FORMATS)}")
-        if FORMATS[path.suffix] == "json":
+        if path.suffix not in DATA_FORMATS:
+            raise ValueError(f"{name}: a file of data must end in {', '.join(DATA_FORMATS)}")
+        if DATA_FORMATS[path.suffix] == "json":
             check_text(path)
-        return datasets.load_dataset(FORMATS[path.suffix], data_files=str(path))
+        return datasets.load_dataset(DATA_FORMATS[path.suffix], data_files=str(path))
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():  # written by save_to_disk
         saved = datasets.load_from_disk(name)
         return saved if isinstance(saved, dict) else {"train": saved}
-    if not path.is_dir() and path.suffix in FORMATS:
+    if not path.is_dir() and path.suffix in DATA_FORMATS:
         raise FileNotFoundError(f"there is no file {name}")
     if not path.is_dir() and name.startswith(("/", "./", "../", "~")):
         raise FileNotFoundError(f"there is no folder {name}")
     return datasets.load_dataset(name, config)
 
 
-def read_whole(name: str, config: str | None) -> dict[str, datasets.Dataset]:
-    """Do as `read`, and say of what cannot be read which it is, and why.
+def load_or_explain(name: str, config: str | None) -> dict[str, datasets.Dataset]:
+    """Load a dataset by name; an error names the dataset and the reason.
 
     Raises:
         ValueError, OSError: naming the dataset.
     """
     try:
-        return dict(read(name, config))
+        return dict(load_by_name(name, config))
     except datasets.exceptions.DatasetGenerationError as error:  # the reason stands in what caused it
         raise ValueError(f"{name} cannot be read as a table of rows: {error.__cause__ or error}") from error
-    except (StopIteration, IndexError) as error:  # `datasets` stumbles over what holds no table at all
-        raise ValueError(f"{name} holds no rows: it must have some with a prompt and a completion") from error
+    except (StopIteration, IndexError) as error:  # what `datasets` raises when there is no table at all
+        raise ValueError(f"{name} holds no rows: give it some with a prompt and a completion") from error
     except OSError as error:
         raise OSError(f"dataset_name {name}: {error}") from error  # errors of the Hub's client take more than a text
     except ValueError as error:
         if "corresponds to no data" in str(error):
-            raise ValueError(f"{name} holds no rows: it must have some with a prompt and a completion") from error
+            raise ValueError(f"{name} holds no rows: give it some with a prompt and a completion") from error
         raise ValueError(f"dataset_name {name}: {error}") from error
     except RuntimeError as error:  # a loading script, which `datasets` does not run
-        raise ValueError(f"dataset_name {name}: {error}; take one of Parquet or JSON files") from error
+        raise ValueError(f"dataset_name {name}: {error}; use a dataset of Parquet or JSON files") from error
 
 
 def check_columns(name: str, split: str, rows: datasets.Dataset) -> None:
@@ -90,7 +90,7 @@ def check_columns(name: str, split: str, rows: datasets.Dataset) -> None:
 
 
 def load_own_dataset(name: str, config: str | None = None) -> dict[str, datasets.Dataset]:
-    """Load a dataset with the columns `prompt` and `completion`, both text, and see to it that it has three splits.
+    """Load a dataset with the columns `prompt` and `completion`, both text, in three splits.
 
     A split that is missing is held out of `train`, by a hash of the prompt: 2 of 16 rows each.
 
@@ -102,11 +102,11 @@ def load_own_dataset(name: str, config: str | None = None) -> dict[str, datasets
         `dict` of `train`, `validation` and `test`.
 
     Raises:
-        ValueError: naming the dataset, if it cannot be read, has no `train`, a column is missing or is no text, or a
-            split is empty.
+        ValueError: naming the dataset, if it cannot be read, has no `train`, a column is missing or holds no text, or
+            a split is empty.
         OSError: if there is no such dataset.
     """
-    loaded = read_whole(name, config)
+    loaded = load_or_explain(name, config)
     if "train" not in loaded:
         raise ValueError(f"{name} has no split called train, only {', '.join(loaded)}: rename one")
     for split in SPLITS:

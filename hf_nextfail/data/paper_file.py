@@ -29,8 +29,8 @@ def load_paper_file(path: str | PathLike, reverse: bool = False) -> datasets.Dat
         `datasets.Dataset` with `prompt`, `completion`, `edges`, `path`, `start` and `goal`.
 
     Raises:
-        ValueError: with file, line number and reason, at the first line that is no star-graph problem with its right
-            path, or that has another degree or path length than the first line.
+        ValueError: with file, line number and reason, at the first line that is not a star-graph problem with its
+            right path, or that has another degree or path length than the first line.
         OSError: if the file cannot be read.
 
     Reference: the file format of Bachmann and Nagarajan (arXiv 2403.06963).
@@ -82,7 +82,7 @@ def load_test_file(path: str, task: StarGraph) -> Dataset:
     degree = len(rows[0]["edges"]) // (length - 1)
     if (degree, length) != (task.degree, task.path_length):
         raise ValueError(
-            f"test_file {path} holds graphs G({degree},{length}), and is measured beside {task.title}: name the "
+            f"test_file {path} holds graphs G({degree},{length}), but is measured beside {task.title}: name the "
             f"dataset_config that it belongs to, such as d{degree}_l{length}_n{task.num_nodes}"
         )
     return rows

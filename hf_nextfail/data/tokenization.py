@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import pyarrow.compute as pc
 from datasets import Dataset, Features, IterableDataset, List, Value
 from datasets.fingerprint import Hasher
@@ -54,9 +53,7 @@ def load_tokenizer(name_or_path: str, trust_remote_code: bool = False) -> PreTra
     if folder.is_dir():
         check_objects(folder, TOKENIZER_OBJECTS)
         if not any(path.name.startswith(TOKENIZER_FILES) for path in folder.iterdir()):
-            raise ValueError(
-                f"no tokenizer can be loaded from {name_or_path}: it holds none, such as a tokenizer.json"
-            )
+            raise ValueError(f"no tokenizer can be loaded from {name_or_path}: the folder has no tokenizer files")
     elif folder.exists():
         raise ValueError(f"no tokenizer can be loaded from {name_or_path}: it is a file; name its folder")
     try:
@@ -161,28 +158,13 @@ def tokenize_dataset(dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase) ->
     return dataset.map(encode, **options)
 
 
-def padded_ids(
-    dataset: Dataset, column: str, pad_token_id: int, dtype: type = np.int64
-) -> tuple[np.ndarray, np.ndarray]:
-    """Read a column of ids as one right-padded array.
-
-    Returns:
-        The ids `(rows, longest)` of `dtype`, and the lengths `(rows,)`, `int64`.
-    """
-    lists = dataset.select_columns(column).with_format("arrow")[:].column(0).combine_chunks()
-    lengths = lists.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
-    ids = np.full((len(lengths), lengths.max(initial=0)), pad_token_id, dtype)
-    ids[np.arange(ids.shape[1]) < lengths[:, None]] = lists.flatten().to_numpy(zero_copy_only=False)
-    return ids, lengths
-
-
 def longest_row(dataset: Dataset) -> int:
-    """Return the tokens of the longest row, prompt and completion together."""
+    """Count the tokens of the longest row, prompt and completion together."""
     table = dataset.select_columns([PROMPT_IDS, COMPLETION_IDS]).with_format("arrow")[:]
     return pc.max(pc.add(*(pc.list_value_length(column) for column in table.columns))).as_py()
 
 
 def longest_completion(dataset: Dataset) -> int:
-    """Return the tokens of the longest completion, the end token included where there is one."""
+    """Count the tokens of the longest completion, the end token included where there is one."""
     column = dataset.select_columns(COMPLETION_IDS).with_format("arrow")[:].column(0)
     return pc.max(pc.list_value_length(column)).as_py()

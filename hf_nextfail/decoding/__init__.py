@@ -1,1 +1,57 @@
-"""HOW A MODEL WRITES."""
+"""HOW A MODEL WRITES: one file a decoding, one line in `DECODINGS`."""
+
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from hf_nextfail.decoding.autoregressive import AutoregressiveDecoding
+from hf_nextfail.decoding.base import Decoding
+from hf_nextfail.decoding.parallel import ParallelDecoding
+from hf_nextfail.errors import did_you_mean
+
+DECODINGS: dict[str, type[Decoding]] = {
+    "autoregressive": AutoregressiveDecoding,
+    "parallel": ParallelDecoding,
+}
+
+# Checkpoints of hf_nextfail 0.1.0 say in their generation config how they were trained, and that said how they decode.
+BY_TRAINING = {"teacher_forced": "autoregressive", "teacherless": "parallel"}
+
+
+def decoding_name(model: nn.Module) -> str:
+    """Return how a checkpoint says that it decodes, `"autoregressive"` for one that says nothing.
+
+    Raises:
+        ValueError: if its generation config names a decoding that does not exist.
+    """
+    config = model.generation_config
+    name = getattr(config, "decoding", None)
+    if name is None:
+        training = getattr(config, "objective", "teacher_forced")
+        name = BY_TRAINING.get(training, training)
+    if name not in DECODINGS:
+        raise ValueError(
+            f"the decoding in generation_config.json must be {' or '.join(DECODINGS)}, got {name!r}"
+            f"{did_you_mean(str(name), DECODINGS)}"
+        )
+    return name
+
+
+def find_decoding(decoding: Decoding | str | None, model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> Decoding:
+    """Make a decoding of what a caller gave.
+
+    Args:
+        decoding (`Decoding` or `str`, *optional*): one, or a name in `DECODINGS`; by default what the model's
+            generation config says.
+
+    Raises:
+        ValueError: if there is no decoding of that name, or the tokenizer lacks a token that it needs.
+    """
+    if isinstance(decoding, Decoding):
+        return decoding
+    name = decoding_name(model) if decoding is None else decoding
+    if name not in DECODINGS:
+        raise ValueError(f"decoding must be {' or '.join(DECODINGS)}, got {name!r}{did_you_mean(name, DECODINGS)}")
+    return DECODINGS[name](tokenizer)
+
+
+__all__ = ["DECODINGS", "AutoregressiveDecoding", "Decoding", "ParallelDecoding", "decoding_name", "find_decoding"]

@@ -1,1 +1,11 @@
-"""WHY: pure functions, numbers as data, the verdict in words. No torch."""
+"""WHY: one file for each task that has a diagnosis, one line in `DIAGNOSES`. No torch."""
+
+from hf_nextfail.diagnoses.base import Answer, Definition, Diagnosis
+from hf_nextfail.diagnoses.star_graph import StarGraphDiagnosis
+
+#: By the name of the task.
+DIAGNOSES: dict[str, type[Diagnosis]] = {
+    "star_graph": StarGraphDiagnosis,
+}
+
+__all__ = ["DIAGNOSES", "Answer", "Definition", "Diagnosis", "StarGraphDiagnosis"]

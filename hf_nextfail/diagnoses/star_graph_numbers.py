@@ -1,26 +1,6 @@
 """What the numbers of a diagnosis mean, and what each hypothesis about a model says they must be."""
 
-from typing import NamedTuple
-
-
-class Definition(NamedTuple):
-    """One number of a diagnosis.
-
-    Args:
-        meaning (`str`): what is counted, over which rows.
-        chance (`str`): what a model gets that has learnt nothing of what the number asks, with d arms of l nodes and S
-            nodes in a graph.
-        plans (`str`): what it is if the model finds the path before it writes the first step.
-        cheats (`str`): what it is under the Clever Hans cheat: following edges, and guessing the first.
-        snowballs (`str`): what it is if the model plans, but errs now and then at each step.
-    """
-
-    meaning: str
-    chance: str
-    plans: str
-    cheats: str
-    snowballs: str
-
+from hf_nextfail.diagnoses.base import Definition
 
 # The "first step" is the node after the one that the prompt gives away: after the start, on reversed paths after the
 # goal.

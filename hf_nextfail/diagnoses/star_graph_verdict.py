@@ -38,7 +38,7 @@ def verdict(diagnosis: dict[str, Any]) -> str:
             f"It has not learnt to read the graph: where the node next to the start is due, only "
             f"{percent(numbers['hard_token_mass']['value'])} of its probability lies on the start's neighbours."
         )
-    if task["objective"] == "teacherless":
+    if numbers["forced_token_accuracy"] is None:  # it never sees the true previous nodes
         return teacherless_verdict(task, numbers)
     if task["reverse"]:
         text = f"It solves {percent(accuracy)} of the reversed paths, in which no step needs a guess"

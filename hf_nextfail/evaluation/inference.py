@@ -12,8 +12,8 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils.logging import tqdm
 
 from hf_nextfail.data.rows import Rows
+from hf_nextfail.decoding import Decoding
 from hf_nextfail.models.completion_logits import IGNORED, at_completion, completion_logits
-from hf_nextfail.objectives import Objective
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Inference:
 
     Args:
         model (`nn.Module`): a causal LM, run in the precision of its forward.
-        objective (`Objective`): how the model was trained, and therefore what it sees and how it decodes.
+        decoding (`Decoding`): how the model writes, and what it sees before each token.
         tokenizer (`PreTrainedTokenizerBase`): the model's.
         batch_size (`int`, >= 1): rows of one pass.
         description (`str`, *optional*): show progress bars under this name.
@@ -45,14 +45,14 @@ class Inference:
     def __init__(
         self,
         model: nn.Module,
-        objective: Objective,
+        decoding: Decoding,
         tokenizer: PreTrainedTokenizerBase,
         batch_size: int,
         description: str | None,
         shared: bool,
     ):
         self.model = model
-        self.objective = objective
+        self.decoding = decoding
         self.tokenizer = tokenizer
         self.batch_size = batch_size
         self.description = description
@@ -61,23 +61,18 @@ class Inference:
 
     @torch.no_grad()
     def score(self, rows: Rows, what: str = "scoring") -> Scores:
-        """Predict every completion token as in training: with what the objective shows before it."""
+        """Predict every completion token in one pass, with what the decoding shows before it."""
         correct, log_probs = [], []
         was_training = self.model.training
         self.model.eval()
-        for indices in self._batches(torch.arange(len(rows.lengths)), what):
-            lengths = rows.lengths[indices]
-            width = lengths.max(dim=0).values
-            prompts, completions = rows.prompt_ids[indices, : width[0]], rows.completion_ids[indices, : width[1]]
-            batch = self.objective.encode(
-                prompts.to(self.device), completions.to(self.device), lengths.to(self.device)
-            )
-            logits, labels, first = completion_logits(self.model, batch)
+        for indices in self._batches(torch.arange(len(rows)), what):
+            taken = rows.take(indices).to(self.device)
+            logits, labels, first = completion_logits(self.model, self.decoding.view(taken))
             right = logits.argmax(dim=-1) == labels  # (B, K)
             losses = cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")  # (B, K)
-            room = (0, rows.completion_ids.shape[1] - int(width[1]))
+            room = (0, rows.completion_ids.shape[1] - taken.completion_ids.shape[1])
             for pieces, values in ((correct, right), (log_probs, -losses)):
-                pieces.append(pad(at_completion(values, first, lengths.to(self.device)), room))
+                pieces.append(pad(at_completion(values, first, taken.lengths), room))
         self.model.train(was_training)
         inside = rows.inside
         return Scores(
@@ -85,32 +80,35 @@ class Inference:
             self._everyones(log_probs, len(inside)).double().masked_fill(~inside, 0),
         )
 
-    def write(self, rows: Rows, which: torch.Tensor) -> list[list[str]]:
-        """Decode the rows of the given indices greedily and free-running, as the lists of nodes that come out."""
+    def write(self, rows: Rows, which: torch.Tensor) -> torch.Tensor:
+        """Decode the rows of the given indices greedily and free-running: ids `(len(which), T)`."""
+        num_tokens = rows.completion_ids.shape[1]
         if not len(which):
-            return []
+            return torch.zeros((0, num_tokens), dtype=torch.int64)
         was_training = self.model.training
         self.model.eval()
         decoded = [
-            self.objective.decode(
-                self.model,
-                rows.prompt_ids[indices].to(self.device),
-                rows.lengths[indices, 0].to(self.device),
-                rows.completion_ids.shape[1],
-            )
+            self.decoding.write(self.model, rows.take(indices).to(self.device), num_tokens)
             for indices in self._batches(which, "decoding")
         ]
         self.model.train(was_training)
-        texts = self.tokenizer.batch_decode(self._everyones(decoded, len(which)), skip_special_tokens=True)
-        return [[node.strip() for node in text.split(",")] for text in texts]
+        return self._everyones(decoded, len(which))
 
     def write_paths(self, rows: Rows, scores: Scores, references: Sequence[list[str]]) -> list[list[str]]:
-        """Return the nodes that are written for each row, decoding only those rows that are not exactly right."""
-        wrong = (~scores.correct.all(dim=1)).nonzero().squeeze(1)
+        """Return the nodes that are written for each row, decoding only those rows whose output is not known."""
+        known = scores.correct.all(dim=1) if self.decoding.one_pass_exact else torch.zeros(len(rows), dtype=torch.bool)
+        unknown = (~known).nonzero().squeeze(1)
+        texts = self.tokenizer.batch_decode(self.write(rows, unknown), skip_special_tokens=True)
         written = list(references)
-        for row, nodes in zip(wrong.tolist(), self.write(rows, wrong), strict=True):
-            written[row] = nodes
+        for row, text in zip(unknown.tolist(), texts, strict=True):
+            written[row] = [node.strip() for node in text.split(",")]
         return written
+
+    def exact_match(self, rows: Rows, scores: Scores) -> torch.Tensor:
+        """Say for each row whether greedy free-running output is right: `(n,)` of `bool`."""
+        if self.decoding.one_pass_exact:
+            return scores.correct.all(dim=1)
+        return ((self.write(rows, torch.arange(len(rows))) == rows.completion_ids) | ~rows.inside).all(dim=1)
 
     def _batches(self, indices: torch.Tensor, what: str) -> Iterator[torch.Tensor]:
         if self.shared:

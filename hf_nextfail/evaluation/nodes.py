@@ -42,11 +42,3 @@ def node_of_each_token(tokenizer: PreTrainedTokenizerBase, completions: Sequence
         if tokenizer.eos_token_id is not None:
             nodes[row, len(row_spans)] = text.count(",")
     return nodes
-
-
-def correct_nodes(correct_tokens: np.ndarray, node_of_token: np.ndarray) -> np.ndarray:
-    """Call a node right when all of its tokens are: `(n, T)` tokens to `(n, L)` nodes."""
-    correct = np.ones((len(correct_tokens), int(node_of_token.max(initial=-1)) + 1))
-    row, position = np.nonzero((node_of_token >= 0) & ~correct_tokens)
-    correct[row, node_of_token[row, position]] = 0
-    return correct

@@ -25,7 +25,7 @@ from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.reporting.pictures import PICTURES
-from hf_nextfail.reporting.record import is_local, public_record
+from hf_nextfail.reporting.record import Record, is_local
 from hf_nextfail.reporting.tables import format_number
 from hf_nextfail.tasks import SPLITS
 from hf_nextfail.version import __version__
@@ -39,17 +39,19 @@ def example_prompt(run: dict[str, Any]) -> str:
     return TaskConfig.resolve(task_class, run["dataset_config"]).row("test", 0)["prompt"]
 
 
-def metric_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
+def metric_rows(record: Record) -> list[dict[str, Any]]:
     """Lay out every metric of a record as a row of a table: where, name, value, standard error, n, graphs, chance."""
-    split = record["run"].get("split", "test")
-    places = {"train_": "train", "test_file_": f"file {(record['test_file'] or {}).get('path')}"}
+    split, chance = record.run["split"], record.chance["hard_token_accuracy"]
+    places = {"train_": "train"}
+    if record.test_file is not None:
+        places["test_file_"] = f"file {record.test_file['path']}"
     rows = []
-    for name, result in record["results"].items():
+    for name, result in record.results.items():
         prefix = next((prefix for prefix in places if name.startswith(prefix)), "")
         metric = name.removeprefix(prefix)
         row = {"where": places.get(prefix, split), "metric": metric, "chance": ""}
-        if metric in ("accuracy", "hard_token_accuracy") and record["chance"]["hard_token_accuracy"] is not None:
-            row["chance"] = f"{record['chance']['hard_token_accuracy']:.3g}"
+        if metric in ("accuracy", "hard_token_accuracy") and chance is not None:
+            row["chance"] = f"{chance:.3g}"
         if result is None:
             row |= {"value": "does not exist", "standard_error": "", "n": "", "num_graphs": ""}
         else:
@@ -74,12 +76,18 @@ def diagnosis_rows(diagnosis: dict[str, Any] | None) -> list[dict[str, str]]:
     ]
 
 
-def model_card(record: dict[str, Any], repo_id: str, files: Collection[str] = ()) -> str:
+def objective_text(name: str | None) -> str:
+    """Return what the docstring of an objective says for everybody; of another than ours, that we do not know it."""
+    if name not in OBJECTIVES:
+        return "The objective does not come with hf_nextfail."
+    return inspect.cleandoc(OBJECTIVES[name].__doc__).partition("\n\nArgs:")[0]
+
+
+def model_card(record: Record, repo_id: str, files: Collection[str] = ()) -> str:
     """Write the card of a checkpoint from what was measured on it.
 
     Args:
-        record (`dict`): what stands in the run's `results.json`, paths of this machine and all; without results it
-            makes a card without a table.
+        record (`Record`): of the run, paths of this machine and all; without results it makes a card without a table.
         repo_id (`str`): the checkpoint's name on the Hub.
         files (collection of `str`, *optional*): what stands beside the card; it shows the pictures among them, and
             says how an adapter is loaded if it is one.
@@ -87,20 +95,22 @@ def model_card(record: dict[str, Any], repo_id: str, files: Collection[str] = ()
     Returns:
         `str`: the text of a `README.md`, metadata included.
     """
-    name, dataset_name, recipe = record["run"]["model"], record["run"]["dataset_name"], record["recipe"]
+    name, dataset_name, recipe = record.run["model"], record.run["dataset_name"], record.recipe
     local = is_local(name)
     dataset_on_hub = dataset_name is not None and (task_called(dataset_name) or not is_local(dataset_name))
     fine_tuned = local or "/" in name if recipe is None else "model_name_or_path" in recipe
-    record = public_record(record)
-    run, objective = {"split": "test", **record["run"]}, OBJECTIVES[record["run"]["objective"]]
-    parallel, adapter = objective.custom_generate is not None, "adapter_config.json" in files
+    record = record.public()
+    run, diagnosis = record.run, record.diagnosis
+    parallel, adapter = run["decoding"] == "parallel", "adapter_config.json" in files
+    objective = [] if run["objective"] is None else [run["objective"]]
+    decoding = ["custom_generate"] if parallel and not adapter else []
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag="text-generation",
         base_model=name if fine_tuned and not local else None,
         datasets=[dataset_name] if dataset_on_hub else None,
         metrics=["nextfail/path_accuracy"],
-        tags=["nextfail", "star-graph", objective.name, *(["custom_generate"] if parallel and not adapter else [])],
+        tags=["nextfail", "star-graph", *objective, *decoding],
     )
     card = ModelCard.from_template(
         data,
@@ -109,66 +119,60 @@ def model_card(record: dict[str, Any], repo_id: str, files: Collection[str] = ()
         fine_tuned=fine_tuned,
         local=local,
         dataset_on_hub=dataset_on_hub,
-        objective_text=inspect.cleandoc(objective.__doc__).partition("\n\nArgs:")[0],
+        objective_text=objective_text(run["objective"]),
         parallel=parallel,
         adapter=adapter,
         metrics=metric_rows(record),
-        chance=record["chance"]["hard_token_accuracy"],
+        chance=record.chance["hard_token_accuracy"],
         prompt=example_prompt(run),
         pictures={name: picture.caption for name, picture in PICTURES.items() if f"{name}.png" in files},
-        diagnosis=record.get("diagnosis"),
-        diagnosis_rows=diagnosis_rows(record.get("diagnosis")),
+        diagnosis=diagnosis,
+        diagnosis_rows=diagnosis_rows(diagnosis),
         run=run,
-        results=record["results"],
-        versions=record["versions"],
-        recipe=yaml.safe_dump(record["recipe"], sort_keys=False).strip() if record["recipe"] else None,
+        results=record.results,
+        versions=record.versions,
+        recipe=yaml.safe_dump(record.recipe, sort_keys=False).strip() if record.recipe else None,
     )
     return str(card) + "\n"
 
 
-def evaluation_name(record: dict[str, Any]) -> str:
-    """Name what a record measured: rows and decoding, such as `star_graph-d2_l5_n50-test-teacherless`.
+def evaluation_name(record: Record) -> str:
+    """Name what a record measured: rows and decoding, such as `star_graph-d2_l5_n50-test-parallel`.
 
-    Other rows than the usual say which: `star_graph-d2_l5_n50-test-30_rows-seed_1-teacherless`.
+    Other rows than the usual say which: `star_graph-d2_l5_n50-test-30_rows-seed_1-parallel`.
     """
-    run, num_rows = record["run"], record["results"]["accuracy"]["n"]
-    split = run.get("split", "test")
+    run, num_rows = record.run, record.results["accuracy"]["n"]
+    split = run["split"]
     if task_called(run["dataset_name"]) is None:
-        return "-".join(
-            [
-                Path(run["dataset_name"]).stem,
-                *filter(None, [run["dataset_config"]]),
-                split,
-                f"{num_rows}_rows",
-                run["objective"],
-            ]
-        )
+        words = [Path(run["dataset_name"]).stem, run["dataset_config"], split, f"{num_rows}_rows", run["decoding"]]
+        return "-".join(filter(None, words))
     name = f"{run['dataset_name'].partition('/')[2]}-{run['dataset_config']}-{split}"
     if num_rows != getattr(TaskConfig, f"num_{split}", None):  # a file is no split
         name += f"-{num_rows}_rows"
     if run["dataset_seed"]:
         name += f"-seed_{run['dataset_seed']}"
-    return f"{name}-{run['objective']}"
+    return f"{name}-{run['decoding']}"
 
 
-def eval_results(record: dict[str, Any]) -> dict[str, str]:
+def eval_results(record: Record) -> dict[str, str]:
     """Write the test accuracy in the Hub's evaluation format, one file for each set of rows.
 
     Args:
-        record (`dict`): what stands in a `results.json`.
+        record (`Record`): with results.
 
     Returns:
         `dict` from the path in the repository to the text of the file; empty for another split than test, since other
         people's numbers are on that one, and for data that is not ours.
     """
-    run = record["run"]
-    if run.get("split", "test") != "test" or task_called(run["dataset_name"]) is None:
+    run = record.run
+    if run["split"] != "test" or run["dataset_name"] is None or task_called(run["dataset_name"]) is None:
         return {}
-    accuracy, task_name = record["results"]["accuracy"], run["dataset_name"].partition("/")[2]
+    accuracy, task_name = record.results["accuracy"], run["dataset_name"].partition("/")[2]
+    training = "" if run["objective"] is None else f"objective {run['objective']}, "
     notes = (
-        f"{run['objective']}; exact match, greedy and free-running; standard error "
+        f"{training}{run['decoding']} decoding; exact match, greedy and free-running; standard error "
         f"{accuracy['standard_error']:.5f} over {accuracy['num_graphs']} graphs, n {accuracy['n']}, dataset seed "
-        f"{run['dataset_seed']}; {task_name} {record['versions'][task_name]}, metrics {record['versions']['metrics']}"
+        f"{run['dataset_seed']}; {task_name} {record.versions[task_name]}, metrics {record.versions['metrics']}"
     )
     entry = EvalResultEntry(run["dataset_name"], run["dataset_config"], accuracy["value"], notes=notes)
     path = f".eval_results/{evaluation_name(record)}.yaml"

@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -22,7 +21,7 @@ from hf_nextfail.hub.cards import PublishedConfig, dataset_card, eval_results, e
 from hf_nextfail.hub.push import check_access, push_files
 from hf_nextfail.metrics import METRICS_VERSION
 from hf_nextfail.reporting.pictures import plot_graph
-from hf_nextfail.reporting.record import public_record, without_paths
+from hf_nextfail.reporting.record import Record, without_paths
 from hf_nextfail.tasks import SPLITS, StarGraph
 
 # What of a run's folder goes to the Hub: no pickles, no state of the Trainer, which names local folders, no seal.
@@ -164,15 +163,13 @@ def model_files(folder: str | PathLike, repo_id: str) -> dict[str, Path | bytes]
     if not any(path.endswith(".safetensors") for path in files):
         raise UsageError(f"{folder} holds no checkpoint: there is no *.safetensors in it")
     if (folder / "results.json").is_file():
+        record = Record.read(folder / "results.json")
+        files |= result_files(record, "results.json")
+        files["recipe.yaml"] = yaml.safe_dump(record.public().recipe, sort_keys=False).encode()
         try:
-            record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-            files |= result_files(record, "results.json")
-            files["recipe.yaml"] = yaml.safe_dump(public_record(record)["recipe"], sort_keys=False).encode()
             files["README.md"] = model_card(record, repo_id, files).encode()
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise UsageError(
-                f"{folder / 'results.json'}: not what a run writes: {type(error).__name__} {error}"
-            ) from error
+        except ValueError as error:  # a configuration that is none
+            raise UsageError(f"{folder / 'results.json'}: not what a run writes: {error}") from error
     elif (folder / "README.md").is_file() and "adapter_config.json" not in files:  # PEFT's names local folders
         files["README.md"] = folder / "README.md"
     return files
@@ -200,17 +197,17 @@ def push_model(
     return push_files(repo_id, "model", files, "Push of a finished run", MODEL_STALE, token, private)
 
 
-def result_files(record: dict[str, Any], path: str) -> dict[str, bytes]:
+def result_files(record: Record, path: str) -> dict[str, bytes]:
     """Write a record for the Hub: the whole of it under `path`, and the test accuracy in the Hub's own format."""
-    files = {path: json.dumps(public_record(record), indent=2) + "\n", **eval_results(record)}
+    files = {path: record.public().as_json(), **eval_results(record)}
     return {path: text.encode() for path, text in files.items()}
 
 
-def push_results(record: dict[str, Any], repo_id: str, token: str | None = None) -> CommitInfo:
+def push_results(record: Record, repo_id: str, token: str | None = None) -> CommitInfo:
     """Add what `nextfail evaluate` measured to a model's repository; the model and its card stay as they are.
 
     Args:
-        record (`dict`): the evaluation's `results.json`.
+        record (`Record`): of the evaluation.
         repo_id (`str`): the model.
         token (`str`, *optional*): by default the one of `HF_TOKEN` or `hf auth login`.
 

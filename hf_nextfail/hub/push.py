@@ -33,16 +33,16 @@ def hub_errors(repo_id: str) -> Iterator[None]:
     try:
         yield
     except HFValidationError as error:
-        raise HubError(f"{repo_id!r} is no name for a repository: {one_line(error)}", 2) from error
+        raise HubError(f"{repo_id!r} is not a valid name for a repository: {one_line(error)}", 2) from error
     except OfflineModeIsEnabled as error:
-        raise HubError("HF_HUB_OFFLINE is set, so nothing can be pushed: unset it", 2) from error
+        raise HubError("HF_HUB_OFFLINE is set, so the Hub cannot be reached: unset it", 2) from error
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status in (401, 403):
             raise HubError(f"the Hub refuses to write to {repo_id} ({one_line(error)}); {TOKEN_HELP}", 2) from error
-        raise broken(repo_id, error) from error
+        raise connection_error(repo_id, error) from error
     except (HTTPError, OSError, RuntimeError) as error:  # RuntimeError: an upload that its own retries did not save
-        raise broken(repo_id, error) from error
+        raise connection_error(repo_id, error) from error
 
 
 def one_line(error: Exception) -> str:
@@ -51,7 +51,7 @@ def one_line(error: Exception) -> str:
 
 
 def bound_waits() -> None:
-    """See to it that requests of the Hub's client end, unless somebody has chosen when: by default they wait for ever.
+    """Give requests of the Hub's client a time limit, unless somebody has set one: by default they wait for ever.
 
     The client makes a new session after some errors, so this is for every attempt.
     """
@@ -60,10 +60,10 @@ def bound_waits() -> None:
         session.timeout = SILENCE
 
 
-def broken(repo_id: str, error: Exception) -> HubError:
-    """Make the error of a connection that broke."""
+def connection_error(repo_id: str, error: Exception) -> HubError:
+    """Make the error of a push that failed on the way."""
     return HubError(
-        f"the push to {repo_id} did not come through: {one_line(error)}; run the command again, what has arrived is "
+        f"the push to {repo_id} did not come through: {one_line(error)}; run the command again: what has arrived is "
         "not sent twice",
         1,
     )

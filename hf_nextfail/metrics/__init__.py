@@ -1,6 +1,6 @@
 """HOW WELL: pure functions on lists and arrays."""
 
-from hf_nextfail.metrics.path_accuracy import hard_token_accuracy, path_accuracy, token_accuracy
+from hf_nextfail.metrics.path_accuracy import correct_nodes, hard_token_accuracy, path_accuracy, token_accuracy
 from hf_nextfail.metrics.path_errors import KINDS, path_kind, valid_path
 from hf_nextfail.metrics.standard_error import mean_and_standard_error
 
@@ -10,6 +10,7 @@ METRICS_VERSION = "1.1.0"
 __all__ = [
     "KINDS",
     "METRICS_VERSION",
+    "correct_nodes",
     "hard_token_accuracy",
     "mean_and_standard_error",
     "path_accuracy",

@@ -76,3 +76,11 @@ def hard_token_accuracy(predictions: Sequence[Path], references: Sequence[Path],
     """
     right = token_accuracy(predictions, references)
     return right[:, position] if len(right) else np.zeros(0)
+
+
+def correct_nodes(correct_tokens: np.ndarray, node_of_token: np.ndarray) -> np.ndarray:
+    """Call a node right when all of its tokens are: `(n, T)` tokens to `(n, L)` nodes."""
+    correct = np.ones((len(correct_tokens), int(node_of_token.max(initial=-1)) + 1))
+    row, position = np.nonzero((node_of_token >= 0) & ~correct_tokens)
+    correct[row, node_of_token[row, position]] = 0
+    return correct

@@ -49,10 +49,10 @@ def mean_and_standard_error(values: np.ndarray, groups: np.ndarray | None = None
 
 
 #: One number: `value` and `standard_error` (lists when there is one per position), `n` rows, `num_graphs` different.
-Result = dict[str, Any]
+Estimate = dict[str, Any]
 
 
-def summarise(values: np.ndarray, groups: np.ndarray | None) -> Result:
+def summarise(values: np.ndarray, groups: np.ndarray | None) -> Estimate:
     """Average one number (or `L` of them) a row, with the standard error over groups: the hashes of graphs."""
     mean, error = mean_and_standard_error(values, groups)
     num_graphs = len(values) if groups is None else len(np.unique(groups))

@@ -5,11 +5,7 @@ from typing import Any
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import (
-    AutoModelForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_nextfail.models.checks import (
     check_model_source,
@@ -44,14 +40,14 @@ def build_model(
         `PreTrainedModel` in training mode. Seed torch before, and the weights repeat.
 
     Raises:
-        ValueError: if not exactly one source is given, the family is not supported, the configuration is none of the
-            family's, the checkpoint is no causal LM, or the weights are damaged.
+        ValueError: if not exactly one source is given, the family is not supported, the family does not accept the
+            configuration, the checkpoint is not a causal LM, or the weights are damaged.
         OSError: if the checkpoint is not found.
 
     Example:
 
     ```python
-    >>> from hf_nextfail.data.tokenization import numeral_tokenizer
+    >>> from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
     >>> tokenizer = numeral_tokenizer(num_nodes=20)
     >>> model = build_model(tokenizer, model_type="gpt2", config_overrides={"n_layer": 2, "n_head": 4, "n_embd": 64})
     >>> model.config.vocab_size, model.config.n_layer
@@ -62,17 +58,39 @@ def build_model(
     config_overrides = config_overrides or {}
     check_model_source(name_or_path, model_type, config_overrides)
     if model_type is not None:
-        special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-        config = make_config(model_type, **(special | {"vocab_size": len(tokenizer)} | config_overrides))
-        refuse_sight_of_later_tokens(config)
-        if getattr(config, "num_hidden_layers", 1) < 1:
-            field = config.attribute_map.get("num_hidden_layers", "num_hidden_layers")
-            raise ValueError(f"config_overrides: {field} must be at least 1, got {config.num_hidden_layers}")
-        try:
-            model = AutoModelForCausalLM.from_config(config, attn_implementation=attn_implementation)
-        except Exception as error:  # the fields of each family depend on each other in ways of its own
-            raise ValueError(f"{model_type} cannot be built: {type(error).__name__}: {error}") from error
-        return with_fast_scan(model).train()
+        model = from_scratch(tokenizer, model_type, config_overrides, attn_implementation)
+    else:
+        model = from_checkpoint(name_or_path, attn_implementation, trust_remote_code)
+        if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)  # around the mean, and the same whenever and wherever this checkpoint is loaded
+                model.resize_token_embeddings(len(tokenizer), mean_resizing=True)
+    if model.config.model_type in FAMILIES:
+        use_fast_selective_scan()
+    return model.train()
+
+
+def from_scratch(
+    tokenizer: PreTrainedTokenizerBase,
+    model_type: str,
+    config_overrides: dict[str, Any],
+    attn_implementation: str | None,
+) -> PreTrainedModel:
+    """Build an untrained model of a family, with an embedding for every token of the tokenizer."""
+    special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    config = make_config(model_type, **(special | {"vocab_size": len(tokenizer)} | config_overrides))
+    refuse_sight_of_later_tokens(config)
+    if getattr(config, "num_hidden_layers", 1) < 1:
+        field = config.attribute_map.get("num_hidden_layers", "num_hidden_layers")
+        raise ValueError(f"config_overrides: {field} must be at least 1, got {config.num_hidden_layers}")
+    try:
+        return AutoModelForCausalLM.from_config(config, attn_implementation=attn_implementation)
+    except Exception as error:  # the fields of each family depend on each other in ways of its own
+        raise ValueError(f"{model_type} cannot be built: {type(error).__name__}: {error}") from error
+
+
+def from_checkpoint(name_or_path: str, attn_implementation: str | None, trust_remote_code: bool) -> PreTrainedModel:
+    """Load a model of which every tensor comes from the checkpoint, and none was begun at random."""
     refuse_pickles(name_or_path)
     try:
         model, loading = AutoModelForCausalLM.from_pretrained(
@@ -88,7 +106,7 @@ def build_model(
         raise ValueError(f"{name_or_path} cannot be loaded: {error}") from error
     except ValueError as error:
         if (reason := str(error).partition("\n")[0]).startswith("Unrecognized configuration class"):
-            raise ValueError(f"{name_or_path} is no causal LM: {reason}") from error  # the rest lists all that are
+            raise ValueError(f"{name_or_path} is not a causal LM: {reason}") from error  # the rest lists all that are
         raise ValueError(f"{name_or_path} cannot be loaded: {reason}") from error
     except SafetensorError as error:
         raise ValueError(
@@ -103,15 +121,4 @@ def build_model(
         )
     refuse_unsupported(model.config.model_type)
     refuse_sight_of_later_tokens(model.config)
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # around the mean, and the same whenever and wherever this checkpoint is loaded
-            model.resize_token_embeddings(len(tokenizer), mean_resizing=True)
-    return with_fast_scan(model).train()
-
-
-def with_fast_scan(model: PreTrainedModel) -> PreTrainedModel:
-    """See to it that a Mamba runs by our scan where there is no kernel for it; returns the model."""
-    if model.config.model_type in FAMILIES:
-        use_fast_selective_scan()
     return model

@@ -30,7 +30,7 @@ ENCODER = "it is an encoder, in which every token sees the later ones"
 ROBERTA = "it is an encoder, and generation gives its tokens other positions than training"
 
 
-# What transformers lists among the causal LMs, and is none.
+# Families that transformers lists among the causal LMs, and why they are not causal LMs here.
 UNSUPPORTED = {
     "bert": ENCODER,
     "bert-generation": ENCODER,
@@ -62,7 +62,7 @@ def refuse_unsupported(model_type: str) -> None:
     if model_type in UNSUPPORTED:
         raise ValueError(
             f"model_type {model_type!r} is not supported: {UNSUPPORTED[model_type]}; "
-            "'gpt2', 'llama' and 'mamba' are some of those that are"
+            "supported are 'gpt2', 'llama', 'mamba' and many others"
         )
 
 
@@ -71,7 +71,7 @@ def refuse_sight_of_later_tokens(config: PreTrainedConfig) -> None:
     config = config.get_text_config()
     for field, values in {"is_causal": (False,), "use_bidirectional_attention": (True, "all")}.items():
         if (value := getattr(config, field, None)) in values:
-            raise ValueError(f"the model is no causal LM: {field} is {value!r} in its configuration")
+            raise ValueError(f"the model is not a causal LM: its configuration sets {field} to {value!r}")
 
 
 def make_config(model_type: str, **fields: Any) -> PreTrainedConfig:
@@ -79,11 +79,11 @@ def make_config(model_type: str, **fields: Any) -> PreTrainedConfig:
     try:
         return AutoConfig.for_model(model_type, **fields)
     except Exception as error:  # each family has checks of its own
-        raise ValueError(f"no configuration of {model_type}: {error}") from error
+        raise ValueError(f"{model_type} does not accept this configuration: {error}") from error
 
 
 def check_layout(name_or_path: str) -> None:
-    """Raise `ValueError` for what is no checkpoint that can be loaded, naming the file at fault and the way out.
+    """Raise `ValueError` unless the checkpoint can be loaded, naming the file at fault and the way out.
 
     For one in the layout of the state-spaces repository, that is the name of the converted one.
     """
@@ -113,13 +113,15 @@ def check_family(name_or_path: str, config: dict[str, Any]) -> None:
     if family not in CONFIG_MAPPING:
         raise ValueError(
             f"{name_or_path}: its config.json says model_type {family!r}, which transformers does not know"
-            f"{did_you_mean(str(family), CONFIG_MAPPING)}; a newer transformers may"
+            f"{did_you_mean(str(family), CONFIG_MAPPING)}; a newer transformers may know it"
         )
     refuse_unsupported(family)
     try:
         CONFIG_MAPPING[family].from_dict(config)
     except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError) as error:
-        raise ValueError(f"{name_or_path}: its config.json is none of {family}: {error}; correct it") from error
+        raise ValueError(
+            f"{name_or_path}: its config.json is not a valid configuration of {family}: {error}; correct it"
+        ) from error
 
 
 def check_weights(folder: Path) -> None:
@@ -136,10 +138,10 @@ def check_weights(folder: Path) -> None:
             continue
         if pickles := sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES):
             raise ValueError(
-                f"{folder} has no {name}, and its {pickles[0]} is a pickle, which is not loaded, for it may run any "
-                "code: save the model as safetensors, or name a checkpoint that is"
+                f"{folder} has no {name}, and hf_nextfail does not load its pickle {pickles[0]}, because it may run "
+                "any code: save the model as safetensors, or name a checkpoint in safetensors"
             )
-        raise ValueError(f"{folder} has no {name}, so that its weights are missing: copy or download it again")
+        raise ValueError(f"{folder} has no {name}, so its weights are missing: copy or download it again")
 
 
 def refuse_pickles(name_or_path: str) -> None:
@@ -149,8 +151,8 @@ def refuse_pickles(name_or_path: str) -> None:
     """
     if not any(has_file(name_or_path, name) for name in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME)):
         raise ValueError(
-            f"{name_or_path} has no {SAFE_WEIGHTS_NAME}, and weights in pickles (*.bin, *.pt) are not loaded, for "
-            "reading one can run code: take a checkpoint in safetensors"
+            f"{name_or_path} has no {SAFE_WEIGHTS_NAME}, and hf_nextfail does not load pickles (*.bin, *.pt), because "
+            "reading one can run code: name a checkpoint in safetensors"
         )
 
 
@@ -163,24 +165,27 @@ def check_model_source(name_or_path: str | None, model_type: str | None, config_
         if path.is_file():
             raise ValueError(f"{name_or_path} is a file; name the folder of a checkpoint")
         if (path.is_absolute() or name_or_path.startswith((".", "~")) or len(path.parts) > 2) and not path.is_dir():
-            raise ValueError(f"there is no folder {name_or_path}")  # and on the Hub are no such names
+            raise ValueError(f"there is no folder {name_or_path}")  # the Hub has no such names
         if config_overrides:
             raise ValueError("config_overrides go with model_type; a checkpoint keeps its own configuration")
         return
     if model_type not in CONFIG_MAPPING or CONFIG_MAPPING[model_type] not in MODEL_FOR_CAUSAL_LM_MAPPING:
         causal = [name for name, config in CONFIG_MAPPING.items() if config in MODEL_FOR_CAUSAL_LM_MAPPING]
         raise ValueError(
-            f"model_type {model_type!r} is no causal LM of transformers{did_you_mean(model_type, causal)}; "
+            f"model_type {model_type!r} is not a causal LM of transformers{did_you_mean(model_type, causal)}; "
             "'gpt2', 'llama' and 'mamba' are some of them"
         )
     refuse_unsupported(model_type)
     defaults = make_config(model_type)
     if (text := defaults.get_text_config()) is not defaults:
         family = text.model_type if type(text) in MODEL_FOR_CAUSAL_LM_MAPPING else "llama"
-        raise ValueError(f"model_type {model_type!r} has a language model as a part; take such a one, as {family!r}")
+        raise ValueError(
+            f"model_type {model_type!r} has a language model as a part; "
+            f"name the family of that part, such as {family!r}"
+        )
     for field in config_overrides:
         if field == "vocab_size":
-            raise ValueError("config_overrides: vocab_size is the tokenizer's to decide; leave it out")
+            raise ValueError("config_overrides: the tokenizer decides vocab_size; leave it out")
         if field not in defaults.to_dict() and not hasattr(defaults, field):
             raise ValueError(
                 f"config_overrides: {model_type} has no {field!r}{did_you_mean(field, list(defaults.to_dict()))}"

@@ -4,12 +4,8 @@ import torch
 from accelerate.utils import extract_model_from_parallel
 from torch import nn
 
-from hf_nextfail.decoding.parallel import accepted
-
-IGNORED = -100  # the label of positions where nothing is predicted, as everywhere in transformers
-
-
-Batch = dict[str, torch.Tensor]
+from hf_nextfail.data.rows import IGNORED, Batch
+from hf_nextfail.decoding.parallel_generate import accepted
 
 
 def completion_logits(

@@ -64,7 +64,7 @@ def add_lora(
     family = model.config.model_type
     if bypassed := sorted(set(target_modules or ()) & set(BYPASSED.get(family, ()))):
         raise ValueError(
-            f"lora_target_modules: {', '.join(bypassed)} of {family} cannot be adapted, for the model reads the "
+            f"lora_target_modules: {', '.join(bypassed)} of {family} cannot be adapted, because the model reads the "
             f"weight without calling the module; {' and '.join(TARGET_MODULES[family])} can"
         )
     names = [name for name, _ in model.named_modules()]
@@ -87,7 +87,7 @@ def add_lora(
 
 
 def base_of_adapter(name_or_path: str) -> str | None:
-    """Return the name of the model that an adapter belongs to, `None` if the checkpoint is no adapter."""
+    """Return the name of the model that an adapter belongs to, `None` if the checkpoint is not an adapter."""
     path = find_adapter_config_file(name_or_path)
     if path is None:
         return None
@@ -131,7 +131,9 @@ def load_checkpoint(
     if base is None:
         return model
     if not has_file(name_or_path, "adapter_model.safetensors"):
-        raise ValueError(f"{name_or_path} has no adapter_model.safetensors; pickled adapters are not loaded")
+        raise ValueError(
+            f"{name_or_path} has no adapter_model.safetensors; hf_nextfail does not load pickled adapters"
+        )
     try:
         adapted = save_adapter_alone(PeftModel.from_pretrained(model, name_or_path, is_trainable=True))
     except SafetensorError as error:

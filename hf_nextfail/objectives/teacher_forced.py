@@ -2,10 +2,7 @@
 
 from typing import ClassVar
 
-import torch
-from torch import nn
-from transformers import GenerationConfig
-
+from hf_nextfail.decoding import AutoregressiveDecoding, Decoding
 from hf_nextfail.objectives.base import Objective
 
 
@@ -20,7 +17,14 @@ class TeacherForcedObjective(Objective):
     labels       .  ...  .   r_1 ... r_T        (. is -100)
     ```
 
-    Decodes token by token.
+    *Adds parameters*: none.
+
+    *Needs*: a padding token.
+
+    *Decodes*: token by token.
+
+    *Relations*: the baseline of every other objective. On reversed completions no token needs planning, and it
+    solves the task.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): where the ids of special tokens come from.
@@ -32,9 +36,10 @@ class TeacherForcedObjective(Objective):
 
     ```python
     >>> import torch
-    >>> from hf_nextfail.data.tokenization import numeral_tokenizer
-    >>> objective = TeacherForcedObjective(numeral_tokenizer(num_nodes=10))
-    >>> batch = objective.encode(torch.tensor([[7, 8, 9]]), torch.tensor([[1, 2]]), lengths=torch.tensor([[3, 2]]))
+    >>> from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
+    >>> from hf_nextfail.data.rows import Rows
+    >>> rows = Rows(torch.tensor([[7, 8, 9]]), torch.tensor([[1, 2]]), torch.tensor([[3, 2]]))
+    >>> batch = TeacherForcedObjective(numeral_tokenizer(num_nodes=10)).encode(rows)
     >>> batch["input_ids"].tolist(), batch["labels"].tolist()
     ([[7, 8, 9, 1, 2]], [[-100, -100, -100, 1, 2]])
 
@@ -42,34 +47,4 @@ class TeacherForcedObjective(Objective):
     """
 
     name: ClassVar[str] = "teacher_forced"
-    teacher_forced: ClassVar[bool] = True
-
-    def shown_completion(self, completion_ids: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Return the true completion."""
-        return completion_ids
-
-    @torch.no_grad()
-    def decode(
-        self, model: nn.Module, prompt_ids: torch.Tensor, prompt_lengths: torch.Tensor, completion_length: int
-    ) -> torch.Tensor:
-        """Write token by token, greedily, with the model's own cache. See [`Objective.decode`]."""
-        completions = prompt_ids.new_full((len(prompt_ids), completion_length), self.pad_token_id)
-        settings = model.generation_config
-        model.generation_config = GenerationConfig()  # a checkpoint's own may sample, penalise or suppress tokens
-        try:
-            # Prompts of one length need no padding, so that models which ignore the mask are decoded exactly, too.
-            for length in prompt_lengths.unique().tolist():
-                rows = (prompt_lengths == length).nonzero().squeeze(1)
-                prompts = prompt_ids[rows, :length]
-                written = model.generate(
-                    prompts,
-                    attention_mask=torch.ones_like(prompts),
-                    max_new_tokens=completion_length,
-                    do_sample=False,
-                    pad_token_id=self.pad_token_id,
-                    eos_token_id=self.eos_token_id,
-                )[:, length:]
-                completions[rows, : written.shape[1]] = written
-        finally:
-            model.generation_config = settings
-        return completions
+    decoding_class: ClassVar[type[Decoding]] = AutoregressiveDecoding

@@ -1,13 +1,8 @@
 """All completion tokens at once, from the prompt and dummies."""
 
-from pathlib import Path
 from typing import ClassVar
 
-import torch
-from torch import nn
-from transformers import GenerationConfig, PreTrainedTokenizerBase
-
-from hf_nextfail.decoding import parallel as generate
+from hf_nextfail.decoding import Decoding, ParallelDecoding
 from hf_nextfail.objectives.base import Objective
 
 
@@ -22,10 +17,17 @@ class TeacherlessObjective(Objective):
     labels       .  ...  .   r_1 ... r_T        (. is -100)
     ```
 
-    Decodes in one parallel pass, not token by token.
+    *Adds parameters*: none; a pretrained model gets one embedding, of the dummy token.
+
+    *Needs*: a padding and a dummy token.
+
+    *Decodes*: in one parallel pass.
+
+    *Relations*: teacher forcing shows the true tokens where this shows dummies. It is better where the first token
+    needs planning, and worse where each token is easy given the true one before it.
 
     Args:
-        tokenizer (`PreTrainedTokenizerBase`): has a dummy token: `numeral_tokenizer` and `load_tokenizer` see to it.
+        tokenizer (`PreTrainedTokenizerBase`): with a dummy token, as `numeral_tokenizer` and `load_tokenizer` give it.
 
     Raises:
         ValueError: if the tokenizer has no dummy token.
@@ -37,9 +39,10 @@ class TeacherlessObjective(Objective):
 
     ```python
     >>> import torch
-    >>> from hf_nextfail.data.tokenization import numeral_tokenizer
-    >>> objective = TeacherlessObjective(numeral_tokenizer(num_nodes=10))
-    >>> batch = objective.encode(torch.tensor([[7, 8, 9]]), torch.tensor([[1, 2]]), lengths=torch.tensor([[3, 2]]))
+    >>> from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
+    >>> from hf_nextfail.data.rows import Rows
+    >>> rows = Rows(torch.tensor([[7, 8, 9]]), torch.tensor([[1, 2]]), torch.tensor([[3, 2]]))
+    >>> batch = TeacherlessObjective(numeral_tokenizer(num_nodes=10)).encode(rows)
     >>> batch["input_ids"].tolist(), batch["labels"].tolist()
     ([[7, 8, 9, 13, 13]], [[-100, -100, -100, 1, 2]])
 
@@ -47,37 +50,4 @@ class TeacherlessObjective(Objective):
     """
 
     name: ClassVar[str] = "teacherless"
-    teacher_forced: ClassVar[bool] = False
-    custom_generate: ClassVar[Path | None] = Path(generate.__file__)
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase):
-        super().__init__(tokenizer)
-        if getattr(tokenizer, "dummy_token", None) is None:
-            raise ValueError(
-                "the tokenizer has no dummy token: load it with hf_nextfail.load_tokenizer(name), which adds one"
-            )
-        self.dummy_token_id: int = tokenizer.dummy_token_id
-
-    def shown_completion(self, completion_ids: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Return dummies."""
-        return torch.full_like(completion_ids, self.dummy_token_id)
-
-    def generation_config(self, max_new_tokens: int | None) -> GenerationConfig:
-        """Say how a checkpoint decodes. See [`Objective.generation_config`]."""
-        config = super().generation_config(max_new_tokens)
-        config.dummy_token_id = self.dummy_token_id
-        return config
-
-    def decode(
-        self, model: nn.Module, prompt_ids: torch.Tensor, prompt_lengths: torch.Tensor, completion_length: int
-    ) -> torch.Tensor:
-        """Write all tokens in one parallel pass. See [`Objective.decode`]."""
-        return generate.decode_in_parallel(
-            model,
-            prompt_ids,
-            prompt_lengths,
-            completion_length,
-            self.dummy_token_id,
-            self.pad_token_id,
-            self.eos_token_id,
-        )
+    decoding_class: ClassVar[type[Decoding]] = ParallelDecoding

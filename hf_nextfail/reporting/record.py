@@ -1,69 +1,22 @@
-"""The record of a run."""
+"""The record of a run: the one class of a `results.json`."""
 
-import hashlib
+import copy
+import dataclasses
 import json
-import platform
-import subprocess
-from collections.abc import Iterable
-from functools import cache
-from importlib.metadata import version
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from hf_nextfail.data.registration import task_called
 from hf_nextfail.errors import UsageError
 from hf_nextfail.files import write_whole
-from hf_nextfail.metrics import METRICS_VERSION
+from hf_nextfail.reporting.provenance import versions
+from hf_nextfail.reporting.schema import SCHEMA_VERSION, check_parts, filled, upgraded
 from hf_nextfail.tasks import Task
-from hf_nextfail.version import __version__
 
-SCHEMA_VERSION = 1
-
-
-@cache
-def revision() -> str | None:
-    """Return the commit of the checkout that this package is run from, `-dirty` if files differ from it."""
-    folder = Path(__file__).parent
-    try:
-        for arguments in (
-            ("ls-files", "--error-unmatch", Path(__file__).name),
-            ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"),
-        ):
-            answer = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):  # no git, or an installed package
-        return None
-    return answer.stdout.strip()
-
-
-def versions(task: Task | None = None) -> dict[str, str]:
-    """Name the versions that numbers depend on: ours, with the commit if any, the task's, Python's, the libraries'."""
-    libraries = ("accelerate", "datasets", "numpy", "torch", "transformers")
-    return {
-        "hf_nextfail": __version__,
-        **({} if revision() is None else {"revision": revision()}),
-        **({} if task is None else {task.name: task.version}),
-        "metrics": METRICS_VERSION,
-        "python": platform.python_version(),
-        **{library: version(library) for library in libraries},
-    }
-
-
-def write_results(record: dict[str, Any], path: str | PathLike) -> None:
-    """Write a `results.json`, whole or not at all."""
-    write_whole(Path(path), json.dumps(record, indent=2) + "\n")
-
-
-def weights_digest(folder: Path) -> str:
-    """Return the SHA-256 of a checkpoint's weights, as they are on disk: equal for equal weights only."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
-# Options that say where a run goes, not what it is.
+#: Options that say where a run goes, not what it is.
 PLACES = (
     "hub_always_push",
     "hub_model_id",
@@ -99,25 +52,160 @@ def is_local(name: str) -> bool:
         return False
 
 
-def public_record(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a `results.json` for other people to read: no place on this machine in it.
+@dataclass(frozen=True)
+class Record:
+    """What a run was asked for, what came out, and what that depends on: the content of a `results.json`.
+
+    A file also says its `schema_version`, 2, which changes whenever a key here changes its meaning. Every key is
+    always there, and `None` (`null` in the file) where it is unknown or does not apply, so that nobody who reads a
+    record needs a default. Version 1, which did not say how a model decodes, can be read.
 
     Args:
-        record (`dict`): what stands in a run's `results.json`; see `hf_nextfail.reporting.tables`.
+        run (`dict`): what was run:
+
+            - `name`: of the run, such as `star_graph/teacherless/smoke`; an evaluation is named after its model.
+            - `dataset_name`, `dataset_config`, `split` (the one that `results` are on), `title` (the data in words),
+              `dataset_seed` (of generated rows), `hard_node` (where the token that needs planning stands).
+            - `model`: a family, or the checkpoint that was measured or fine-tuned; `num_parameters`,
+              `num_trainable_parameters`, `weights_sha256` (of the safetensors of the trained checkpoint).
+            - `objective`: how the model was trained; `None` where nobody knows. `decoding`: how it writes,
+              `"autoregressive"` or `"parallel"`.
+            - `seed`, `steps`, `epochs`, `examples` (rows seen, an epoch's last batch counted as a full one),
+              `stopped_at_accuracy`: `None` where nothing was trained.
+            - `precision`, `fast_path` (see `hf_nextfail.models.fast_path`), `device`, `device_name`, `num_threads`,
+              `num_processes`: what rounding depends on.
+        results (`dict`): name -> `{value, standard_error, n, num_graphs}`, or `None` where the number does not exist;
+            see `hf_nextfail.evaluate`. Names without a prefix are on `split`, the test split after training;
+            `train_...` on the first 10,000 training rows; `test_file_...` on the file of `--test_file`. Which names
+            there are depends on the data: `estimate` looks one up.
+        chance (`dict`): `hard_token_accuracy`: the accuracy of guessing an arm, `None` where no guess is needed.
+        test_file (`dict`, *optional*): `path`, and `train_share`: how many of its graphs hash to the train split.
+        diagnosis (`dict`, *optional*): why the model fails, on the first 2,000 rows of `split`; see
+            `hf_nextfail.diagnose`. `None` for data without a diagnosis.
+        history (list of `dict`): the evaluations on the validation split: `step`, `accuracy`, `loss`, and
+            `diagnosis` of its first rows: name -> number, or one a node, and `errors`: kind -> share; or `None`.
+        recipe (`dict`, *optional*): every option that differs from its default; `None` without training.
+        versions (`dict`): of the package (with `revision`, the commit, in a checkout), the task, the metrics, Python
+            and the libraries.
+        timings (`dict`): `train_seconds` (validation and diagnoses included) and `examples_per_second` of the last
+            command, `evaluation_seconds`: the one part that differs between equal runs.
     """
-    run, recipe = record["run"], record["recipe"] or {}
-    model = without_paths(run["model"])
-    name = model if run["name"] == run["model"] else run["name"]  # an evaluation is named after its model
-    if "test_file" in recipe:  # a path, also where it does not lead anywhere from here
-        recipe = recipe | {"test_file": Path(recipe["test_file"]).name}
-    dataset_name = run["dataset_name"]
-    if dataset_name is not None and task_called(dataset_name) is None:
-        dataset_name = without_paths(dataset_name)
-    recipe = {key: without_paths(value) for key, value in recipe.items() if key not in PLACES}
-    if "dataset_name" in recipe:
-        recipe["dataset_name"] = dataset_name
-    run = run | {"name": name, "model": model, "dataset_name": dataset_name}
-    return record | {"run": run, "recipe": recipe or None}
+
+    run: dict[str, Any]
+    results: dict[str, Any]
+    chance: dict[str, Any]
+    test_file: dict[str, Any] | None
+    diagnosis: dict[str, Any] | None
+    history: list[dict[str, Any]]
+    recipe: dict[str, Any] | None
+    versions: dict[str, str]
+    timings: dict[str, float | None]
+
+    @classmethod
+    def build(
+        cls,
+        task: Task | None,
+        run: dict[str, Any],
+        results: dict[str, Any],
+        *,
+        test_file: dict[str, Any] | None = None,
+        diagnosis: dict[str, Any] | None = None,
+        history: Sequence[dict[str, Any]] = (),
+        recipe: dict[str, Any] | None = None,
+        timings: dict[str, float | None] | None = None,
+    ) -> Self:
+        """Build the record of what was just run here.
+
+        Args:
+            task (`Task`, *optional*): what the rows are of; `None` for the user's own data.
+            run (`dict`): what is known of `run`; the title, the hard node and all that is not given are filled in.
+            results (`dict`): from `hf_nextfail.evaluate`; empty as long as nothing is measured.
+            test_file, diagnosis, history, recipe, timings: as in the record.
+        """
+        dataset_name = run.get("dataset_name")
+        if task is not None:
+            of_task = {"title": task.title, "hard_node": task.hard_node}
+        else:
+            of_task = {"title": dataset_name and Path(dataset_name).name}
+        parts = {
+            "run": of_task | run,
+            "results": results,
+            "chance": {"hard_token_accuracy": task and task.hard_token_chance},
+            "test_file": test_file,
+            "diagnosis": diagnosis,
+            "history": list(history),
+            "recipe": recipe,
+            "versions": versions(task),
+            "timings": timings or {},
+        }
+        return cls(**filled(parts))
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        """Take what stands in a `results.json` of version 1 or 2.
+
+        Raises:
+            ValueError: in one line, if it is of another version, or cannot be what a run writes.
+        """
+        version = data.get("schema_version") if isinstance(data, dict) else None
+        if isinstance(version, bool) or version not in range(1, SCHEMA_VERSION + 1):
+            raise ValueError(f"schema_version must be 1 or {SCHEMA_VERSION}, got {version!r}")
+        try:
+            parts = copy.deepcopy(data)
+        except RecursionError:
+            raise ValueError("not what a run writes: it is nested too deeply") from None
+        parts = filled(upgraded(parts) if version == 1 else parts)
+        check_parts(parts)
+        return cls(**parts)
+
+    @classmethod
+    def read(cls, path: str | PathLike) -> Self:
+        """Read a `results.json`.
+
+        Raises:
+            UsageError: in one line that names the file, if it cannot be read, is of another version, or holds
+                something else than a record.
+        """
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise UsageError(f"{path}: cannot be read as JSON: {error}") from None
+        try:
+            return cls.from_dict(data)
+        except ValueError as error:
+            raise UsageError(f"{path}: {error}") from None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what stands in the file: a copy, ready for JSON."""
+        return {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)}
+
+    def as_json(self) -> str:
+        """Return the text of the file."""
+        return json.dumps(self.as_dict(), indent=2) + "\n"
+
+    def write(self, path: str | PathLike) -> None:
+        """Write a `results.json`, whole or not at all."""
+        write_whole(Path(path), self.as_json())
+
+    def estimate(self, name: str) -> dict[str, Any] | None:
+        """Return a number of `results` with its standard error; `None` where it does not exist or was not measured."""
+        return self.results.get(name)
+
+    def public(self) -> Self:
+        """Return the record for other people to read: no place on this machine in it, no token."""
+        run, recipe = self.run, self.recipe or {}
+        model = without_paths(run["model"])
+        name = model if run["name"] == run["model"] else run["name"]  # an evaluation is named after its model
+        if "test_file" in recipe:  # a path, also where it does not lead anywhere from here
+            recipe = recipe | {"test_file": Path(recipe["test_file"]).name}
+        dataset_name = run["dataset_name"]
+        if dataset_name is not None and task_called(dataset_name) is None:
+            dataset_name = without_paths(dataset_name)
+        recipe = {key: without_paths(value) for key, value in recipe.items() if key not in PLACES}
+        if "dataset_name" in recipe:
+            recipe["dataset_name"] = dataset_name
+        run = run | {"name": name, "model": model, "dataset_name": dataset_name}
+        return dataclasses.replace(self, run=run, recipe=recipe or None)
 
 
 def find_results(places: Iterable[str | PathLike]) -> list[Path]:
@@ -146,5 +234,5 @@ def find_results(places: Iterable[str | PathLike]) -> list[Path]:
             )
         found |= {file.resolve(): file for file in files if file.resolve() not in found}
     if not found:
-        raise UsageError("no run was named: nextfail report RUN_DIR ...")
+        raise UsageError("name a run: nextfail report RUN_DIR ...")
     return list(found.values())

@@ -6,12 +6,13 @@
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
-from hf_nextfail.files import read_object, shipped_folder, write_whole
+from hf_nextfail.files import shipped_folder, write_whole
 from hf_nextfail.metrics import KINDS, METRICS_VERSION
 from hf_nextfail.reporting.markdown import code, fence, plain, table
+from hf_nextfail.reporting.record import Record
 
 #: A seed whose test accuracy is at least this has solved the task.
 SOLVED_FROM = 0.99
@@ -54,13 +55,7 @@ KIND_MEANINGS = {
 
 
 class Folder(NamedTuple):
-    """What a folder of records is about, beside the records themselves.
-
-    Args:
-        about (`str`): which question its runs answer, and what came out, in Markdown.
-        commands (`str`): what made the records.
-        pictures (sequence of pairs): a file of the folder, and what it shows.
-    """
+    """What a folder of records shows, what made it, and its pictures: pairs of a file and what it shows."""
 
     about: str
     commands: str
@@ -69,18 +64,18 @@ class Folder(NamedTuple):
 
 FOLDERS = {
     "smoke": Folder(
-        "The contrast at the top of the README, with two threads. One thread rounds otherwise, so a seed then stops at "
+        "The contrast at the top of the README, with two threads. One thread rounds otherwise: a seed then stops at "
         "another step.",
         "accelerate launch recipes/finetune.py",
         [("accuracy.png", "Validation accuracy: teacher forcing stays at one half, the other two reach 1")],
     ),
     "grid_cpu": Folder(
-        "The small GPT-2 (4 layers of width 128) on five graphs: 200,000 training rows (2,000 where the table says so), "
-        "batches of 256, one thread a run, 20,000 test graphs.\n\n"
+        "The small GPT-2 (4 layers of width 128) on five graphs: 200,000 training rows (2,000 where the table says "
+        "so), batches of 256, one thread a run, 20,000 test graphs.\n\n"
         "- **Teacher forcing stays at 1/d although it fits the training rows.** It learns 2,000 rows by heart (train "
         "accuracy 1.000) and still guesses on test graphs, so too little training is not the reason.\n"
-        "- **It follows edges.** Where this can be told (paths of 4 and more nodes), everything after the first step is "
-        "right once the first step is given (*Clever Hans* below).\n"
+        "- **It follows edges.** Where this can be told (paths of 4 and more nodes), everything after the first step "
+        "is right once the first step is given (*Clever Hans* below).\n"
         "- **Reversed paths cure it** on every graph; one seed of G(3,3) is not there after 3,000 steps.\n"
         "- **Teacherless training cures it on paths of 3 nodes.** On longer paths this model does not get there in "
         "the steps it was given. Those three graphs have one seed each; all were given 3,000 steps first, and G(3,3) "
@@ -94,7 +89,7 @@ FOLDERS = {
         "[the report](g2_5_small/report.md). All paths end at the goal, so the last node needs no edge at all, and "
         "teacher forcing learns just that: led into a wrong arm, it follows the arm and writes the goal at its end.",
         "R=recipes/star_graph\nexport OMP_NUM_THREADS=1\n"
-        "accelerate launch recipes/finetune.py --config $R/teacher_forced/g2_5_small.yaml $R/reversed/g2_5_small.yaml\n"
+        "accelerate launch recipes/finetune.py --config $R/{teacher_forced,reversed}/g2_5_small.yaml\n"
         "accelerate launch recipes/finetune.py --config $R/teacherless/g2_5_small.yaml --max_steps 1500\n"
         "nextfail report runs/star_graph/*/g2_5_small",
         [
@@ -117,7 +112,10 @@ FOLDERS = {
     "mamba_g2_3": Folder(
         "On paths of 3 nodes Mamba solves the task with all three trainings, teacher forcing included: the hard node "
         "stands beside the goal in the prompt, one lookup away. The contrast begins with paths of 4 nodes.",
-        "nextfail rerun hub_cards/results/mamba_g2_3/teacher_forced.json   # the recipe stands in the record",
+        "R=recipes/star_graph   # younger than the records, which hold the options that they ran with\n"
+        "accelerate launch recipes/finetune.py --config $R/{teacher_forced,teacherless}/smoke_mamba.yaml \\\n"
+        "    --dataset_config d2_l3_n20\n"
+        "accelerate launch recipes/finetune.py --config $R/reversed/smoke_mamba.yaml --dataset_config d2_l3_n20_rev",
     ),
     "authors_file": Folder(
         "Checkpoints of `grid_cpu` on the [file of the paper's authors]"
@@ -157,8 +155,8 @@ def metrics_page() -> str:
     parts = [
         GENERATED,
         "# What the numbers mean",
-        f"Metrics version {METRICS_VERSION}. A graph G(d,l) has d arms of l nodes, and S nodes in all. Each number has "
-        "a `value`, a `standard_error` over graphs (rows about one graph are one piece of evidence), `n` rows and "
+        f"Metrics version {METRICS_VERSION}. A graph G(d,l) has d arms of l nodes, and S nodes in all. Each number "
+        "has a `value`, a `standard_error` over graphs (rows about one graph are one piece of evidence), `n` rows and "
         "`num_graphs` different graphs. A number that does not exist is `null`; so are all `forced_...` numbers of a "
         "checkpoint that decodes in parallel, because it never sees the true previous tokens.",
         "## `results` of a results.json",
@@ -185,20 +183,20 @@ def metrics_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def training_of(record: Mapping[str, Any]) -> str:
+def training_of(record: Record) -> str:
     """Name how a record was trained: the objective, and what of the data changes the task."""
-    run = record["run"]
-    few = (record["recipe"] or {}).get("num_train")
+    run = record.run
+    few = (record.recipe or {}).get("num_train")
     parts = [run["objective"] or "trained elsewhere"]
     parts += ["reversed paths"] if (run["dataset_config"] or "").endswith("_rev") else []
     parts += [] if few is None else [f"{few:,} rows"]
     return ", ".join(parts)
 
 
-def value_of(record: Mapping[str, Any], name: str) -> float | None:
+def value_of(record: Record, name: str) -> float | None:
     """Return one number of `results`, else of the diagnosis; `None` where it does not exist."""
-    diagnosed = (record.get("diagnosis") or {"numbers": {}})["numbers"]  # the first records have none
-    result = (diagnosed | record["results"]).get(name)
+    diagnosed = {} if record.diagnosis is None else record.diagnosis["numbers"]
+    result = (diagnosed | record.results).get(name)
     return None if result is None else result["value"]
 
 
@@ -216,11 +214,11 @@ def range_of(counts: Sequence[int]) -> str:
     return " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
 
 
-def trained_rows(records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+def trained_rows(records: Sequence[Record]) -> list[list[str]]:
     """Lay out trainings, one row for all seeds of one graph, training and model."""
-    cells: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    cells: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
-        run = record["run"]
+        run = record.run
         cells.setdefault((run["title"], training_of(record), run["model"]), []).append(record)
     rows = []
     for key, seeds in sorted(cells.items()):
@@ -229,36 +227,36 @@ def trained_rows(records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         rows.append(
             [
                 *map(plain, key),
-                ", ".join(str(seed) for seed in sorted(record["run"]["seed"] for record in seeds)),
+                ", ".join(str(seed) for seed in sorted(record.run["seed"] for record in seeds)),
                 *(mean_and_deviation(value_of(record, name) for record in seeds) for name in means),
                 f"{sum(test >= SOLVED_FROM for test in tests)} of {len(tests)}",
-                range_of([record["run"]["steps"] for record in seeds]),
+                range_of([record.run["steps"] for record in seeds]),
             ]
         )
     return rows
 
 
-def measured_rows(records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+def measured_rows(records: Sequence[Record]) -> list[list[str]]:
     """Lay out what was measured without training, one row a record."""
 
-    def number(record: Mapping[str, Any], name: str) -> str:
-        result = record["results"].get(name)
+    def number(record: Record, name: str) -> str:
+        result = record.estimate(name)
         return "-" if result is None else f"{result['value']:.4f} ± {result['standard_error']:.4f}"
 
     names = ("accuracy", "test_file_accuracy")
     rows = [
-        [record["run"]["title"], training_of(record), record["run"]["model"], *(number(record, n) for n in names)]
+        [record.run["title"], training_of(record), record.run["model"], *(number(record, n) for n in names)]
         for record in records
     ]
     return sorted([*map(plain, row[:3]), *row[3:]] for row in rows)
 
 
-def folder_part(name: str, records: Mapping[str, Mapping[str, Any]]) -> str:
+def folder_part(name: str, records: Mapping[str, Record]) -> str:
     """Write what one folder holds: what it is about, its tables, how it was made, its pictures."""
     again = fence(f"nextfail rerun hub_cards/results/{min(records)}", "bash")
     folder = FOLDERS.get(name)
-    trained = [record for record in records.values() if record["run"]["steps"] is not None]
-    measured = [record for record in records.values() if record["run"]["steps"] is None]
+    trained = [record for record in records.values() if record.run["steps"] is not None]
+    measured = [record for record in records.values() if record.run["steps"] is None]
     parts = [f"## {name}", *([] if folder is None else [folder.about])]
     if trained:
         headings = ["graph", "training", "model", "seeds", "train accuracy", "test accuracy", "hard token"]
@@ -271,17 +269,17 @@ def folder_part(name: str, records: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n\n".join(parts)
 
 
-def results_page(records: Mapping[str, Mapping[str, Any]]) -> str:
+def results_page(records: Mapping[str, Record]) -> str:
     """Write the page about results: every record that ships with the package, in one table a folder.
 
     Args:
         records (mapping): from the path below `hub_cards/results`, such as `smoke/seed_42/reversed.json`, to the
-            content of the results.json.
+            record.
 
     Returns:
         `str`: Markdown that ends with a newline.
     """
-    folders: dict[str, dict[str, Mapping[str, Any]]] = {}
+    folders: dict[str, dict[str, Record]] = {}
     for path, record in sorted(records.items()):
         folders.setdefault(path.partition("/")[0], {})[path] = record
     order = [*(name for name in FOLDERS if name in folders), *(name for name in folders if name not in FOLDERS)]
@@ -301,10 +299,10 @@ def results_page(records: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def shipped_records() -> dict[str, dict[str, Any]]:
+def shipped_records() -> dict[str, Record]:
     """Read all records of `hub_cards/results`, by their path in it."""
     root = shipped_folder("hub_cards") / "results"
-    return {path.relative_to(root).as_posix(): read_object(path) for path in sorted(root.rglob("*.json"))}
+    return {path.relative_to(root).as_posix(): Record.read(path) for path in sorted(root.rglob("*.json"))}
 
 
 def pages() -> dict[Path, str]:

@@ -10,7 +10,7 @@ import yaml
 
 from hf_nextfail.errors import UsageError
 from hf_nextfail.files import shipped_folder
-from hf_nextfail.reporting.record import PLACES
+from hf_nextfail.reporting.record import PLACES, Record
 from hf_nextfail.runs.recipes import RecipeParser, parse_runs
 from hf_nextfail.tasks import SPLITS
 
@@ -65,10 +65,10 @@ def options_over(path: Path, recipe: dict[str, Any]) -> list[list[str]] | None:
     return options if recipe_alone(["--config", str(path), *tokens]) == recipe else None
 
 
-def measuring(record: dict[str, Any]) -> str:
+def measuring(record: Record) -> str:
     """Write the command of a record that was measured without training."""
-    run, results = record["run"], record["results"]
-    split, test_file = run.get("split", "test"), record["test_file"] and record["test_file"]["path"]
+    run, results = record.run, record.results
+    split, test_file = run["split"], record.test_file and record.test_file["path"]
     if split not in SPLITS:  # a diagnosis on a file is named after it
         split, test_file = None, split
     options = {
@@ -78,24 +78,25 @@ def measuring(record: dict[str, Any]) -> str:
         "num_rows": results["accuracy"]["n"],
         "dataset_seed": run["dataset_seed"],
         "test_file": test_file,
-        "objective": run["objective"],
+        "decoding": run["decoding"],
     }
     command = "evaluate" if "loss" in results else "diagnose"
     given = {name: value for name, value in options.items() if value is not None}
     return command_of(["nextfail", command, run["model"]], as_options(given))
 
 
-def repeat(record: dict[str, Any]) -> tuple[str, str | None]:
+def repeat(record: Record) -> tuple[str, str | None]:
     """Say how to make a record again.
 
     Args:
-        record (`dict`): of a `results.json`, as `hf_nextfail.reporting.record.public_record` returns it.
+        record (`Record`): of the run; what is not public of it does not stand in the command.
 
     Returns:
         The command, and the text of the `recipe.yaml` that it names, if it names one: runs of shipped recipes name
         those, and give the options that differ.
     """
-    run, recipe = record["run"], record["recipe"]
+    record = record.public()
+    run, recipe = record.run, record.recipe
     if not recipe:
         return measuring(record), None
     shipped = shipped_folder("recipes")

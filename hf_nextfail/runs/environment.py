@@ -1,4 +1,4 @@
-"""What this machine computes with, and which way a model takes on it."""
+"""What this machine computes with, and which code runs a model on it."""
 
 import importlib.util
 import platform
@@ -9,10 +9,10 @@ from transformers import AutoConfig
 
 from hf_nextfail.models.checks import check_model_source, refuse_unsupported
 from hf_nextfail.models.selective_scan import FAMILIES
-from hf_nextfail.reporting.record import versions
+from hf_nextfail.reporting.provenance import versions
 from hf_nextfail.training.hardware import fast_bf16
 
-#: What a Mamba on a GPU wants, and nothing else does.
+#: Packages that only a Mamba on a GPU uses.
 KERNELS = ("mamba_ssm", "causal_conv1d")
 
 
@@ -33,7 +33,7 @@ def describe_machine() -> dict[str, str]:
     }
 
 
-def way_of(name_or_path: str) -> str:
+def explain_code_path(name_or_path: str) -> str:
     """Say by which code a model runs its recurrence or attention here, and why.
 
     Args:
@@ -41,7 +41,7 @@ def way_of(name_or_path: str) -> str:
     """
     try:
         config = AutoConfig.for_model(name_or_path)
-    except ValueError:  # no family, so a checkpoint
+    except ValueError:  # not a family, so a checkpoint
         check_model_source(name_or_path, None, {})
         config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
     family = config.model_type
@@ -50,7 +50,7 @@ def way_of(name_or_path: str) -> str:
     if "mamba" not in family:
         return f"{family}: the code of transformers; attention by SDPA where the family has it, or as asked for"
     if kernels:
-        return f"{family}: the official kernels, for mamba_ssm and causal_conv1d are installed; they need a GPU"
+        return f"{family}: the official kernels, because mamba_ssm and causal_conv1d are installed; they need a GPU"
     missing = " and ".join(kernel for kernel in KERNELS if importlib.util.find_spec(kernel) is None)
     if family in FAMILIES:
         return (

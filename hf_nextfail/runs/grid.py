@@ -11,12 +11,12 @@ import yaml
 
 from hf_nextfail.errors import UsageError, did_you_mean
 from hf_nextfail.files import shipped_folder
-from hf_nextfail.reporting.record import public_record
+from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.recipes import Run, parse_runs
 from hf_nextfail.runs.resume import finished_record
 
 #: From this test accuracy on a run counts as having solved its task.
-SOLVED = 0.99
+SOLVED_ACCURACY = 0.99
 
 #: The columns of a table of conditions.
 HEADINGS = (
@@ -67,7 +67,7 @@ def find_grid(name: str) -> Path:
     """Find a grid: a file, or the name of one of ours (`recipes/star_graph/` may be left out).
 
     Raises:
-        UsageError: if there is none of that name.
+        UsageError: if no recipe or file has that name.
     """
     if Path(name).is_file():
         return Path(name)
@@ -178,10 +178,10 @@ def write_recipes(cells: Sequence[Cell], folder: Path) -> list[Path]:
 # What came of it
 
 
-def record_of(run: Run) -> dict[str, Any] | None:
+def record_of(run: Run) -> Record | None:
     """Return the record of a run, for others to see; `None` if it is not finished, or is that of other options."""
     record = finished_record(run)
-    return None if record is None else public_record(record)
+    return None if record is None else record.public()
 
 
 def failure_of(folder: Path, cell: Cell) -> str | None:
@@ -197,9 +197,9 @@ def mean_and_spread(values: Sequence[float]) -> str:
     return f"{statistics.fmean(values):.3f} ± {statistics.stdev(values):.3f}"
 
 
-def numbers(records: Sequence[dict[str, Any]], name: str) -> list[float]:
+def numbers(records: Sequence[Record], name: str) -> list[float]:
     """Collect a number of several records, of those that have it."""
-    return [record["results"][name]["value"] for record in records if record["results"].get(name)]
+    return [estimate["value"] for record in records if (estimate := record.estimate(name)) is not None]
 
 
 def summary_row(cells: Sequence[Cell], runs: dict[str, Run], folder: Path) -> dict[str, str]:
@@ -216,12 +216,12 @@ def summary_row(cells: Sequence[Cell], runs: dict[str, Run], folder: Path) -> di
     }
     if done:
         values = list(done.values())
-        tests, steps = numbers(values, "accuracy"), sorted(record["run"]["steps"] for record in values)
+        tests, steps = numbers(values, "accuracy"), sorted(record.run["steps"] for record in values)
         row |= {
             "train accuracy": mean_and_spread(numbers(values, "train_accuracy")),
             "test accuracy": mean_and_spread(tests),
             "hard token": mean_and_spread(numbers(values, "hard_token_accuracy")),
-            "solved": f"{sum(test >= SOLVED for test in tests)} of {len(tests)}",
+            "solved": f"{sum(test >= SOLVED_ACCURACY for test in tests)} of {len(tests)}",
             "steps": f"{steps[0]:,}" if steps[0] == steps[-1] else f"{steps[0]:,} to {steps[-1]:,}",
         }
     return row

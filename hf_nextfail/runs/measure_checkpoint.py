@@ -1,5 +1,6 @@
 """A checkpoint, ours or not, to the record that stands in `results.json`, without training."""
 
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,16 +19,18 @@ from hf_nextfail.data.own_dataset import load_own_dataset
 from hf_nextfail.data.paper_file import describe_test_file, load_test_file
 from hf_nextfail.data.registration import NAMESPACE, task_called
 from hf_nextfail.data.tokenization import load_tokenizer, longest_row, tokenize_dataset
-from hf_nextfail.diagnoses.star_graph import NUM_DIAGNOSED, diagnose
+from hf_nextfail.decoding import DECODINGS, Decoding, find_decoding
 from hf_nextfail.errors import UsageError, did_you_mean
-from hf_nextfail.evaluation.measure import NUM_TRAIN_SAMPLE, measure
+from hf_nextfail.evaluation.diagnose import NUM_DIAGNOSED, diagnose
+from hf_nextfail.evaluation.evaluate import NUM_TRAIN_SAMPLE, evaluate_all
 from hf_nextfail.evaluation.nodes import check_fast
 from hf_nextfail.files import read_json
 from hf_nextfail.models.checks import check_layout, check_model_source, check_positions
 from hf_nextfail.models.lora import load_checkpoint
-from hf_nextfail.objectives import OBJECTIVES, Objective
-from hf_nextfail.reporting.record import SCHEMA_VERSION, is_local, versions
+from hf_nextfail.reporting.record import Record, is_local
 from hf_nextfail.tasks import SPLITS, StarGraph, Task
+
+logger = logging.getLogger(__name__)
 
 
 def trained_on(name_or_path: str) -> dict[str, Any]:
@@ -41,18 +44,20 @@ def trained_on(name_or_path: str) -> dict[str, Any]:
             path = Path(hf_hub_download(name_or_path, "results.json"))
         except EntryNotFoundError:
             return {}
-    record = read_json(path) if path.is_file() else {}
-    run = record.get("run") if isinstance(record, dict) else None
-    if not isinstance(run, dict) or not isinstance(run.get("dataset_name"), str):
+    if not path.is_file():
         return {}
-    recipe = record.get("recipe") or {}
-    num_train = recipe.get("num_train") if isinstance(recipe, dict) else None
-    numbers = (run.setdefault("dataset_seed", 0), num_train)
-    if not isinstance(run.get("dataset_config"), str | None) or not all(isinstance(n, int | None) for n in numbers):
+    content = read_json(path)
+    try:
+        record = Record.from_dict(content)
+    except ValueError as error:
+        logger.warning("%s does not say what the checkpoint was trained on: %s", path, error)
+        return {}
+    run, num_train = record.run, (record.recipe or {}).get("num_train")
+    if run["dataset_name"] is None or not isinstance(num_train, int | None):
         return {}
     if not Path(name_or_path).is_dir() and is_local(run["dataset_name"]):
         return {}  # what was downloaded does not choose what is read on this machine
-    return run | {"num_train": num_train}
+    return run | {"dataset_seed": run["dataset_seed"] or 0, "num_train": num_train}
 
 
 def load_rows(
@@ -78,21 +83,23 @@ def check_choice(name: str, value: str, known: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class Subject:
-    """A checkpoint that shall be measured, with the rows to measure it on.
+    """A checkpoint to measure, with the rows to measure it on.
 
     Args:
-        model, tokenizer, objective: the checkpoint and how it decodes.
+        model, tokenizer, decoding: the checkpoint and how it writes.
         task (`Task`, *optional*): `None` for your own data.
         datasets (`dict`): tokenized rows, by the prefix of their results: `""` and `"test_file_"`.
-        record (`dict`): what a `results.json` says of them before anything is measured.
+        run (`dict`): what their record says under `run`.
+        test_file (`dict`, *optional*): what it says of the file.
     """
 
     model: nn.Module
     tokenizer: PreTrainedTokenizerBase
-    objective: Objective
+    decoding: Decoding
     task: Task | None
     datasets: dict[str, Dataset]
-    record: dict[str, Any]
+    run: dict[str, Any]
+    test_file: dict[str, Any] | None
 
 
 def load_subject(
@@ -103,7 +110,7 @@ def load_subject(
     num_rows: int | None = None,
     dataset_seed: int | None = None,
     test_file: str | None = None,
-    objective: str | None = None,
+    decoding: str | None = None,
     trust_remote_code: bool = False,
 ) -> Subject:
     """Load any checkpoint, ours or not, and rows to measure it on.
@@ -119,7 +126,7 @@ def load_subject(
         dataset_seed (`int`, >= 0, *optional*): of rows that are generated; by default the one that a checkpoint of
             ours was trained with, else 0.
         test_file (`str`, *optional*): a file in the paper's format, to be measured as well.
-        objective (`str`, *optional*): how the model decodes, a name in `OBJECTIVES`; by default as it was trained, and
+        decoding (`str`, *optional*): how the model writes, a name in `DECODINGS`; by default as it was trained, and
             token by token for checkpoints that are not ours.
         trust_remote_code (`bool`, *optional*, defaults to `False`): run code that comes with the checkpoint.
 
@@ -127,7 +134,7 @@ def load_subject(
         UsageError: in one line, if the checkpoint or the dataset does not exist, or they do not fit each other.
     """
     check_choice("split", split, SPLITS)
-    check_choice("objective", objective or "teacher_forced", OBJECTIVES)
+    check_choice("decoding", decoding or "autoregressive", DECODINGS)
     if num_rows is not None and num_rows < 1:
         raise UsageError(f"num_rows must be at least 1, got {num_rows}")
     try:
@@ -155,46 +162,32 @@ def load_subject(
             check_fast(tokenizer)
         datasets = {prefix: tokenize_dataset(rows, tokenizer) for prefix, rows in datasets.items()}
         check_positions(model, max(map(longest_row, datasets.values())))
-        objective = objective or getattr(model.generation_config, "objective", "teacher_forced")
-        check_choice("the objective in generation_config.json", objective, OBJECTIVES)
-        decoding = OBJECTIVES[objective](tokenizer)
+        how = find_decoding(decoding, model, tokenizer)
     except (ValueError, OSError) as error:
         raise UsageError(f"{name_or_path}: {' '.join(str(error).split())}") from error
     if torch.accelerator.is_available():
         model = model.to(torch.accelerator.current_accelerator())
-    record = {
-        "schema_version": SCHEMA_VERSION,
-        "run": {
-            "name": name_or_path,
-            "objective": decoding.name,
-            "dataset_name": dataset_name,
-            "dataset_config": dataset_config if task is None else task.config_name,
-            "split": split,
-            "title": Path(dataset_name).name if task is None else task.title,
-            "model": name_or_path,
-            "num_parameters": model.num_parameters(),
-            "seed": None,
-            "dataset_seed": dataset_seed,
-            "hard_node": task and task.hard_node,
-            **dict.fromkeys(("steps", "epochs", "examples", "stopped_at_accuracy")),
-            "precision": "fp32",
-            "device": str(model.device),
-            "num_threads": torch.get_num_threads(),
-        },
-        "chance": {"hard_token_accuracy": task and task.hard_token_chance},
-        "test_file": describe_test_file(test_file, datasets.get("test_file_")),
-        "diagnosis": None,
-        "history": [],
-        "recipe": None,
-        "versions": versions(task),
+    run = {
+        "name": name_or_path,
+        "dataset_name": dataset_name,
+        "dataset_config": dataset_config if task is None else task.config_name,
+        "split": split,
+        "model": name_or_path,
+        "dataset_seed": dataset_seed,
+        "objective": training.get("objective") or getattr(model.generation_config, "objective", None),
+        "decoding": how.name,
+        "num_parameters": model.num_parameters(),
+        "precision": "fp32",
+        "device": str(model.device),
+        "num_threads": torch.get_num_threads(),
     }
-    return Subject(model, tokenizer, decoding, task, datasets, record)
+    in_words = describe_test_file(test_file, datasets.get("test_file_"))
+    return Subject(model, tokenizer, how, task, datasets, run, in_words)
 
 
-def evaluation_timings(began: float) -> dict[str, float | None]:
-    """Return `timings` of a record without training."""
-    seconds = round(time.perf_counter() - began, 1)
-    return {"train_seconds": None, "examples_per_second": None, "evaluation_seconds": seconds}
+def evaluation_timings(began: float) -> dict[str, float]:
+    """Return the `timings` of a record without training."""
+    return {"evaluation_seconds": round(time.perf_counter() - began, 1)}
 
 
 def check_batch_size(batch_size: int) -> None:
@@ -203,9 +196,7 @@ def check_batch_size(batch_size: int) -> None:
         raise UsageError(f"batch_size must be at least 1, got {batch_size}")
 
 
-def evaluate_checkpoint(
-    name_or_path: str, batch_size: int = 256, progress: bool = True, **options: Any
-) -> dict[str, Any]:
+def evaluate_checkpoint(name_or_path: str, batch_size: int = 256, progress: bool = True, **options: Any) -> Record:
     """Measure any checkpoint, ours or not, without training it.
 
     Args:
@@ -215,7 +206,7 @@ def evaluate_checkpoint(
         options: the other arguments of [`load_subject`].
 
     Returns:
-        The record that stands in `results.json`; see `hf_nextfail.reporting.tables`.
+        `Record`: what stands in `results.json`.
 
     Raises:
         UsageError: in one line, if the checkpoint or the dataset does not exist, or they do not fit each other.
@@ -223,10 +214,11 @@ def evaluate_checkpoint(
     check_batch_size(batch_size)
     subject = load_subject(name_or_path, **options)
     began = time.perf_counter()
-    results = measure(
-        subject.model, subject.tokenizer, subject.objective, subject.task, subject.datasets, batch_size, progress
+    results = evaluate_all(
+        subject.model, subject.tokenizer, subject.decoding, subject.task, subject.datasets, batch_size, progress
     )
-    return subject.record | {"results": results, "timings": evaluation_timings(began)}
+    timings = evaluation_timings(began)
+    return Record.build(subject.task, subject.run, results, test_file=subject.test_file, timings=timings)
 
 
 def diagnose_checkpoint(
@@ -236,7 +228,7 @@ def diagnose_checkpoint(
     batch_size: int = 256,
     progress: bool = True,
     **options: Any,
-) -> dict[str, Any]:
+) -> Record:
     """Diagnose any checkpoint, ours or not: see [`hf_nextfail.diagnose`].
 
     Args:
@@ -248,7 +240,7 @@ def diagnose_checkpoint(
         options: the other arguments of [`load_subject`].
 
     Returns:
-        The record that stands in `results.json`; see `hf_nextfail.reporting.tables`.
+        `Record`: what stands in `results.json`.
 
     Raises:
         UsageError: in one line, if the checkpoint or the dataset does not exist, or they do not fit each other.
@@ -263,18 +255,13 @@ def diagnose_checkpoint(
             subject.model,
             subject.tokenizer,
             rows.select(range(min(num_rows, len(rows)))),
-            subject.objective,
+            subject.decoding,
             batch_size,
             description,
         )
     except ValueError as error:
-        raise UsageError(f"{subject.record['run']['dataset_name']}: {error}") from error
+        raise UsageError(f"{subject.run['dataset_name']}: {error}") from error
     numbers = ("accuracy", "token_accuracy", "forced_token_accuracy", "hard_token_accuracy")
-    run = subject.record["run"] | ({} if test_file is None else {"split": Path(test_file).name})
-    return subject.record | {
-        "run": run,
-        "test_file": None,
-        "results": {name: diagnosis["numbers"][name] for name in numbers},
-        "diagnosis": diagnosis,
-        "timings": evaluation_timings(began),
-    }
+    run = subject.run | ({} if test_file is None else {"split": Path(test_file).name})
+    results = {name: diagnosis["numbers"][name] for name in numbers}
+    return Record.build(subject.task, run, results, diagnosis=diagnosis, timings=evaluation_timings(began))

@@ -97,7 +97,7 @@ def find_recipe(name: str) -> Path:
     """Find a recipe: a file, or the name of one of ours as from the checkout (`recipes/` may be left out).
 
     Raises:
-        UsageError: if there is none of that name.
+        UsageError: if no recipe or file has that name.
     """
     if Path(name).is_file():
         return Path(name)
@@ -123,7 +123,7 @@ def recipe_tokens(path: Path, parser: RecipeParser) -> list[str]:
     """Read a recipe as the command-line tokens that it stands for.
 
     Raises:
-        UsageError: if the file is no YAML mapping, or a key is no option.
+        UsageError: if the file is not a YAML mapping, or a key is not an option.
     """
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -177,7 +177,7 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
         options = parser.read([*tokens, *argv])
         del options["config"]
         if asked["model_name_or_path"] is not None or asked["model_type"] is not None:
-            # Another model: none of what the recipe says of its own applies.
+            # Another model: what the recipe says of its own model does not apply.
             source = ("model_name_or_path", "model_type", "tokenizer_name_or_path", "config_overrides")
             options |= {name: asked[name] for name in source}
         if options["dataset_name"] != of_recipe["dataset_name"]:  # other data: likewise

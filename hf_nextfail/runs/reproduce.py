@@ -18,9 +18,18 @@ from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.errors import UsageError
 from hf_nextfail.files import shipped_folder, write_whole
 from hf_nextfail.reporting.markdown import plain, table
-from hf_nextfail.reporting.pictures import FORMATS, plot_grid
-from hf_nextfail.reporting.record import write_results
-from hf_nextfail.runs.grid import HEADINGS, SOLVED, Cell, conditions, numbers, record_of, summary_table, write_recipes
+from hf_nextfail.reporting.pictures import PICTURE_FORMATS, plot_grid
+from hf_nextfail.reporting.record import Record
+from hf_nextfail.runs.grid import (
+    HEADINGS,
+    SOLVED_ACCURACY,
+    Cell,
+    conditions,
+    numbers,
+    record_of,
+    summary_table,
+    write_recipes,
+)
 from hf_nextfail.runs.recipes import Run
 from hf_nextfail.tasks import StarGraph
 from hf_nextfail.training.hardware import usable_cores
@@ -29,7 +38,7 @@ CLUSTERS = ("slurm", "local")
 
 
 def read_cluster(cluster: str | None, options: str) -> dict[str, Any]:
-    """Check where runs shall be sent; returns what they ask for."""
+    """Check where to send runs; returns what to ask the cluster for."""
     if cluster is not None and cluster not in CLUSTERS:
         raise UsageError(f"--cluster must be one of {', '.join(CLUSTERS)}, got {cluster!r}")
     try:
@@ -43,7 +52,7 @@ def read_cluster(cluster: str | None, options: str) -> dict[str, Any]:
     return asked
 
 
-def command_of(recipe: Path, folder: Path) -> list[str]:
+def training_command(recipe: Path, folder: Path) -> list[str]:
     """Return the command of one run, which goes on where an earlier one was stopped."""
     script = shipped_folder("recipes") / "finetune.py"
     options = ["--config", str(recipe), "--output_dir", str(folder), "--resume_from_checkpoint", "true"]
@@ -115,17 +124,17 @@ def run_on_cluster(
         time.sleep(0.2)
 
 
-def made_with(path: Path, records: Sequence[dict[str, Any]]) -> str:
+def made_with(path: Path, records: Sequence[Record]) -> str:
     """Say which command made records, by which versions and on what."""
 
-    def values(of: Callable[[dict[str, Any]], Any]) -> str:
+    def values(of: Callable[[Record], Any]) -> str:
         return ", ".join(sorted({str(of(record)) for record in records}))
 
     versions = ("hf_nextfail", "revision", "torch", "transformers")
-    named = [f"{name} {values(lambda record, name=name: record['versions'].get(name, '-'))}" for name in versions]
-    device = values(lambda record: record["run"].get("device_name", record["run"]["device"]))
+    named = [f"{name} {values(lambda record, name=name: record.versions.get(name, '-'))}" for name in versions]
+    device = values(lambda record: record.run["device_name"] or record.run["device"])
     command = f"`nextfail reproduce {path.stem}`, a row by `--only 'TRAINING-GRAPH-MODEL-*'`"
-    threads = values(lambda record: record["run"].get("num_threads", "-"))
+    threads = values(lambda record: record.run["num_threads"] or "-")
     return f"By {command}; {', '.join(named)}; {device}, threads: {threads}."
 
 
@@ -153,13 +162,13 @@ def gather(path: Path, cells: Sequence[Cell], runs: dict[str, Run], folder: Path
         if path_of_record.stem not in records:
             path_of_record.unlink()
     for name, record in records.items():
-        write_results(record, summary / f"{name}.json")
+        record.write(summary / f"{name}.json")
     all_rows = summary_table(cells, runs, folder)
     begun = [row for row in all_rows if row["failed"] or not row["seeds"].startswith("0 ")]
     rows = [[plain(row[heading]) for heading in HEADINGS] for row in begun]
     notes = [
         "Mean over seeds, ± their standard deviation where there are several; solved: the seeds with a test accuracy "
-        f"of {SOLVED} or more."
+        f"of {SOLVED_ACCURACY} or more."
     ]
     graphs = {
         graph: TaskConfig.resolve(StarGraph, graph).task for graph in dict.fromkeys(cell.graph for cell in cells)
@@ -175,7 +184,7 @@ def gather(path: Path, cells: Sequence[Cell], runs: dict[str, Run], folder: Path
         notes.append("![Test accuracy by graph and training](accuracy.png)")
         chances = {graph: 1 / task.degree for graph, task in graphs.items()}
         titles = {graph: task.title.replace(", ", ",\n") for graph, task in graphs.items()}
-        for suffix in FORMATS:
+        for suffix in PICTURE_FORMATS:
             plot_grid(accuracies, chances, titles, summary / f"accuracy.{suffix}")
     text = "\n\n".join([table(HEADINGS, rows, left=3), *notes])
     write_whole(summary / "table.md", f"{text}\n")
@@ -198,7 +207,7 @@ def reproduce(
         folder (`Path`): where all of it goes.
         jobs (`int`, *optional*, defaults to 1): runs at a time on this machine.
         cluster (`str`, *optional*): instead, where submitit sends them.
-        cluster_options (`dict`, *optional*): what it shall ask for.
+        cluster_options (`dict`, *optional*): what to ask the cluster for.
 
     Yields:
         The name of each run as it ends, and the last line of a run that failed.
@@ -218,7 +227,7 @@ def reproduce(
     with held:
         failed, missing = folder / "failed", [cell for cell in cells if record_of(runs[cell.name]) is None]
         recipes = write_recipes(missing, folder / "recipes")
-        commands = {recipe.stem: command_of(recipe, folder) for recipe in recipes}
+        commands = {recipe.stem: training_command(recipe, folder) for recipe in recipes}
         for name in commands:
             (failed / f"{name}.txt").unlink(missing_ok=True)
         if cluster is None:

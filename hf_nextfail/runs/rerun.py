@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,7 @@ import yaml
 from accelerate import PartialState
 
 from hf_nextfail.errors import UsageError
-from hf_nextfail.reporting.page import read_record
-from hf_nextfail.reporting.record import PLACES, find_results
+from hf_nextfail.reporting.record import PLACES, Record, find_results
 from hf_nextfail.runs.command_of_record import NOT_PARSED
 from hf_nextfail.runs.recipes import parse_runs
 from hf_nextfail.runs.run import execute
@@ -36,21 +36,29 @@ def differences(before: Any, after: Any, path: str = "") -> list[tuple[str, Any,
     return [found for name, old, new in pairs for found in differences(old, new, name)]
 
 
-def computed(record: dict[str, Any]) -> dict[str, Any]:
-    """Return what a run computed, down to the digest of its weights, as JSON has it and as far as it was recorded."""
-    run = {name: record["run"][name] for name in ("weights_sha256", "steps", "examples") if name in record["run"]}
-    return json.loads(json.dumps(run | {part: record[part] for part in COMPUTED if part in record}))
+def computed(record: Record) -> dict[str, Any]:
+    """Return what a run computed, down to the digest of its weights, as JSON has it and as far as it was recorded.
+
+    Records of before there were diagnoses or digests do not know these, which is no difference.
+    """
+    parts = json.loads(json.dumps({part: getattr(record, part) for part in COMPUTED}))
+    parts["history"] = [without_unknown(point, ("diagnosis",)) for point in parts["history"]]
+    run = {name: record.run[name] for name in ("weights_sha256", "steps", "examples")}
+    return without_unknown(run, tuple(run)) | without_unknown(parts, ("diagnosis",))
 
 
-def surroundings(record: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+def without_unknown(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Leave out those of some values that are `None`."""
+    return {name: value for name, value in values.items() if name not in names or value is not None}
+
+
+def surroundings(record: Record, now: Record) -> list[tuple[str, Any, Any]]:
     """List what differs between the machine and the libraries of a record and those of `now`."""
-    before = record["versions"] | {name: record["run"].get(name) for name in CHOICES}
-    return differences(before, now["versions"] | {name: now["run"].get(name) for name in CHOICES})
+    before, after = (of.versions | {name: of.run[name] for name in CHOICES} for of in (record, now))
+    return differences(before, after)
 
 
-def rerun(
-    path: Path, output_dir: Path | None = None, trust_remote_code: bool = False
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def rerun(path: Path, output_dir: Path | None = None, trust_remote_code: bool = False) -> tuple[Record, Record]:
     """Train again what a `results.json` says was trained.
 
     Args:
@@ -63,23 +71,22 @@ def rerun(
         The record of the file, and the new one.
 
     Raises:
-        UsageError: if there is no such file, it is none of a training, names files to configure it by, or asks for
+        UsageError: if there is no such file, it is not of a training, names files to configure it by, or asks for
             another number of processes than there are.
         TrainingError: if the training fails.
     """
     path, *others = find_results([path])
     if others:
         raise UsageError(f"{path} is one of {len(others) + 1} results.json there: name one")
-    read_record(path)
-    before = json.loads(path.read_text(encoding="utf-8"))
-    recipe, run = before["recipe"], before["run"]
+    before = Record.read(path)
+    recipe, run = before.recipe, before.run
     if not recipe:
         raise UsageError(f"{path} was measured, not trained: nextfail report {path} shows the command that repeats it")
     if named := sorted(set(NOT_PARSED) & recipe.keys()):
         raise UsageError(f"{path}: its recipe has {named[0]}, which is not taken from a record: run the recipe itself")
     if output_dir is not None and (output_dir / Path(run["name"]).name).absolute() == path.absolute().parent:
         raise UsageError(f"--output_dir {output_dir} would overwrite the run that is compared with: name another")
-    processes, here = run.get("num_processes", 1), PartialState().num_processes
+    processes, here = run["num_processes"] or 1, PartialState().num_processes
     if processes != here:
         raise UsageError(
             f"{path} was trained by {processes} processes, and here {'is' if here == 1 else 'are'} {here}: "
@@ -93,9 +100,8 @@ def rerun(
         options = ["--config", f"{scratch}/{name}.yaml", "--output_dir", str(output_dir or scratch)]
         options += ["--trust_remote_code", str(trust_remote_code).lower()]
         (again,) = parse_runs([*options, "--report_to", "none"])
-        if run.get("num_threads"):
+        if run["num_threads"] is not None:
             torch.set_num_threads(run["num_threads"])
-        after, _ = execute(
-            dataclasses.replace(again, name=run["name"]), {key: run[key] for key in CHOICES if key in run}
-        )
+        chosen = {name: run[name] for name in CHOICES if run[name] is not None}
+        after, _ = execute(dataclasses.replace(again, name=run["name"]), chosen)
     return before, after

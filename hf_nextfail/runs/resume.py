@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from hf_nextfail.errors import UsageError
-from hf_nextfail.reporting.record import PLACES
+from hf_nextfail.reporting.record import PLACES, Record
 from hf_nextfail.runs.recipes import Run
 from hf_nextfail.training.checkpoints import checkpoints_of, last_whole_checkpoint, read_seal, step_of
 
@@ -72,7 +72,7 @@ def own_options(recipe: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps({name: value for name, value in recipe.items() if name not in left_out}))
 
 
-def finished_record(run: Run) -> dict[str, Any] | None:
+def finished_record(run: Run) -> Record | None:
     """Return the record of a run that is finished; `None` if there is none, or it is one of another recipe.
 
     Raises:
@@ -82,11 +82,12 @@ def finished_record(run: Run) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        same = own_options(record["recipe"]) == own_options(run.recipe)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UsageError(f"{path} is no results.json of ours: move it away, or choose another --output_dir") from None
-    return record if same else None
+        record = Record.read(path)
+    except UsageError:
+        raise UsageError(
+            f"{path} is not a results.json of hf_nextfail: move it away, or choose another --output_dir"
+        ) from None
+    return record if own_options(record.recipe or {}) == own_options(run.recipe) else None
 
 
 def check_recipe(run: Run, checkpoint: Path) -> None:
@@ -103,7 +104,9 @@ def check_recipe(run: Run, checkpoint: Path) -> None:
     try:
         before = own_options(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
-        raise UsageError(f"{path} is no recipe of ours: move it away, or choose another --output_dir") from error
+        raise UsageError(
+            f"{path} is not a recipe of hf_nextfail: move it away, or choose another --output_dir"
+        ) from error
     now = own_options(run.recipe)
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) == now.get(name):

@@ -14,9 +14,9 @@ from transformers import PreTrainedTokenizerBase, set_seed
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.paper_file import describe_test_file, load_test_file
 from hf_nextfail.data.tokenization import load_tokenizer, longest_row, tokenize_dataset
-from hf_nextfail.diagnoses.star_graph import NUM_DIAGNOSED, diagnose
 from hf_nextfail.errors import HubError, UsageError, did_you_mean
-from hf_nextfail.evaluation.measure import NUM_TRAIN_SAMPLE, measure
+from hf_nextfail.evaluation.diagnose import NUM_DIAGNOSED, diagnose
+from hf_nextfail.evaluation.evaluate import NUM_TRAIN_SAMPLE, evaluate_all
 from hf_nextfail.evaluation.nodes import check_fast
 from hf_nextfail.files import write_whole
 from hf_nextfail.models import build_model
@@ -24,7 +24,8 @@ from hf_nextfail.models.checks import check_layout, check_positions
 from hf_nextfail.models.fast_path import FAST_PATHS, use_fast_path
 from hf_nextfail.models.lora import add_lora, load_checkpoint
 from hf_nextfail.reporting.pictures import draw_pictures
-from hf_nextfail.reporting.record import SCHEMA_VERSION, versions, weights_digest, write_results
+from hf_nextfail.reporting.provenance import weights_digest
+from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.options import ModelArguments
 from hf_nextfail.runs.recipes import Run
 from hf_nextfail.runs.resume import check_recipe, finished_record, resume_point
@@ -34,6 +35,8 @@ from hf_nextfail.training.trackers import report_end
 from hf_nextfail.training.trainer import NextFailTrainer
 
 logger = logging.getLogger(__name__)
+
+WAY_OUT = "Make room"  # where something could not be written
 
 
 def make_model(options: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> torch.nn.Module:
@@ -135,17 +138,17 @@ def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTra
     return trainer, evaluated
 
 
-def tracked_numbers(record: dict[str, Any]) -> dict[str, float]:
+def tracked_numbers(record: Record) -> dict[str, float]:
     """Choose what of a record goes to trackers: every number that is one, named after the rows that it is on."""
-    diagnosed = {} if record["diagnosis"] is None else record["diagnosis"]["numbers"]
+    diagnosed = {} if record.diagnosis is None else record.diagnosis["numbers"]
     return {
         name if name.startswith(("train_", "test_")) else f"test_{name}": result["value"]
-        for name, result in (diagnosed | record["results"]).items()
+        for name, result in (diagnosed | record.results).items()
         if result is not None and not isinstance(result["value"], list)
     }
 
 
-def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
+def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[Record, list[str]]:
     """Train, evaluate, save and, if asked to, push one run.
 
     Args:
@@ -154,26 +157,22 @@ def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[dict[str, A
             of a checkpoint that it goes on from, it is known.
 
     Returns:
-        The record that stands in the run's `results.json` (see `hf_nextfail.reporting.tables`), and a line for each push that
-        failed.
+        The record of the run's `results.json`, and a line for each push that failed.
 
     Raises:
         UsageError: if the input turns out to be bad, before any training.
-        HubError: if it shall be pushed and may not, before any training.
+        HubError: if `--push_to_hub` is given and the token may not push, before any training.
         TrainingError: if the training fails.
     """
+    going_on = str(run.training.resume_from_checkpoint).lower() == "true"
     try:
-        going_on = str(run.training.resume_from_checkpoint).lower() == "true"
         record = finished_record(run) if going_on else None
         if record is not None:
             logger.info("%s is finished; its results are read from %s.", run.name, run.folder / "results.json")
             if run.training.push_to_hub:
                 logger.warning("It is not pushed again: nextfail push-model %s --repo USER/NAME", run.folder)
             return record, []
-        with run.training.main_process_first():
-            if run.training.process_index == 0:
-                tidy(run.folder)
-            checkpoint = resume_point(run)
+        checkpoint = find_checkpoint(run)
         if checkpoint is not None:
             check_recipe(run, checkpoint)
             logger.info("%s goes on from %s.", run.name, checkpoint)
@@ -183,67 +182,81 @@ def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[dict[str, A
         trainer, evaluated = prepare(run, chosen)
     except (ValueError, OSError) as error:
         raise UsageError(f"{run.name}: {' '.join(str(error).split())}") from error
-    way_out = "Make room"
     if trainer.is_world_process_zero():
-        with writing(f"the recipe of {run.name}", way_out):
+        with writing(f"the recipe of {run.name}", WAY_OUT):
             run.folder.mkdir(parents=True, exist_ok=True)
             write_whole(run.folder / "recipe.yaml", yaml.safe_dump(run.recipe, sort_keys=False))
-    task, args = run.data.task, run.training
     began = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-    trained = time.perf_counter()
-    with writing(f"the model of {run.name}", way_out):
+    train_seconds = time.perf_counter() - began
+    with writing(f"the model of {run.name}", WAY_OUT):
         if trainer.is_world_process_zero():
             (run.folder / "results.json").unlink(missing_ok=True)  # of an earlier run, whose model is overwritten now
         trainer.save_model(_internal_call=True)  # without the push that follows a user's own call
-    # For bf16, accelerate has wrapped the model's forward into autocast; what is reported is the saved weights' own.
-    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    tokenizer, shared = trainer.processing_class, trainer.has_whole_model
-    progress = not args.disable_tqdm and trainer.is_world_process_zero()
-    results = measure(model, tokenizer, trainer.objective, task, evaluated, args.eval_batch_size, progress, shared)
-    diagnosis = None
-    if args.num_diagnosed and task is not None:
-        rows = evaluated[""].select(range(min(NUM_DIAGNOSED, len(evaluated[""]))))
-        description = "Diagnosing" if progress else None
-        diagnosis = diagnose(model, tokenizer, rows, trainer.objective, args.eval_batch_size, description, shared)
-    training = trainer.describe()
-    share_here = 1 - trainer._initial_global_step / max(1, training["steps"])  # the rest is of an earlier command
-    record = {
-        "schema_version": SCHEMA_VERSION,
-        "run": {
-            "name": run.name,
-            "dataset_name": run.data.dataset_name,
-            "dataset_config": run.data.dataset_config,
-            "split": "test",
-            "title": Path(run.data.dataset_name).name if task is None else task.title,
-            "model": run.model.model_name_or_path or run.model.model_type,
-            "dataset_seed": run.data.dataset_seed,
-            "hard_node": task and task.hard_node,
-            **training,
-            "weights_sha256": weights_digest(run.folder),
-        },
-        "results": results,
-        "chance": {"hard_token_accuracy": task and task.hard_token_chance},
-        "test_file": describe_test_file(run.data.test_file, evaluated.get("test_file_")),
-        "diagnosis": diagnosis,
-        "history": trainer.history(),
-        "recipe": run.recipe,
-        "versions": versions(task),
-        "timings": {
-            "train_seconds": round(trained - began, 1),
-            "examples_per_second": round(training["examples"] * share_here / (trained - began), 1),
-            "evaluation_seconds": round(time.perf_counter() - trained, 1),
-        },
-    }
+    record = measure_run(run, trainer, evaluated, train_seconds)
     if trainer.is_world_process_zero():
         pictures = draw_pictures([record], run.folder)
-        with writing(f"the results of {run.name}", way_out):
-            write_results(record, run.folder / "results.json")  # after all else: it says that the run is finished
+        with writing(f"the results of {run.name}", WAY_OUT):
+            record.write(run.folder / "results.json")  # after all else: it says that the run is finished
         report_end(trainer, tracked_numbers(record), pictures)
-    if args.push_to_hub:
+    if run.training.push_to_hub:
         try:
             trainer.push_to_hub(saved=True)
         except HubError as error:
             again = f"nextfail push-model {run.folder} --repo {trainer.hub_model_id}"
             trainer.failed_pushes.append(f"{error} (here: {again})")
     return record, trainer.failed_pushes
+
+
+def find_checkpoint(run: Run) -> Path | None:
+    """Tidy what a killed command left in the folder of a run, and return the checkpoint to go on from, if any."""
+    with run.training.main_process_first():
+        if run.training.process_index == 0:
+            tidy(run.folder)
+        return resume_point(run)
+
+
+def measure_run(run: Run, trainer: NextFailTrainer, evaluated: dict[str, Dataset], train_seconds: float) -> Record:
+    """Evaluate and diagnose a model that was trained and saved.
+
+    Args:
+        run (`Run`), trainer (`NextFailTrainer`), evaluated (`dict`): what `prepare` took and returned.
+        train_seconds (`float`): how long this command trained.
+    """
+    task, args, began = run.data.task, run.training, time.perf_counter()
+    # For bf16, accelerate has wrapped the model's forward into autocast; what is reported is the saved weights' own.
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    tokenizer, decoding, shared = trainer.processing_class, trainer.objective.decoding, trainer.has_whole_model
+    progress = not args.disable_tqdm and trainer.is_world_process_zero()
+    results = evaluate_all(model, tokenizer, decoding, task, evaluated, args.eval_batch_size, progress, shared)
+    diagnosis = None
+    if args.num_diagnosed and task is not None:
+        rows = evaluated[""].select(range(min(NUM_DIAGNOSED, len(evaluated[""]))))
+        description = "Diagnosing" if progress else None
+        diagnosis = diagnose(
+            model, tokenizer, rows, decoding, args.eval_batch_size, description, shared, task_name=task.name
+        )
+    training = trainer.describe()
+    share_here = 1 - trainer._initial_global_step / max(1, training["steps"])  # the rest is of an earlier command
+    return Record.build(
+        task,
+        {
+            "name": run.name,
+            "dataset_name": run.data.dataset_name,
+            "dataset_config": run.data.dataset_config,
+            "dataset_seed": run.data.dataset_seed,
+            "model": run.model.model_name_or_path or run.model.model_type,
+            "weights_sha256": weights_digest(run.folder),
+            **training,
+        },
+        results,
+        test_file=describe_test_file(run.data.test_file, evaluated.get("test_file_")),
+        diagnosis=diagnosis,
+        history=trainer.history(),
+        recipe=run.recipe,
+        timings={
+            "train_seconds": round(train_seconds, 1),
+            "examples_per_second": round(training["examples"] * share_here / train_seconds, 1),
+            "evaluation_seconds": round(time.perf_counter() - began, 1),
+        },
+    )

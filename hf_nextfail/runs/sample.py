@@ -84,7 +84,7 @@ def load_sample(
     return Sample(config.task, row, title, tokenizer, tokenizer_name)
 
 
-def broken(widths: Sequence[int], room: int) -> list[tuple[int, int]]:
+def line_breaks(widths: Sequence[int], room: int) -> list[tuple[int, int]]:
     """Break a line of cells, one space apart, into lines that fit; returns where each begins and ends."""
     breaks, used = [0], 0
     for cell, width in enumerate(widths):
@@ -105,7 +105,7 @@ def aligned(lines: dict[str, Sequence[str]], width: int, hard: Sequence[int] = (
     """
     widths = [max(2, *map(cell_len, cells)) for cells in zip(*lines.values(), strict=True)]  # 2: most labels
     texts = []
-    for first, end in broken(widths, width - INDENT):
+    for first, end in line_breaks(widths, width - INDENT):
         shown = {heading: cells[first:end] for heading, cells in lines.items()}
         if any(first <= cell < end for cell in hard):
             shown["hard token"] = ["^" * widths[cell] if cell in hard else "" for cell in range(first, end)]
@@ -127,7 +127,7 @@ def drawn_arms(sample: Sample, width: int) -> list[Text]:
     for arm in arms_of(sample.row["edges"], sample.row["start"]):
         right = arm == sample.row["path"]
         cells = [*(f"{node} →" for node in arm[:-1]), str(arm[-1]), *(["(to the goal)"] if right else [])]
-        for first, end in broken(list(map(len, cells)), width - INDENT):
+        for first, end in line_breaks(list(map(len, cells)), width - INDENT):
             text = Text("" if texts else "arms").append(" " * (INDENT - (0 if texts else 4)))
             texts.append(text.append(" ".join(cells[first:end]), RIGHT if right else ""))
     return texts
@@ -162,7 +162,7 @@ def sample_lines(sample: Sample, width: int) -> list[Text]:
 
     Args:
         sample (`Sample`): of `load_sample`.
-        width (`int`): of the terminal. The two texts of the row are not broken, whatever it is.
+        width (`int`): of the terminal. The two texts of the row are never broken.
 
     Returns:
         `list` of `rich.text.Text`, one a line.

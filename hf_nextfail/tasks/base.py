@@ -85,7 +85,7 @@ class Task(ABC):
     @classmethod
     @abstractmethod
     def from_config_name(cls, config_name: str, **overrides: Any) -> "Task":
-        """Read a configuration name; raise `ValueError` when it is none, or when an override contradicts it."""
+        """Read a configuration name; raise `ValueError` for any other text, or when an override contradicts it."""
 
     @property
     @abstractmethod
@@ -131,8 +131,8 @@ class Task(ABC):
         """Raise `ValueError` when the space is so small that no graph of it falls into `split`."""
         if self.num_graphs < ENUMERABLE_GRAPHS and split not in occupied_splits(self):
             raise ValueError(
-                f"{self.config_name} has only {self.num_graphs} graphs and none of them falls into the {split} split; "
-                f"raise num_nodes, or ask for no rows of it (num_{split}=0)"
+                f"{self.config_name} has only {self.num_graphs} graphs, all of them outside the {split} split; "
+                f"raise num_nodes, or set num_{split}=0"
             )
 
     def sample_shard(self, split: str, shard: int, seed: int = 0, num_rows: int = SHARD_ROWS) -> Columns:

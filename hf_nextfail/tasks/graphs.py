@@ -1,4 +1,4 @@
-"""What graph tasks share."""
+"""What graph tasks share: a hash of a graph's edges, and labels drawn without replacement."""
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def sample_without_replacement(rng: np.random.Generator, count: int, population:
 
 
 def sample_few_of_many(rng: np.random.Generator, count: int, population: int, size: int) -> np.ndarray:
-    """Do the same, number for number, without a pool in memory: look up what the swaps so far left at a place."""
+    """Draw the same numbers without a pool in memory: look up what the swaps so far left at each place."""
     places = np.stack([rng.integers(i, population, size=count, dtype=np.int64) for i in range(size)]).astype(np.int32)
     picked, displaced = places.copy(), np.arange(size, dtype=np.int32)[:, None].repeat(count, axis=1)
     for i in range(size):

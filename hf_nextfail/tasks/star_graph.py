@@ -50,7 +50,7 @@ def arms_of(edges: Sequence[Sequence[int]], start: int) -> list[list[int]]:
             after[source] = target
     targets = {target for _, target in edges}
     if len(targets) < len(edges) or start in targets:
-        raise ValueError("a node is reached by two edges, or the start by one")
+        raise ValueError("two edges lead to one node, or an edge leads to the start")
     arms = []
     for source, target in edges:
         if source == start:
@@ -58,7 +58,7 @@ def arms_of(edges: Sequence[Sequence[int]], start: int) -> list[list[int]]:
             while arms[-1][-1] in after:
                 arms[-1].append(after[arms[-1][-1]])
     if sum(len(arm) - 1 for arm in arms) != len(edges):
-        raise ValueError(f"some edges do not hang together with the start {start}")
+        raise ValueError(f"some edges are not connected to the start {start}")
     if len({len(arm) for arm in arms}) > 1:
         raise ValueError(f"the arms have different lengths: {sorted(len(arm) for arm in arms)} nodes")
     return arms
@@ -286,7 +286,7 @@ class StarGraph(Task):
         """Read `prompt + completion` of this configuration back into a row.
 
         Raises:
-            ValueError: with the reason, if it is no problem of this configuration with its right completion.
+            ValueError: with the reason, unless it is a problem of this configuration with its right completion.
         """
         prompt, equals, completion = text.partition("=")
         if self.reverse and prompt.endswith("," + completion.rpartition(",")[2]):

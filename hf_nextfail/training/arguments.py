@@ -48,7 +48,7 @@ SEEDS = ("seed", "data_seed")
 OBJECTS = ("lr_scheduler_kwargs", "activation_checkpointing_kwargs", "gradient_checkpointing_kwargs")
 OBJECT_FILES = ("accelerator_config", "fsdp_config")
 # What reports is another package's; those that are called as their package.
-TRACKERS = ("tensorboard", "trackio", "wandb", "mlflow", "neptune", "codecarbon", "clearml", "swanlab")
+TRACKER_PACKAGES = ("tensorboard", "trackio", "wandb", "mlflow", "neptune", "codecarbon", "clearml", "swanlab")
 
 
 @dataclass
@@ -170,7 +170,7 @@ class NextFailTrainingArguments(TrainingArguments):
                 raise ValueError(
                     f"report_to must be some of {', '.join(known)}, got {name!r}{did_you_mean(name, known)}"
                 )
-            if name in TRACKERS and name not in get_available_reporting_integrations():
+            if name in TRACKER_PACKAGES and name not in get_available_reporting_integrations():
                 raise ValueError(f"report_to: {name} is not installed; pip install {name}, or report_to none")
 
     def use_precision(self, precision: str) -> None:

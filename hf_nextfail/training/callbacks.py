@@ -7,11 +7,11 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from transformers.trainer_utils import SaveStrategy
 
-from hf_nextfail.diagnoses.star_graph import diagnose, read_graphs
+from hf_nextfail.decoding import Decoding
+from hf_nextfail.evaluation.diagnose import diagnose, read_diagnosis
 from hf_nextfail.evaluation.nodes import check_fast
-from hf_nextfail.objectives import Objective
 
-TRACKERS = tuple(INTEGRATION_TO_CALLBACK.values())
+TRACKER_CALLBACKS = tuple(INTEGRATION_TO_CALLBACK.values())
 
 
 class StopAtAccuracy(TrainerCallback):
@@ -47,22 +47,22 @@ class DiagnosticsCallback(TrainerCallback):
     Args:
         trainer (`Trainer`): ours or a stock one; add the callback to it by `trainer.add_callback`.
         dataset (`Dataset`): the star graphs to diagnose; see [`hf_nextfail.diagnose`].
-        objective (`Objective` or `str`, *optional*): as in `diagnose`.
+        decoding (`Decoding` or `str`, *optional*): as in `diagnose`.
         shared (`bool`, *optional*, defaults to `False`): divide the rows among processes, where each has the whole
             model.
 
     Raises:
-        ValueError: if the rows are no star graphs of one shape, or the tokenizer is a slow one.
+        ValueError: if the rows are not star graphs of one shape, or the tokenizer is a slow one.
     """
 
     def __init__(
-        self, trainer: Trainer, dataset: Dataset, objective: Objective | str | None = None, shared: bool = False
+        self, trainer: Trainer, dataset: Dataset, decoding: Decoding | str | None = None, shared: bool = False
     ):
-        read_graphs(dataset)
+        read_diagnosis(dataset)
         check_fast(trainer.processing_class)
         self.trainer = trainer
         self.dataset = dataset
-        self.objective = objective
+        self.decoding = decoding
         self.shared = shared
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any):
@@ -74,7 +74,7 @@ class DiagnosticsCallback(TrainerCallback):
             trainer.model,
             trainer.processing_class,
             self.dataset,
-            self.objective,
+            self.decoding,
             batch_size=args.eval_batch_size,
             shared=self.shared,
         )
@@ -89,5 +89,5 @@ class DiagnosticsCallback(TrainerCallback):
                 scalars[f"eval_{name}"] = value
         # Not through `trainer.log`: on the console, a page of numbers at every evaluation would hide the others.
         for callback in trainer.callback_handler.callbacks:
-            if isinstance(callback, TRACKERS):
+            if isinstance(callback, TRACKER_CALLBACKS):
                 callback.on_log(args, state, control, logs=dict(scalars), model=trainer.model)

@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from peft import PeftModel
 from safetensors import SafetensorError
+from torch import nn
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from hf_nextfail.decoding import Decoding
 from hf_nextfail.errors import TrainingError
 
 logger = logging.getLogger(__name__)
@@ -64,7 +67,7 @@ def seal(partial: Path, checkpoint: Path, choices: dict[str, Any]) -> None:
 
     Args:
         partial (`Path`): where it was written, beside `checkpoint`.
-        checkpoint (`Path`): what it shall be called.
+        checkpoint (`Path`): its final name.
         choices (`dict`): what a resumed run must choose alike: device, precision, ...
     """
     files = [path for path in sorted(partial.rglob("*")) if path.is_file()]
@@ -105,6 +108,27 @@ def read_seal(checkpoint: Path) -> dict[str, Any]:
         if path.stat().st_size != size:
             raise ValueError(f"{name} has {path.stat().st_size:,} of {size:,} bytes")
     return content
+
+
+def add_decoding(folder: Path, model: nn.Module, decoding: Decoding) -> None:
+    """Add to a checkpoint what says how it decodes, and remove what an earlier training left there of another kind.
+
+    Args:
+        folder (`Path`): where the model was just saved.
+        model (`nn.Module`): what was saved, an adapter or a whole model.
+        decoding (`Decoding`): how it writes.
+    """
+    adapted = isinstance(model, PeftModel)
+    shutil.rmtree(folder / "custom_generate", ignore_errors=True)
+    # A whole model beside an adapter, or the other way round, would be loaded instead.
+    for pattern in ("config.json", "model*.safetensors*") if adapted else ("adapter_*",):
+        for path in folder.glob(pattern):
+            path.unlink()
+    if adapted:
+        model.generation_config.save_pretrained(folder)  # PEFT leaves it out
+    elif decoding.travels is not None:  # which transformers does not look for beside an adapter
+        (folder / "custom_generate").mkdir()
+        shutil.copyfile(decoding.travels, folder / "custom_generate/generate.py")
 
 
 def step_of(checkpoint: Path) -> int:

@@ -6,8 +6,7 @@ from typing import Any
 
 import torch
 
-from hf_nextfail.data.rows import PaddedRows
-from hf_nextfail.models.completion_logits import Batch
+from hf_nextfail.data.rows import Batch, Rows
 from hf_nextfail.objectives import Objective
 
 
@@ -27,7 +26,7 @@ class CompletionCollator:
 
     ```python
     >>> from hf_nextfail.objectives import TeacherlessObjective
-    >>> from hf_nextfail.data.tokenization import numeral_tokenizer
+    >>> from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
     >>> collator = CompletionCollator(TeacherlessObjective(numeral_tokenizer(num_nodes=10)))
     >>> rows = [{"prompt_ids": [7, 8, 9], "completion_ids": [1, 2]}, {"prompt_ids": [7], "completion_ids": [3, 4]}]
     >>> collator(rows)["input_ids"].tolist()
@@ -51,16 +50,13 @@ class CompletionCollator:
     def epoch(self, epoch: int) -> None:
         self._epoch.fill_(epoch)
 
-    def __call__(self, examples: "Sequence[dict[str, Any]] | PaddedRows") -> Batch:
+    def __call__(self, examples: Sequence[dict[str, Any]] | Rows) -> Batch:
         """Make a batch; raises `ValueError` if a row has an empty prompt or completion."""
-        rows = examples if isinstance(examples, PaddedRows) else PaddedRows.of(examples, self.objective.pad_token_id)
-        if not rows.lengths.all():
-            raise ValueError(
-                "a row has an empty prompt or completion: there is nothing to predict, or to predict from"
-            )
+        rows = examples if isinstance(examples, Rows) else Rows.of_examples(examples, self.objective.pad_token_id)
+        rows.check()
         # Not torch's own generator: batches are made ahead of the step whose state a checkpoint holds.
         digest = hashlib.blake2b(f"{self.seed} {self.epoch}".encode(), digest_size=8)
         digest.update(rows.prompt_ids.numpy())
         digest.update(rows.completion_ids.numpy())
         generator = torch.Generator().manual_seed(int.from_bytes(digest.digest(), "little", signed=True))
-        return self.objective.encode(rows.prompt_ids, rows.completion_ids, rows.lengths, generator)
+        return self.objective.encode(rows, generator)

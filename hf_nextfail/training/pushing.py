@@ -18,6 +18,7 @@ from transformers.utils.hub import PushInProgress
 from hf_nextfail.hub.cards import model_card
 from hf_nextfail.hub.publish import MODEL_STALE, model_files
 from hf_nextfail.hub.push import check_access, hub_errors, one_line, push_files
+from hf_nextfail.reporting.record import Record
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def link_or_copy(source: str, target: str) -> str:
 
 
 class HubTrainer(Trainer, ABC):
-    """Push as `transformers.Trainer` does, by the same options, with other contents and other manners.
+    """Push as `transformers.Trainer` does, by the same options; what is pushed and how failures show differ.
 
     Each push is one commit, made of what may be read by others: no pickles (`training_args.bin`, the states of
     optimizers), no names of local folders; the card is ours. A push in the background that fails is logged at once and
@@ -52,15 +53,15 @@ class HubTrainer(Trainer, ABC):
         super().__init__(*args, **kwargs)
 
     @abstractmethod
-    def record(self) -> dict[str, Any]:
-        """Return what a `results.json` holds, as far as it is known."""
+    def record(self) -> Record:
+        """Return the record of the run, as far as it is known."""
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         """Create the repository to push to, unless it exists.
 
         Raises:
             HubError: if the token at hand may not; nothing is created.
-            ValueError: if whole checkpoints shall be pushed, pickled states and all.
+            ValueError: if `hub_strategy` asks for whole checkpoints, which hold pickled states.
         """
         if not self.is_world_process_zero():
             return

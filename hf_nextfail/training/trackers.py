@@ -28,7 +28,7 @@ def to_wandb(callback: TrainerCallback, name: str, picture: Path) -> None:
     wandb.log({name: wandb.Image(str(picture))})
 
 
-TRACKERS: dict[type[TrainerCallback], Callable[[TrainerCallback, str, Path], None]] = {
+SEND_PICTURE: dict[type[TrainerCallback], Callable[[TrainerCallback, str, Path], None]] = {
     TensorBoardCallback: to_tensorboard,
     TrackioCallback: to_trackio,
     WandbCallback: to_wandb,
@@ -49,7 +49,7 @@ def report_end(trainer: Trainer, scalars: Mapping[str, float], pictures: Sequenc
         return
     state = (trainer.args, trainer.state, trainer.control)
     for callback in trainer.callback_handler.callbacks:
-        send = next((send for kind, send in TRACKERS.items() if isinstance(callback, kind)), None)
+        send = next((send for kind, send in SEND_PICTURE.items() if isinstance(callback, kind)), None)
         if send is None:
             continue
         callback.on_log(*state, logs=dict(scalars), model=trainer.model)

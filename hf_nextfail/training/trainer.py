@@ -1,8 +1,6 @@
 """One Trainer for all objectives."""
 
-import json
 import logging
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -10,18 +8,18 @@ from typing import Any
 import torch
 from accelerate.utils import DistributedType
 from datasets import Dataset, IterableDataset
-from peft import PeftModel
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
-from hf_nextfail.data.rows import TokenRows
+from hf_nextfail.data.rows import Rows
 from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS, longest_completion, tokenize_dataset
 from hf_nextfail.evaluation.evaluate import evaluate
 from hf_nextfail.objectives import OBJECTIVES, Objective
-from hf_nextfail.reporting.record import versions
+from hf_nextfail.reporting.record import Record
 from hf_nextfail.training.arguments import NextFailTrainingArguments
 from hf_nextfail.training.callbacks import DiagnosticsCallback, StopAtAccuracy
+from hf_nextfail.training.checkpoints import add_decoding
 from hf_nextfail.training.collator import CompletionCollator
 from hf_nextfail.training.hardware import device_name
 from hf_nextfail.training.pushing import HubTrainer
@@ -59,7 +57,7 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         kwargs: everything else that `transformers.Trainer` takes, but for what stands in `INSTEAD`.
 
     Raises:
-        ValueError: if no objective is given and `args` name none, several datasets shall stop the training, or it is
+        ValueError: if no objective is given and `args` name none, several datasets are to stop the training, or it is
             given what would have no effect.
 
     Example:
@@ -141,7 +139,7 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         # A checkpoint decodes as it was trained, not as the one that it began from.
         known = next((rows for rows in (train_dataset, eval_dataset) if isinstance(rows, Dataset)), None)
         length = None if known is None else longest_completion(known)
-        self.model.generation_config = objective.generation_config(max_new_tokens=length)
+        self.model.generation_config = objective.decoding.generation_config(max_new_tokens=length)
         if isinstance(args, NextFailTrainingArguments) and args.stop_at_accuracy is not None:
             if isinstance(eval_dataset, dict):
                 raise ValueError("stop_at_accuracy watches one eval_dataset, not several")
@@ -154,7 +152,7 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
             return
         try:
             rows = rows.select(range(min(num_rows, len(rows))))
-            callback = DiagnosticsCallback(self, rows, self.objective, shared=self.has_whole_model)
+            callback = DiagnosticsCallback(self, rows, self.objective.decoding, shared=self.has_whole_model)
         except ValueError as error:  # another task
             logger.info("Training is not diagnosed: %s.", error)
         else:
@@ -168,18 +166,8 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         super()._save(output_dir, state_dict)
         if not self.args.should_save:
             return
-        folder = Path(output_dir or self.args.output_dir)
-        # An earlier training may have left another kind of checkpoint here, which would be loaded instead.
-        adapted = isinstance(self.accelerator.unwrap_model(self.model), PeftModel)
-        shutil.rmtree(folder / "custom_generate", ignore_errors=True)
-        for pattern in ("config.json", "model*.safetensors*") if adapted else ("adapter_*",):
-            for path in folder.glob(pattern):
-                path.unlink()
-        if adapted:
-            self.model.generation_config.save_pretrained(folder)  # PEFT leaves it out
-        elif self.objective.custom_generate is not None:  # which transformers does not look for beside an adapter
-            (folder / "custom_generate").mkdir()
-            shutil.copyfile(self.objective.custom_generate, folder / "custom_generate/generate.py")
+        model, decoding = self.accelerator.unwrap_model(self.model), self.objective.decoding
+        add_decoding(Path(output_dir or self.args.output_dir), model, decoding)
 
     def _get_collator_with_removed_columns(self, data_collator: Any, description: str | None = None) -> Any:
         if isinstance(data_collator, CompletionCollator):  # which takes what it needs
@@ -203,7 +191,7 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         # The other strategies read the lengths of rows out of the dataset.
         plain = self.args.train_sampling_strategy in ("random", "sequential")
         if plain and isinstance(rows, Dataset) and isinstance(self.data_collator, CompletionCollator):
-            self.train_dataset = TokenRows(rows, self.objective.pad_token_id)
+            self.train_dataset = Rows.of_ids(rows, self.objective.pad_token_id)
             if (type(self.objective).encode, type(self.objective).loss) == (Objective.encode, Objective.loss):
                 self._first_label = self.train_dataset.shortest_prompt
         try:
@@ -256,7 +244,7 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         results = evaluate(
             self.model,
             eval_dataset,
-            self.objective,
+            self.objective.decoding,
             self.processing_class,
             batch_size=self.args.eval_batch_size,
             per_node=False,
@@ -289,6 +277,7 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         model = self.accelerator.unwrap_model(self.model)
         return {
             "objective": self.objective.name,
+            "decoding": self.objective.decoding.name,
             "num_parameters": model.num_parameters(),
             "num_trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
             "seed": args.seed,
@@ -318,19 +307,11 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
             history[entry["step"]] = history.get(entry["step"], {"step": entry["step"]}) | numbers
         return list(history.values())
 
-    def record(self) -> dict[str, Any]:
-        """Return the run's `results.json`; before there is one, a record of what the trainer itself knows."""
+    def record(self) -> Record:
+        """Return the record of the run's `results.json`; before there is one, what the trainer itself knows."""
         path = Path(self.args.output_dir) / "results.json"
         if path.is_file():
-            return json.loads(path.read_text(encoding="utf-8"))
+            return Record.read(path)
         config = self.accelerator.unwrap_model(self.model).config
         name = getattr(config, "_name_or_path", "") or config.model_type
-        return {
-            "run": {"name": name, "model": name, "dataset_name": None, **self.describe()},
-            "results": {},
-            "chance": {"hard_token_accuracy": None},
-            "test_file": None,
-            "history": self.history(),
-            "recipe": None,
-            "versions": versions(),
-        }
+        return Record.build(None, {"name": name, "model": name, **self.describe()}, {}, history=self.history())

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from datasets import load_dataset
 from made_records import OBJECTIVES, diagnosed_record
+from tiny_models import tiny_gpt2
 
-from hf_nextfail import TeacherlessObjective, __version__, build_model, numeral_tokenizer
+from hf_nextfail import __version__, numeral_tokenizer
 from hf_nextfail.commands.main import main
+from hf_nextfail.decoding import ParallelDecoding
 from hf_nextfail.reporting.pictures import plot_graph
 
 COMMANDS = ["env", "evaluate", "push-dataset", "push-metric", "push-model", "report", "sample"]
@@ -25,9 +27,8 @@ def run(*argv) -> int:
 def checkpoint(tmp_path):
     """A teacherless model that was not trained, as a checkpoint of G(2,3) over 20 labels."""
     tokenizer = numeral_tokenizer(num_nodes=20)
-    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 32}
-    model = build_model(tokenizer, model_type="gpt2", config_overrides=sizes)
-    model.generation_config = TeacherlessObjective(tokenizer).generation_config(max_new_tokens=3)
+    model = tiny_gpt2(tokenizer)
+    model.generation_config = ParallelDecoding(tokenizer).generation_config(max_new_tokens=3)
     folder = tmp_path / "checkpoint"
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -36,7 +37,8 @@ def checkpoint(tmp_path):
 
 
 def test_help_names_every_command_and_option_without_loading_torch():
-    code = "import sys; from hf_nextfail.commands.main import main\ntry: main(sys.argv[1:])\nfinally: print('torch' in sys.modules)"
+    code = "import sys; from hf_nextfail.commands.main import main\n"
+    code += "try: main(sys.argv[1:])\nfinally: print('torch' in sys.modules)"
     for argv in (["--help"], *([command, "--help"] for command in COMMANDS)):
         done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-1] == "False"
@@ -61,7 +63,7 @@ def test_the_version(capsys):
             ["evaluate", "CHECKPOINT", "--split", "tset"],
             "split must be train or validation or test, got 'tset' (did you",
         ),
-        (["evaluate", "CHECKPOINT", "--objective", "teacherles"], "did you mean 'teacherless'?"),
+        (["evaluate", "CHECKPOINT", "--decoding", "paralel"], "did you mean 'parallel'?"),
         (["evaluate", "CHECKPOINT", "--num_rows", "0"], "num_rows must be at least 1, got 0"),
         (["evaluate", "CHECKPOINT", "--batch_size", "0"], "batch_size must be at least 1"),
         (["evaluate", "CHECKPOINT", "--dataset_config", "d2_l3_n50"], "does it know all labels?"),
@@ -79,8 +81,8 @@ def test_the_version(capsys):
         (["report"], "Missing argument"),
         (["report", "nowhere"], "there is no file or folder nowhere"),
         (["report", "CHECKPOINT"], "holds no results.json"),
-        (["report", "checkpoint/config.json"], "schema_version must be 1, got None"),
-        (["push-metric", "--repo", "a/b/c"], "'a/b/c' is no name for a repository"),
+        (["report", "checkpoint/config.json"], "schema_version must be 1 or 2, got None"),
+        (["push-metric", "--repo", "a/b/c"], "'a/b/c' is not a valid name for a repository"),
         (["sample", "d2_l5"], "unknown config 'd2_l5'"),
         (
             ["sample", "--split", "tset"],
@@ -150,9 +152,9 @@ def test_the_four_lines_push_load_decode_and_evaluate(hub, checkpoint, tmp_path,
         "30",
     ]
     done = fresh([*argv, "--push_results"], cwd=tmp_path)
-    name = "star_graph-d2_l3_n20-test-30_rows-teacherless"
+    name = "star_graph-d2_l3_n20-test-30_rows-parallel"
     record = json.loads((tmp_path / f"runs/evaluate/nextfail--x/{name}/results.json").read_text())
-    assert record["run"]["objective"] == "teacherless"
+    assert record["run"]["decoding"] == "parallel"
     assert f"{record['results']['accuracy']['value']:.3f}" in done.stdout
     files = hub.files("model", "nextfail/x")
     assert json.loads(files[f"results/{name}.json"])["results"] == record["results"]
@@ -184,12 +186,12 @@ def test_a_checkpoint_is_diagnosed(checkpoint, tmp_path, capsys, rows):
     assert record["run"]["split"] == ("test" if rows == "split" else "paper.txt")
     num_rows = 30 if rows == "split" else 2
     assert record["diagnosis"]["numbers"]["accuracy"]["n"] == num_rows
-    assert path.parent.name.endswith(f"{num_rows}_rows-teacherless")
+    assert path.parent.name.endswith(f"{num_rows}_rows-parallel")
     assert record["results"]["accuracy"] == record["diagnosis"]["numbers"]["accuracy"]
     page = (path.parent / "report.html").read_text(encoding="utf-8")
     out = capsys.readouterr().out
     assert str(path.parent / "report.html") in out
-    assert f"teacherless: {num_rows} rows of {record['run']['split']}" in out
+    assert f"parallel: {num_rows} rows of {record['run']['split']}" in out
     for text in (page, " ".join(out.split())):
         assert record["diagnosis"]["verdict"] in text
         assert "hard_token_mass" in text

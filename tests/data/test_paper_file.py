@@ -90,7 +90,7 @@ def test_line_endings_do_not_matter(write, end, last_end):
         (r",\d+$", "", "does not follow the edges; the path to the goal is"),
         (r"=(\d+),(\d+)", r"=\2,\1", "does not follow the edges; the path to the goal is"),
         (r"/(\d+),\d+=", r"/\1,\1=", "is not the end of an arm"),
-        (r"^(\d+),(\d+)", r"\1,\1", "a node is reached by two edges, or the start by one"),
+        (r"^(\d+),(\d+)", r"\1,\1", "two edges lead to one node, or an edge leads to the start"),
     ],
 )
 def test_malformed_line_is_named_with_file_number_and_reason(write, number, old, new, reason):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from datasets import Dataset, load_dataset
 from small_tokenizers import TOKENIZERS
+from tiny_models import tiny_gpt2, tiny_options
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hf_nextfail import OBJECTIVES, StarGraph, build_model, evaluate, generate_teacherless, load_tokenizer
@@ -14,7 +15,7 @@ from hf_nextfail.commands.main import main as nextfail
 from hf_nextfail.data.tokenization import tokenize_dataset
 from hf_nextfail.objectives.base import Objective
 
-SIZES = {"n_layer": 1, "n_head": 2, "n_embd": 16, "n_positions": 96}
+POSITIONS = {"n_positions": 96}  # some tokenizers write a label in several tokens
 STEPS = {
     "max_steps": 4,
     "eval_steps": 2,
@@ -28,9 +29,8 @@ ROWS = {"num_train": 200, "num_validation": 30, "num_test": 40}
 @pytest.fixture(scope="module", params=TOKENIZERS)
 def checkpoint(request, tmp_path_factory):
     """A GPT-2 as somebody else publishes it: an embedding for each token and no dummy."""
-    torch.manual_seed(0)
     tokenizer = TOKENIZERS[request.param]()
-    model = build_model(tokenizer, model_type="gpt2", config_overrides=SIZES | {"initializer_range": 0.3})
+    model = tiny_gpt2(tokenizer, initializer_range=0.3, **POSITIONS)
     folder = tmp_path_factory.mktemp("checkpoint")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -120,8 +120,7 @@ def test_numbers_per_node_count_nodes_whatever_a_node_takes_and_agree_between_to
     for make in TOKENIZERS.values():
         tokenizer = make()
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-        torch.manual_seed(0)
-        model = build_model(tokenizer, model_type="gpt2", config_overrides=SIZES).eval()
+        model = tiny_gpt2(tokenizer, **POSITIONS).eval()
         results = evaluate(model, dataset, Told(tokenizer, told), tokenizer, StarGraph(2, 3, 20))
         measured.append((results["token_accuracy"], results["hard_token_accuracy"]))
     written = [text.split(",") for text in told]
@@ -177,10 +176,9 @@ def test_own_data_has_no_numbers_that_need_a_graph(hub, checkpoint, tmp_path, mo
 
 
 def test_a_model_from_scratch_takes_a_tokenizer_of_its_own(checkpoint, tmp_path):
-    options = {**STEPS, **ROWS, "tokenizer_name_or_path": checkpoint, "output_dir": tmp_path, "model_type": "gpt2"}
-    overrides = ["--config_overrides", json.dumps(SIZES)]
+    options = {**STEPS, **ROWS, "tokenizer_name_or_path": checkpoint, "output_dir": tmp_path}
     arguments = [f"--{name}={value}" for name, value in options.items()]
-    finetune(["--config", "star_graph/teacherless/smoke.yaml", *arguments, *overrides])
+    finetune(["--config", "star_graph/teacherless/smoke.yaml", *arguments, *tiny_options(**POSITIONS)])
     folder = tmp_path / "star_graph/teacherless/smoke"
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     assert model.config.vocab_size == len(tokenizer) == len(AutoTokenizer.from_pretrained(checkpoint)) + 1

@@ -10,7 +10,6 @@ from hf_nextfail.data.tokenization import (
     load_tokenizer,
     longest_completion,
     longest_row,
-    padded_ids,
     tokenize_dataset,
 )
 from hf_nextfail.evaluation.nodes import node_of_each_token
@@ -217,23 +216,6 @@ def test_prompt_begins_with_the_begin_token_where_texts_do():
     assert {ids[0] for ids in dataset["prompt_ids"]} == {tokenizer.bos_token_id}
     assert tokenizer.batch_decode([ids[1:] for ids in dataset["prompt_ids"]]) == list(rows["prompt"])
     assert tokenizer.batch_decode(list(dataset["completion_ids"])) == list(rows["completion"])
-
-
-# Arrays
-
-
-def test_padded_ids_are_one_array_and_its_lengths():
-    ids, lengths = padded_ids(Dataset.from_dict({"prompt_ids": [[1, 2, 3], [4], [5, 6]]}), "prompt_ids", 9)
-    np.testing.assert_array_equal(ids, [[1, 2, 3], [4, 9, 9], [5, 6, 9]])
-    np.testing.assert_array_equal(lengths, [3, 1, 2])
-    assert ids.dtype == lengths.dtype == np.int64
-
-
-def test_padded_ids_of_chosen_rows():
-    dataset = Dataset.from_dict({"prompt_ids": [[1, 2, 3], [4], [5, 6], [7]], "other": [0, 1, 2, 3]})
-    ids, lengths = padded_ids(dataset.select([2, 1]), "prompt_ids", 9)
-    np.testing.assert_array_equal(ids, [[5, 6], [4, 9]])
-    np.testing.assert_array_equal(lengths, [2, 1])
 
 
 # Nodes of tokens

@@ -4,19 +4,21 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from tiny_models import TINY_GPT2
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, pipeline
 
 from hf_nextfail import generate_teacherless
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
+from hf_nextfail.data.rows import Rows
+from hf_nextfail.decoding import ParallelDecoding
 from hf_nextfail.models import build_model
-from hf_nextfail.objectives import TeacherlessObjective
 
 TOKENIZER = numeral_tokenizer(num_nodes=20)
 PAD = TOKENIZER.pad_token_id
 NUM_TOKENS = 4
 # Weights far from 0: what they write varies with the prompt.
 FAMILIES = {
-    "gpt2": {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 32, "initializer_range": 0.5},
+    "gpt2": TINY_GPT2 | {"initializer_range": 0.5},
     "mamba": {"hidden_size": 16, "num_hidden_layers": 2, "state_size": 4, "initializer_range": 0.5},
 }
 
@@ -38,12 +40,12 @@ INPUTS = inputs_of(TEXTS)
 def folder(request, tmp_path_factory):
     torch.manual_seed(0)
     model = build_model(TOKENIZER, model_type=request.param, config_overrides=FAMILIES[request.param])
-    model.generation_config = TeacherlessObjective(TOKENIZER).generation_config(NUM_TOKENS)
+    model.generation_config = ParallelDecoding(TOKENIZER).generation_config(NUM_TOKENS)
     folder = tmp_path_factory.mktemp(request.param)
     model.save_pretrained(folder)
     TOKENIZER.save_pretrained(folder)
     (folder / "custom_generate").mkdir()
-    shutil.copyfile(TeacherlessObjective.custom_generate, folder / "custom_generate" / "generate.py")
+    shutil.copyfile(ParallelDecoding.travels, folder / "custom_generate" / "generate.py")
     return folder
 
 
@@ -73,7 +75,8 @@ def generate(request, folder):
 
 def decoded(model, num_tokens=NUM_TOKENS, tokenizer=TOKENIZER):
     lengths = INPUTS["attention_mask"].sum(dim=1)
-    return TeacherlessObjective(tokenizer).decode(model, INPUTS["input_ids"], lengths, num_tokens)
+    rows = Rows(INPUTS["input_ids"], INPUTS["input_ids"], torch.stack([lengths, lengths], dim=1))
+    return ParallelDecoding(tokenizer).write(model, rows, num_tokens)
 
 
 def written(outputs, inputs):
@@ -83,7 +86,7 @@ def written(outputs, inputs):
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_it_is_the_decoding_of_the_objective_on_whichever_side_prompts_are_padded(generate, side):
+def test_it_is_the_decoding_of_the_package_on_whichever_side_prompts_are_padded(generate, side):
     inputs = inputs_of(TEXTS, side)
     expected = decoded(generate.model)
     assert torch.equal(written(generate(**inputs), inputs), expected)
@@ -113,7 +116,7 @@ def test_padding_follows_an_end_token(generate):
     tokenizer = numeral_tokenizer(num_nodes=20)
     end = unstopped.flatten().mode().values.item()
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
-    generate.model.generation_config = TeacherlessObjective(tokenizer).generation_config(NUM_TOKENS)
+    generate.model.generation_config = ParallelDecoding(tokenizer).generation_config(NUM_TOKENS)
     expected = []
     for tokens in unstopped.tolist():
         stop = tokens.index(end) if end in tokens else NUM_TOKENS - 1
@@ -284,7 +287,7 @@ print(model.generate(**tokenizer({TEXTS!r}, return_tensors="pt", padding=True)).
 
 
 def test_the_file_needs_nothing_but_torch():
-    tree = ast.parse(TeacherlessObjective.custom_generate.read_text(encoding="utf-8"))
+    tree = ast.parse(ParallelDecoding.travels.read_text(encoding="utf-8"))
     imported = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

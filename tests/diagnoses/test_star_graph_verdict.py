@@ -11,8 +11,8 @@ from known_models import (
     UniformGuesser,
 )
 
-from hf_nextfail.diagnoses.star_graph import diagnose
 from hf_nextfail.diagnoses.star_graph_verdict import equal, percent, verdict
+from hf_nextfail.evaluation.diagnose import diagnose
 from hf_nextfail.tasks import StarGraph
 
 
@@ -36,13 +36,14 @@ CLEVER_HANS = {
 }
 
 
-def verdict_on(degree=2, path_length=4, reverse=False, objective="teacher_forced", **changes):
+def verdict_on(degree=2, path_length=4, reverse=False, decoding="autoregressive", **changes):
     """The verdict on the numbers of a Clever Hans, but for some of them."""
     numbers = {
         name: None if value is None else value if isinstance(value, dict) else number(value)
         for name, value in (CLEVER_HANS | changes).items()
     }
-    task = {"degree": degree, "path_length": path_length, "reverse": reverse, "objective": objective}
+    numbers["forced_token_accuracy"] = None if decoding == "parallel" else number(1.0)
+    task = {"degree": degree, "path_length": path_length, "reverse": reverse, "decoding": decoding}
     return verdict({"task": task, "numbers": numbers})
 
 
@@ -112,9 +113,9 @@ def test_solved():
     assert not verdict_on(accuracy=0.949).startswith("It solves the task")
 
 
-@pytest.mark.parametrize("objective", ["teacher_forced", "teacherless"])
-def test_solved_backwards(objective):
-    assert verdict_on(accuracy=1.0, reverse=True, objective=objective) == (
+@pytest.mark.parametrize("decoding", ["autoregressive", "parallel"])
+def test_solved_backwards(decoding):
+    assert verdict_on(accuracy=1.0, reverse=True, decoding=decoding) == (
         "It solves the task: 100 % of its paths are right as a whole. Written from the goal to the start, no step "
         "needs a guess."
     )
@@ -126,15 +127,15 @@ def test_solved_where_there_is_one_arm():
     )
 
 
-@pytest.mark.parametrize("objective", ["teacher_forced", "teacherless"])
+@pytest.mark.parametrize("decoding", ["autoregressive", "parallel"])
 @pytest.mark.parametrize("reverse", [False, True])
-def test_untrained(objective, reverse):
-    text = verdict_on(accuracy=0.0, hard_token_mass=0.1, objective=objective, reverse=reverse)
+def test_untrained(decoding, reverse):
+    text = verdict_on(accuracy=0.0, hard_token_mass=0.1, decoding=decoding, reverse=reverse)
     assert text == (
         "It has not learnt to read the graph: where the node next to the start is due, only 10.0 % of its probability "
         "lies on the start's neighbours."
     )
-    assert not verdict_on(accuracy=0.0, hard_token_mass=0.5, objective=objective).startswith("It has not learnt to re")
+    assert not verdict_on(accuracy=0.0, hard_token_mass=0.5, decoding=decoding).startswith("It has not learnt to re")
 
 
 def test_clever_hans():
@@ -226,7 +227,7 @@ def test_reversed_paths_that_are_not_solved():
 
 def test_teacherless_model_sees_backwards_from_the_goal():
     nothing_forced = {
-        "objective": "teacherless",
+        "decoding": "parallel",
         "accuracy_given_first_step": None,
         "counterfactual_accuracy": None,
         "counterfactual_end_accuracy": None,
@@ -250,7 +251,7 @@ def test_teacherless_model_on_paths_of_two_nodes(reverse):
         "counterfactual_accuracy": None,
         "counterfactual_end_accuracy": None,
     }
-    options = {"path_length": 2, "reverse": reverse, "objective": "teacherless", "token_accuracy": [1.0, 0.51]}
+    options = {"path_length": 2, "reverse": reverse, "decoding": "parallel", "token_accuracy": [1.0, 0.51]}
     text = verdict_on(**options, **nothing_forced)
     assert "51.0 %" in text
     assert "in between" not in text and "  " not in text
@@ -279,29 +280,29 @@ END = "Led into a wrong arm, it writes its end 100 % of the time."
 
 
 @pytest.mark.parametrize(
-    ("rule", "config_name", "arguments", "objective", "parts"),
+    ("rule", "config_name", "arguments", "decoding", "parts"),
     [
-        (Oracle, "d2_l4_n8", [], "teacher_forced", [SOLVED, "guessing an arm gives 50.0 %"]),
-        (Oracle, "d2_l4_n8", [], "teacherless", [SOLVED, "guessing an arm gives 50.0 %"]),
-        (EdgeFollower, "d5_l3_n25", [], "teacher_forced", [SOLVED, "guessing an arm gives 20.0 %"]),
-        (Oracle, "d2_l4_n8_rev", [], "teacher_forced", [SOLVED, "no step needs a guess"]),
-        (CleverHans, "d1_l4_n8", [], "teacher_forced", [SOLVED, "on graphs of one arm"]),
-        (CleverHans, "d2_l4_n8", [], "teacher_forced", ["Errors do not snowball", COIN_TOSS, CHEAT]),
-        (CleverHans, "d2_l3_n8", [], "teacher_forced", ["Errors do not snowball", COIN_TOSS, END]),
-        (CleverHans, "d5_l3_n25", [], "teacher_forced", ["Errors do not snowball", GUESS, END]),
-        (CleverHans, "d2_l2_n8", [], "teacher_forced", ["It solves ", " of the paths: " + COIN_TOSS]),
-        (Memoriser, "d2_l4_n8", [], "teacher_forced", [COIN_TOSS, CHEAT, "surer of its first step than it may be"]),
-        (ErringOracle, "d2_l4_n8", [0.1], "teacher_forced", ["has not learnt to follow edges", "errors add up along"]),
-        (ErringOracle, "d2_l4_n8", [0.4, True], "teacher_forced", ["where independent errors would leave"]),
-        (ErringOracle, "d2_l4_n8_rev", [0.1], "teacher_forced", ["of the reversed paths", "given the first step,"]),
-        (UniformGuesser, "d2_l3_n8", [], "teacher_forced", ["not learnt to read the graph", "only 25.0 % of its"]),
-        (GraphGuesser, "d2_l4_n8", [], "teacher_forced", ["not learnt to read the graph", "only 28.6 % of its"]),
-        (NearGoalOracle, "d2_l5_n12", [2], "teacherless", ["are right 100 %, 0 % and 0 % of the time"]),
-        (NearGoalOracle, "d2_l5_n12", [3, True], "teacherless", ["are right 100 %, 100 % and ", COIN_TOSS]),
+        (Oracle, "d2_l4_n8", [], "autoregressive", [SOLVED, "guessing an arm gives 50.0 %"]),
+        (Oracle, "d2_l4_n8", [], "parallel", [SOLVED, "guessing an arm gives 50.0 %"]),
+        (EdgeFollower, "d5_l3_n25", [], "autoregressive", [SOLVED, "guessing an arm gives 20.0 %"]),
+        (Oracle, "d2_l4_n8_rev", [], "autoregressive", [SOLVED, "no step needs a guess"]),
+        (CleverHans, "d1_l4_n8", [], "autoregressive", [SOLVED, "on graphs of one arm"]),
+        (CleverHans, "d2_l4_n8", [], "autoregressive", ["Errors do not snowball", COIN_TOSS, CHEAT]),
+        (CleverHans, "d2_l3_n8", [], "autoregressive", ["Errors do not snowball", COIN_TOSS, END]),
+        (CleverHans, "d5_l3_n25", [], "autoregressive", ["Errors do not snowball", GUESS, END]),
+        (CleverHans, "d2_l2_n8", [], "autoregressive", ["It solves ", " of the paths: " + COIN_TOSS]),
+        (Memoriser, "d2_l4_n8", [], "autoregressive", [COIN_TOSS, CHEAT, "surer of its first step than it may be"]),
+        (ErringOracle, "d2_l4_n8", [0.1], "autoregressive", ["has not learnt to follow edges", "errors add up along"]),
+        (ErringOracle, "d2_l4_n8", [0.4, True], "autoregressive", ["where independent errors would leave"]),
+        (ErringOracle, "d2_l4_n8_rev", [0.1], "autoregressive", ["of the reversed paths", "given the first step,"]),
+        (UniformGuesser, "d2_l3_n8", [], "autoregressive", ["not learnt to read the graph", "only 25.0 % of its"]),
+        (GraphGuesser, "d2_l4_n8", [], "autoregressive", ["not learnt to read the graph", "only 28.6 % of its"]),
+        (NearGoalOracle, "d2_l5_n12", [2], "parallel", ["are right 100 %, 0 % and 0 % of the time"]),
+        (NearGoalOracle, "d2_l5_n12", [3, True], "parallel", ["are right 100 %, 100 % and ", COIN_TOSS]),
     ],
 )
-def test_verdict_on_a_known_model(rule, config_name, arguments, objective, parts):
-    text = verdict_of(rule, config_name, *arguments, objective=objective)
+def test_verdict_on_a_known_model(rule, config_name, arguments, decoding, parts):
+    text = verdict_of(rule, config_name, *arguments, decoding=decoding)
     assert text.endswith(".")
     for part in parts:
         assert part in text

@@ -8,6 +8,7 @@ import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils import DistributedType
+from tiny_models import tiny_options
 
 REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / "recipes/accelerate_configs"
@@ -21,8 +22,7 @@ KINDS = {
     "zero3": (DistributedType.DEEPSPEED, False, 2),
 }
 CUT_SHORT = [
-    *("--config", "star_graph/teacher_forced/smoke.yaml", "--model_type=gpt2", "--disable_tqdm=true"),
-    *("--config_overrides", '{"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 32}'),
+    *("--config", "star_graph/teacher_forced/smoke.yaml", "--disable_tqdm=true", *tiny_options()),
     *("--num_train=64", "--num_validation=20", "--num_test=30", "--max_steps=2", "--per_device_train_batch_size=4"),
 ]
 

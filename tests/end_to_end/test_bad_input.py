@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset, DatasetDict
+from tiny_models import TINY_GPT2, tiny_gpt2, tiny_options
 
 from hf_nextfail import build_model, numeral_tokenizer
 from hf_nextfail.commands.finetune import main as finetune
@@ -24,10 +25,9 @@ from hf_nextfail.commands.main import main as nextfail
 from hf_nextfail.models.lora import add_lora
 
 REPOSITORY = Path(__file__).parents[2]
-TINY = {"n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 32}
 SMOKE = ["--config=star_graph/teacher_forced/smoke", "--output_dir=out", "--max_steps=1", "--disable_tqdm=true"]
 SMALL = ["--num_train=50", "--num_validation=20", "--num_test=20", "--precision=fp32"]
-SCRATCH = ["--model_type=gpt2", f"--config_overrides={json.dumps(TINY)}"]
+SCRATCH = tiny_options()
 
 # Name of the damaged copy of GOOD -> the file at fault, and what becomes of it; `None` for deleted.
 HALF = object()
@@ -45,8 +45,8 @@ DAMAGED = {
     "encoder": ("config.json", '{"model_type": "bert"}'),
     "pictures": ("config.json", '{"model_type": "vit"}'),
     "wrong_field": ("config.json", {"n_head": "two"}),
-    "more_layers": ("config.json", {"n_layer": 3}),
-    "wider": ("config.json", {"n_embd": 16}),
+    "more_layers": ("config.json", {"n_layer": TINY_GPT2["n_layer"] + 1}),
+    "wider": ("config.json", {"n_embd": 2 * TINY_GPT2["n_embd"]}),
     "cut_generation": ("generation_config.json", HALF),
     "cut_tokenizer": ("tokenizer.json", HALF),
     "empty_tokenizer": ("tokenizer.json", ""),
@@ -143,7 +143,7 @@ def broken_things(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         tokenizer = numeral_tokenizer(num_nodes=20)
-        build_model(tokenizer, model_type="gpt2", config_overrides=TINY).save_pretrained("GOOD")
+        tiny_gpt2(tokenizer).save_pretrained("GOOD")
         tokenizer.save_pretrained("GOOD")
         add_lora(build_model(tokenizer, "GOOD"), tokenizer).save_pretrained("ADAPTER")
         tokenizer.save_pretrained("ADAPTER")
@@ -253,7 +253,7 @@ OPTIONS = {
     "--report_to wandbb": "report_to must be some of...got 'wandbb' (did you mean 'wandb'?)",
     "--report_to clearml": "report_to: clearml is not installed; pip install clearml, or report_to none",
     "--optim adamw_bnb_8bit": "optim adamw_bnb_8bit...need to install `bitsandbytes`",
-    "--model_type gpt22": "model_type 'gpt22' is no causal LM of transformers (did you mean 'gpt2'?)",
+    "--model_type gpt22": "model_type 'gpt22' is not a causal LM of transformers (did you mean 'gpt2'?)",
     "--model_type bert": "model_type 'bert' is not supported: it is an encoder",
     "--config_overrides '{\"n_layers\": 2}'": "gpt2 has no 'n_layers' (did you mean 'n_layer'?)",
     '--config_overrides \'{"activation_function": "gleu"}\'': "gpt2 cannot be built: KeyError: 'gleu'",
@@ -265,7 +265,7 @@ OPTIONS = {
     "--lora_r 4": "lora_r goes with use_peft true: give that, or leave lora_r out",
     "--label_smoothing_factor 0.1": "label_smoothing_factor must be 0, got 0.1: the loss is the objective's",
     "--config fp32.yaml bf16.yaml": "bf16 computes in bf16, and fp32 in fp32: give both the same --precision",
-    "--config_overrides '{\"vocab_size\": 9}'": "vocab_size is the tokenizer's to decide; leave it out",
+    "--config_overrides '{\"vocab_size\": 9}'": "the tokenizer decides vocab_size; leave it out",
     "--fp16 true --bf16 true": "At most one of fp16 and bf16",
     "--dataloader_prefetch_factor 2": "--dataloader_prefetch_factor can only be set when",
     "--dataset_name rows.jsonl": "rows.jsonl needs a tokenizer: give model_name_or_path, or tokenizer_name_or_path",
@@ -289,15 +289,15 @@ OPTIONS = {
     "--test_file latin.txt": "latin.txt, line 2: not of the form",
     "--test_file cut.txt": "cut.txt, line 3: not of the form",
     "--test_file empty.txt": "empty.txt: the file is empty",
-    "--test_file longer.txt": "test_file longer.txt holds graphs G(2,4), and is measured beside G(2,3), 20 labels",
+    "--test_file longer.txt": "test_file longer.txt holds graphs G(2,4), but is measured beside G(2,3), 20 labels",
     "--test_file wrong_path.txt": "wrong_path.txt, line 1: the path 7,9,1 does not follow the edges",
     "--test_file label.txt": "the tokenizer of 25 tokens cannot express '7,3|3,49|7,9|9,1/7,49='",
     # tokenizers
     "--tokenizer_name_or_path GOOD --dataset_config d2_l3_n50": "the tokenizer of 25 tokens cannot express",
-    "--tokenizer_name_or_path EMPTY": "no tokenizer can be loaded from EMPTY: it holds none",
+    "--tokenizer_name_or_path EMPTY": "no tokenizer can be loaded from EMPTY: the folder has no tokenizer files",
     "--tokenizer_name_or_path file": "no tokenizer can be loaded from file: it is a file; name its folder",
     "--tokenizer_name_or_path gone": "no tokenizer can be loaded from gone: there is no such folder here",
-    "--tokenizer_name_or_path cut_tokenizer": "cut_tokenizer/tokenizer.json is damaged, it is no JSON",
+    "--tokenizer_name_or_path cut_tokenizer": "cut_tokenizer/tokenizer.json is damaged: it is not JSON",
 }
 
 
@@ -336,28 +336,28 @@ def test_recipes(recipe, place, capfd):
 CHECKPOINTS = {
     "cut_weights": "the weights of cut_weights cannot be read, the file is damaged...copy or download it again",
     "empty_weights": "the weights of empty_weights cannot be read, the file is damaged",
-    "no_weights": "no_weights has no model.safetensors, so that its weights are missing: copy or download it again",
-    "pickled": "pickled has no model.safetensors, and its pytorch_model.bin is a pickle, which is not loaded",
-    "no_shard": "no_shard has no model-1-of-2.safetensors, so that its weights are missing",
-    "cut_config": "cut_config/config.json is damaged, it is no JSON",
-    "list_config": "list_config/config.json is damaged, it holds no JSON object",
-    "latin_config": "latin_config/config.json is damaged, it is no JSON",
+    "no_weights": "no_weights has no model.safetensors, so its weights are missing: copy or download it again",
+    "pickled": "pickled has no model.safetensors, and hf_nextfail does not load its pickle pytorch_model.bin",
+    "no_shard": "no_shard has no model-1-of-2.safetensors, so its weights are missing",
+    "cut_config": "cut_config/config.json is damaged: it is not JSON",
+    "list_config": "list_config/config.json is damaged: it holds no JSON object",
+    "latin_config": "latin_config/config.json is damaged: it is not JSON",
     "no_config": "no_config holds no checkpoint: it has no config.json and no adapter_config.json",
     "typo_family": "typo_family: its config.json says model_type 'gpt22'...(did you mean 'gpt2'?)",
     "encoder": "model_type 'bert' is not supported: it is an encoder",
-    "pictures": "pictures is no causal LM",
-    "wrong_field": "wrong_field: its config.json is none of gpt2:...'n_head'...'two'",
+    "pictures": "pictures is not a causal LM",
+    "wrong_field": "wrong_field: its config.json is not a valid configuration of gpt2:...'n_head'...'two'",
     "more_layers": "the weights of more_layers do not fit its config.json: 24 tensors are missing",
     "wider": "the weights of wider do not fit its config.json",
-    "cut_generation": "cut_generation/generation_config.json is damaged, it is no JSON",
-    "cut_tokenizer": "cut_tokenizer/tokenizer.json is damaged, it is no JSON",
-    "empty_tokenizer": "empty_tokenizer/tokenizer.json is damaged, it is no JSON",
+    "cut_generation": "cut_generation/generation_config.json is damaged: it is not JSON",
+    "cut_tokenizer": "cut_tokenizer/tokenizer.json is damaged: it is not JSON",
+    "empty_tokenizer": "empty_tokenizer/tokenizer.json is damaged: it is not JSON",
     "no_such_tokenizer": "no tokenizer can be loaded from no_such_tokenizer",
-    "cut_tokenizer_config": "cut_tokenizer_config/tokenizer_config.json is damaged, it is no JSON",
-    "no_tokenizer": "no tokenizer can be loaded from no_tokenizer: it holds none, such as a tokenizer.json",
+    "cut_tokenizer_config": "cut_tokenizer_config/tokenizer_config.json is damaged: it is not JSON",
+    "no_tokenizer": "no tokenizer can be loaded from no_tokenizer: the folder has no tokenizer files",
     "adapter_cut": "the adapter adapter_cut cannot be read, the file is damaged",
-    "adapter_pickled": "adapter_pickled has no adapter_model.safetensors, and its adapter_model.bin is a pickle",
-    "adapter_config_cut": "adapter_config_cut/adapter_config.json is damaged, it is no JSON",
+    "adapter_pickled": "adapter_pickled has no adapter_model.safetensors...not load its pickle adapter_model.bin",
+    "adapter_config_cut": "adapter_config_cut/adapter_config.json is damaged: it is not JSON",
     "adapter_of_nothing": "adapter_of_nothing/adapter_config.json names no base_model_name_or_path",
     "adapter_of_gone": "there is no folder ./gone",
     "adapter_of_no_kind": "the adapter adapter_of_no_kind does not fit GOOD, or its adapter_config.json is damaged",
@@ -386,7 +386,7 @@ DATA = {
     "cut.json": "cut.json cannot be read as a table of rows",
     "latin.jsonl": "latin.jsonl, line...: not UTF-8...save the file as UTF-8",
     "empty.jsonl": "empty.jsonl: the file is empty",
-    "no_rows.json": "no_rows.json holds no rows: it must have some with a prompt and a completion",
+    "no_rows.json": "no_rows.json holds no rows: give it some with a prompt and a completion",
     "number.json": "number.json cannot be read as a table of rows",
     "words.json": "words.json cannot be read as a table of rows",
     "other_columns.jsonl": "other_columns.jsonl has no column completion in train, only prompt, answer: rename one",
@@ -439,7 +439,7 @@ COMMANDS = {
     "evaluate GOOD --num_rows 0": "num_rows must be at least 1, got 0",
     "evaluate GOOD --batch_size 0": "batch_size must be at least 1, got 0",
     "evaluate GOOD --split tset": "split must be train or validation or test, got 'tset' (did you mean 'test'?)",
-    "evaluate GOOD --objective teacherles": "objective must be...(did you mean 'teacherless'?)",
+    "evaluate GOOD --decoding paralel": "decoding must be...(did you mean 'parallel'?)",
     "evaluate GOOD --dataset_seed -1 --dataset_config d2_l3_n20": "seed must be an integer >= 0, got -1",
     "evaluate GOOD --dataset_config d2": "unknown config 'd2'",
     "evaluate GOOD --dataset_config d2_l3_n50": "cannot express...does it know all labels?",
@@ -447,11 +447,11 @@ COMMANDS = {
     "evaluate GOOD --dataset_name rows.jsonl --test_file cut.txt": "test_file goes with nextfail/star_graph, not with",
     "evaluate GOOD --test_file folder.txt --dataset_config d2_l3_n20": "folder.txt is a folder; name a text file",
     "evaluate GOOD --test_file latin.txt --dataset_config d2_l3_n20": "latin.txt, line 2: not of the form",
-    "evaluate GOOD --push_results": "--push_results adds to a repository on the Hub, and GOOD is a folder",
+    "evaluate GOOD --push_results": "--push_results needs a repository on the Hub, and GOOD is a folder",
     "evaluate GOOD --output_dir file": "--output_dir file:...file is a file; name a folder",
     "evaluate GOOD --output_dir file/deeper": "--output_dir file/deeper:...file is a file; name a folder",
     "evaluate GOOD --num_rows 3 --dataset_config d2_l3_n20 --output_dir /proc/nothing": "--output_dir /proc/nothing",
-    "evaluate cut_results": "cut_results/results.json is damaged, it is no JSON",
+    "evaluate cut_results": "cut_results/results.json is damaged: it is not JSON",
     "diagnose GOOD --dataset_name rows.jsonl": "rows.jsonl: a diagnosis needs the edges of star graphs",
     "diagnose GOOD --num_rows 0": "num_rows must be at least 1, got 0",
     "diagnose GOOD --test_file label.txt --dataset_config d2_l3_n20": "cannot express '7,3|3,49|7,9|9,1/7,49='",
@@ -462,7 +462,7 @@ COMMANDS = {
     "report EMPTY": "EMPTY holds no results.json: name the folder of a run",
     "report cut_record.json": "cut_record.json: cannot be read as JSON",
     "report no_record.json": "no_record.json: not what a run writes",
-    "report old_record.json": "old_record.json: schema_version must be 1, got 0",
+    "report old_record.json": "old_record.json: schema_version must be 1 or 2, got 0",
     "report old_record.json --output_dir file": "--output_dir file:...file is a file; name a folder",
     f"report {REPOSITORY}/hub_cards/results/smoke/seed_42/reversed.json --output_dir /proc/nothing": "/proc/nothing:",
     "evaluate runs/gone/smoke": "there is no folder runs/gone/smoke",
@@ -484,18 +484,18 @@ COMMANDS = {
     "push-model adapter_config_cut --repo nextfail/x": "adapter_config_cut/adapter_config.json is damaged",
     "push-model gone --repo nextfail/x": "there is no folder gone",
     "push-model file --repo nextfail/x": "there is no folder file",
-    "push-model GOOD --repo a/b/c": "'a/b/c' is no name for a repository",
+    "push-model GOOD --repo a/b/c": "'a/b/c' is not a valid name for a repository",
     "push-dataset --configs d2_l3": "unknown config 'd2_l3'",
     "push-dataset --num_train -1": "num_train must be an integer >= 0, got -1",
     "push-dataset --num_train 0 --num_validation 0 --num_test 0": "are all 0: nothing to generate",
     "push-metric valid_paths": "there is no metric 'valid_paths'...(did you mean 'valid_path_rate'?)",
-    "push-metric --repo a/b/c": "'a/b/c' is no name for a repository",
-    "env gone": "gone is no family and no checkpoint that can be read",
-    "env bert": "bert is no family and no checkpoint that can be read: model_type 'bert' is not supported: it is an",
+    "push-metric --repo a/b/c": "'a/b/c' is not a valid name for a repository",
+    "env gone": "gone is neither a family nor a checkpoint that can be read",
+    "env bert": "bert is neither a family nor a checkpoint that can be read: model_type 'bert' is not supported",
     "env runs/gone/smoke": "there is no folder runs/gone/smoke",
-    "env cut_config": "cut_config is no family and no checkpoint that can be read",
-    "env wrong_field": "wrong_field is no family and no checkpoint that can be read",
-    "env EMPTY": "EMPTY is no family and no checkpoint that can be read",
+    "env cut_config": "cut_config is neither a family nor a checkpoint that can be read",
+    "env wrong_field": "wrong_field is neither a family nor a checkpoint that can be read",
+    "env EMPTY": "EMPTY is neither a family nor a checkpoint that can be read",
 }
 
 

@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from datasets import load_dataset
+from tiny_models import NO_DROPOUT, TINY_GPT2, tiny_gpt2
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from hf_nextfail import TeacherlessObjective, build_model, evaluate, load_tokenizer
+from hf_nextfail import TeacherlessObjective, evaluate, load_tokenizer
 from hf_nextfail.commands.finetune import main
 
 REPOSITORY = Path(__file__).parents[2]
@@ -21,8 +21,6 @@ TWO_CPU_PROCESSES = REPOSITORY / "recipes/accelerate_configs/multi_cpu.yaml"
 SIZES = {"num_train": 192, "num_validation": 100, "num_test": 101}
 STEPS = 6
 GLOBAL_BATCH_SIZE = 32
-NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-SMALL_GPT2 = {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 64} | NO_DROPOUT
 BASE = SIZES | {
     "objective": "teacherless",
     "dataset_config": "d2_l3_n20",
@@ -37,7 +35,7 @@ BASE = SIZES | {
     "save_steps": STEPS,
     "disable_tqdm": True,
 }
-NUMERALS = {"model_type": "gpt2", "config_overrides": SMALL_GPT2}
+NUMERALS = {"model_type": "gpt2", "config_overrides": TINY_GPT2 | NO_DROPOUT}
 HALVED = {"per_device_train_batch_size": GLOBAL_BATCH_SIZE // 2}
 ACCUMULATED = {"per_device_train_batch_size": GLOBAL_BATCH_SIZE // 4, "gradient_accumulation_steps": 2}
 # accelerate 1.15 shards models on accelerators only, and silently trains whole copies on CPUs.
@@ -99,8 +97,7 @@ def ragged_rows(tmp_path_factory) -> dict[str, str]:
     PreTrainedTokenizerFast(tokenizer_object=digits, eos_token="<eos>", pad_token="<pad>").save_pretrained(folder)
     tokenizer = load_tokenizer(str(folder))
     tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    build_model(tokenizer, model_type="gpt2", config_overrides=SMALL_GPT2).save_pretrained(folder)
+    tiny_gpt2(tokenizer, **NO_DROPOUT).save_pretrained(folder)
     return {"model_name_or_path": str(folder)}
 
 
@@ -208,7 +205,7 @@ def test_a_sharded_model_trains_as_a_whole_one_and_is_saved_whole(ragged_rows, t
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_one_of_two_processes_dies_the_other_ends_and_the_run_can_go_on(victim, tmp_path):
     # With dropout, so that each process has a state of its own to go on from.
-    overrides = SMALL_GPT2 | {"resid_pdrop": 0.1}
+    overrides = TINY_GPT2 | NO_DROPOUT | {"resid_pdrop": 0.1}
     recipes = {"rows": NUMERALS | HALVED | {"save_steps": 2, "config_overrides": overrides}}
     script = tmp_path / "die.py"
     script.write_text(DIE_AT_STEP_4.format(victim=victim))

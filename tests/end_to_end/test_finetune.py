@@ -11,6 +11,7 @@ import torch
 import yaml
 from datasets import load_dataset
 from loopback_hub.server import Fault
+from tiny_models import tiny_options
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hf_nextfail import StarGraph, evaluate, load_paper_file
@@ -24,12 +25,11 @@ SIZES = {"num_train": 2000, "num_validation": 200, "num_test": 300}
 STEPS = {"max_steps": 6, "eval_steps": 3, "logging_steps": 3, "per_device_train_batch_size": 32}
 OPTIONS = SIZES | STEPS | {"precision": "fp32", "disable_tqdm": "true"}
 SMALL = [f"--{name}={value}" for name, value in OPTIONS.items()]
-TINY = ["--model_type", "gpt2", "--config_overrides", '{"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 32}']
 PAPER_LINES = "7,3|3,15|7,9|9,1/7,15=7,3,15\n4,5|6,4|6,2|2,19/6,5=6,4,5\n"
 
 
 def run(folder: Path, *options: str) -> dict:
-    main([*SMALL, *TINY, "--output_dir", str(folder), *options])
+    main([*SMALL, *tiny_options(), "--output_dir", str(folder), *options])
     return {
         path.relative_to(folder).parent.as_posix(): json.loads(path.read_text())
         for path in folder.rglob("results.json")
@@ -354,7 +354,7 @@ def test_a_single_thread_chosen_by_the_launcher_becomes_all_cores(monkeypatch):
 def test_accelerate_launch_runs_the_script_from_another_directory(tmp_path):
     command = [
         *(sys.executable, "-m", "accelerate.commands.launch", str(REPOSITORY / "recipes/finetune.py")),
-        *("--config", "star_graph/teacherless/smoke.yaml", *SMALL, *TINY),
+        *("--config", "star_graph/teacherless/smoke.yaml", *SMALL, *tiny_options()),
     ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

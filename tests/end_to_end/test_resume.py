@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiny_models import TINY_GPT2
 
 from hf_nextfail.commands.finetune import main
 from hf_nextfail.training.checkpoints import SEAL, last_whole_checkpoint, read_seal, seal, tidy
@@ -27,7 +28,7 @@ BASE = {
     "num_validation": 50,
     "num_test": 60,
     "model_type": "gpt2",
-    "config_overrides": {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 64, "resid_pdrop": 0.1},
+    "config_overrides": TINY_GPT2 | {"resid_pdrop": 0.1},
     "objective": "teacherless",
     "precision": "fp32",
     "learning_rate": 0.003,
@@ -324,7 +325,7 @@ def test_a_recipe_of_others_ends_the_command(content, killed, capfd):
     with pytest.raises(SystemExit) as exit:
         main(command_line(killed, {"run": RECIPES["rows"]}, "--resume_from_checkpoint", "true"))
     assert exit.value.code == 2
-    assert "is no recipe of ours" in capfd.readouterr().err
+    assert "is not a recipe of hf_nextfail" in capfd.readouterr().err
 
 
 def test_results_of_another_recipe_are_not_taken_for_the_run_s(killed):
@@ -339,7 +340,7 @@ def test_a_results_file_of_others_ends_the_command(content, killed, capfd):
     with pytest.raises(SystemExit) as exit:
         main(command_line(killed, {"run": RECIPES["rows"]}, "--resume_from_checkpoint", "true"))
     assert exit.value.code == 2
-    assert "is no results.json of ours" in capfd.readouterr().err
+    assert "is not a results.json of hf_nextfail" in capfd.readouterr().err
     assert (killed / "run/results.json").read_text() == content
 
 

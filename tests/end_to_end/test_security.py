@@ -17,6 +17,7 @@ import pytest
 import torch
 from loopback_hub.server import Account, Entry, Fault
 from made_records import diagnosed_record
+from tiny_models import tiny_gpt2, tiny_options
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import hf_nextfail
@@ -33,7 +34,6 @@ from hf_nextfail.objectives import OBJECTIVES
 
 pytestmark = pytest.mark.parametrize("hub", ["lfs"], indirect=True)
 PACKAGE = Path(hf_nextfail.__file__).parent
-SIZES = {"n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 32}
 ROWS = {"num_train": 40, "num_validation": 8, "num_test": 8, "max_steps": 2, "eval_strategy": "no"}
 SMALL = [
     "--config",
@@ -43,7 +43,6 @@ SMALL = [
     "--eval_on_start=false",
 ]
 SMALL += [f"--{name}={value}" for name, value in ROWS.items()]
-TINY = ["--model_type", "gpt2", "--config_overrides", json.dumps(SIZES)]
 COMMANDS = {
     "evaluate": lambda name, *options: nextfail(["evaluate", name, "--num_rows", "5", *GRAPHS, *options]),
     "diagnose": lambda name, *options: nextfail(["diagnose", name, "--num_rows", "5", *GRAPHS, *options]),
@@ -57,9 +56,9 @@ JSONL = "".join(json.dumps({"prompt": f"1,{i}/1,{i}=", "completion": f"1,{i}"}) 
 def checkpoint(tmp_path_factory) -> dict[str, bytes]:
     """The files of a tiny teacherless checkpoint, decoding and all."""
     folder, tokenizer = tmp_path_factory.mktemp("checkpoint"), numeral_tokenizer(num_nodes=20)
-    model = build_model(tokenizer, model_type="gpt2", config_overrides=SIZES)
+    model = tiny_gpt2(tokenizer)
     objective = OBJECTIVES["teacherless"](tokenizer)
-    model.generation_config = objective.generation_config(max_new_tokens=3)
+    model.generation_config = objective.decoding.generation_config(max_new_tokens=3)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -365,7 +364,9 @@ def test_the_results_of_a_downloaded_model_do_not_choose_what_is_read_here(hub, 
     (tmp_path / "work/private.jsonl").write_text(JSONL)
     opened.clear()
     for number, name in enumerate((str(tmp_path / "work/private.jsonl"), "private.jsonl", "~/private.jsonl")):
-        results = json.dumps({"run": {"dataset_name": name, "dataset_config": "../../../x"}}).encode()
+        record = diagnosed_record("teacherless")
+        record["run"] |= {"dataset_name": name, "dataset_config": "../../../x"}
+        results = json.dumps(record).encode()
         push_files(f"nextfail/x{number}", "model", checkpoint | {"results.json": results}, "x")
         succeeds(COMMANDS["evaluate"], f"nextfail/x{number}")
         [written] = tmp_path.rglob(f"nextfail--x{number}/*/results.json")
@@ -376,7 +377,9 @@ def test_the_results_of_a_downloaded_model_do_not_choose_what_is_read_here(hub, 
 
 @pytest.mark.parametrize("config", ["../../x", 5, ["d2_l3_n20"], {}])
 def test_nor_where_something_is_written(hub, checkpoint, tmp_path, config):
-    results = json.dumps({"run": {"dataset_name": "nextfail/star_graph", "dataset_config": config}}).encode()
+    record = diagnosed_record("teacherless")
+    record["run"]["dataset_config"] = config
+    results = json.dumps(record).encode()
     push_files("nextfail/x", "model", checkpoint | {"results.json": results}, "x")
     with pytest.raises(SystemExit) as ended:
         nextfail(["evaluate", "nextfail/x", "--num_rows", "5"])
@@ -463,10 +466,10 @@ def test_a_token_stands_nowhere(hub, tmp_path, monkeypatch, capfd, caplog, given
     if push == "fails":
         hub.faults = [Fault("POST", "/commit/", 1000, drop_after=20)]
         with pytest.raises(SystemExit) as ended:
-            finetune([*SMALL, *TINY, *options])
+            finetune([*SMALL, *tiny_options(), *options])
         assert ended.value.code == 1
     else:
-        succeeds(finetune, [*SMALL, *TINY, *options])
+        succeeds(finetune, [*SMALL, *tiny_options(), *options])
         assert "End of training" in hub.commits("model", "nextfail/x")
     seen = capfd.readouterr()
     assert TOKEN not in seen.out + seen.err + caplog.text
@@ -486,7 +489,7 @@ def test_a_traceback_holds_no_token(hub, tmp_path, monkeypatch, capfd, role):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     push = ["--push_to_hub=true", "--hub_model_id=nextfail/x"]
     for command, arguments in (
-        (finetune, [*SMALL, *TINY, *push, "--hub_token", TOKEN, "--debug"]),
+        (finetune, [*SMALL, *tiny_options(), *push, "--hub_token", TOKEN, "--debug"]),
         (nextfail, ["push-model", str(tmp_path), "--repo", "nextfail/x", "--debug"]),
     ):
         with pytest.raises(SystemExit) as ended:

@@ -28,10 +28,12 @@ from small_tokenizers import TOKENIZERS
 from hf_nextfail import load_paper_file
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.tokenization import tokenize_dataset
-from hf_nextfail.diagnoses.star_graph import diagnose, product_of_means, read_graphs
+from hf_nextfail.decoding import DECODINGS
+from hf_nextfail.diagnoses.star_graph import product_of_means
+from hf_nextfail.evaluation.diagnose import diagnose, read_diagnosis
 from hf_nextfail.metrics import KINDS, mean_and_standard_error
 from hf_nextfail.models import build_model
-from hf_nextfail.objectives import OBJECTIVES
+from hf_nextfail.objectives import TeacherForcedObjective
 from hf_nextfail.tasks import StarGraph
 from hf_nextfail.training.collator import CompletionCollator
 
@@ -102,7 +104,7 @@ def test_task_is_read_from_the_rows(config_name):
         "path_length": task.path_length,
         "reverse": task.reverse,
         "hard_node": task.hard_node,
-        "objective": "teacher_forced",
+        "decoding": "autoregressive",
     }
 
 
@@ -140,7 +142,7 @@ class FollowerOfHalf(EdgeFollower):
 @pytest.mark.parametrize("config_name", ["d5_l3_n25", "d5_l4_n25", "d2_l5_n25"])
 def test_counterfactual_accuracy_is_a_mean_over_all_wrong_arms(config_name):
     rows, followed, ended = star_graphs(config_name, 60), [], []
-    for row, arms in zip(rows, read_graphs(rows)[1], strict=True):
+    for row, arms in zip(rows, read_diagnosis(rows).graphs, strict=True):
         assert list(map(int, arms[0])) == row["path"]
         # Each step along the arm leaves a node; the last step leaves the one before the end.
         followed.append([all(int(node) % 2 == 0 for node in arm[1:-2]) for arm in arms[1:]])
@@ -295,11 +297,11 @@ def test_error_of_a_product_of_means_is_the_jackknife_one():
 
 @pytest.mark.parametrize("config_name", ["d2_l2_n8", "d2_l4_n8", "d2_l4_n8_rev", "d5_l3_n25"])
 def test_teacherless_oracle_is_right_and_is_not_shown_anything(config_name):
-    diagnosis = diagnosis_of(Oracle, config_name, objective="teacherless")
+    diagnosis = diagnosis_of(Oracle, config_name, decoding="parallel")
     values = values_of(diagnosis)
     assert values["accuracy"] == values["valid_path_rate"] == 1.0
     assert values["hard_token_mass"] == pytest.approx(1, abs=1e-6)
-    assert diagnosis["task"]["objective"] == "teacherless"
+    assert diagnosis["task"]["decoding"] == "parallel"
     assert set(diagnosis["absent"]) == {*FORCED, *AFTER_FIRST_STEP}
     assert set(diagnosis["absent"].values()) == {"a teacherless model is not shown the true previous nodes"}
     assert all(diagnosis["numbers"][name] is None for name in diagnosis["absent"])
@@ -309,7 +311,7 @@ def test_teacherless_oracle_is_right_and_is_not_shown_anything(config_name):
 @pytest.mark.parametrize("end", ["", "_rev"])
 def test_teacherless_model_that_knows_the_nodes_near_the_goal(known_nodes, end):
     config_name = f"d2_l5_n12{end}"
-    diagnosis = diagnosis_of(NearGoalOracle, config_name, known_nodes, objective="teacherless")
+    diagnosis = diagnosis_of(NearGoalOracle, config_name, known_nodes, decoding="parallel")
     expected = [1.0] + [0.0] * (4 - known_nodes) + [1.0] * known_nodes
     expected = expected[::-1] if end else expected
     assert values_of(diagnosis)["token_accuracy"] == expected
@@ -325,19 +327,19 @@ def test_teacherless_model_that_guesses_what_is_far_from_the_goal():
     arms = [model.graph_of(model.ids_of(prompt)).arms for prompt in rows["prompt"]]
     guesses = [chosen(its_arms, prompt, 1)[1] for its_arms, prompt in zip(arms, rows["prompt"], strict=True)]
     right = np.mean([guess == path[1] for guess, path in zip(guesses, rows["path"], strict=True)])
-    diagnosis = diagnose(model, model.tokenizer, rows, "teacherless")
+    diagnosis = diagnose(model, model.tokenizer, rows, "parallel")
     assert 0.4 < right < 0.6
     assert values_of(diagnosis)["token_accuracy"] == pytest.approx([1, right, 1, 1])
     assert values_of(diagnosis)["accuracy"] == pytest.approx(right)
     assert shares_of(diagnosis) == {"right arm": pytest.approx(right), "jump": pytest.approx(1 - right)}
 
 
-def test_objective_is_what_the_generation_config_says():
+def test_decoding_is_what_the_generation_config_says():
     model, rows = Oracle(8), star_graphs("d2_l4_n8", 10)
-    model.generation_config.objective = "teacherless"
-    assert diagnose(model, model.tokenizer, rows)["task"]["objective"] == "teacherless"
-    asked = OBJECTIVES["teacher_forced"](model.tokenizer)
-    assert diagnose(model, model.tokenizer, rows, asked)["task"]["objective"] == "teacher_forced"
+    model.generation_config.decoding = "parallel"
+    assert diagnose(model, model.tokenizer, rows)["task"]["decoding"] == "parallel"
+    asked = DECODINGS["autoregressive"](model.tokenizer)
+    assert diagnose(model, model.tokenizer, rows, asked)["task"]["decoding"] == "autoregressive"
 
 
 # Numbers that do not exist
@@ -498,9 +500,9 @@ def test_drawing_is_of_the_first_row_where_none_is_wrong(config_name):
 
 
 @pytest.mark.parametrize("config_name", ["d1_l2_n8", "d2_l4_n8", "d2_l4_n8_rev"])
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_diagnosis_is_ready_for_json(config_name, objective):
-    diagnosis = diagnosis_of(ErringOracle, config_name, 0.2, num_rows=30, objective=objective)
+@pytest.mark.parametrize("decoding", DECODINGS)
+def test_diagnosis_is_ready_for_json(config_name, decoding):
+    diagnosis = diagnosis_of(ErringOracle, config_name, 0.2, num_rows=30, decoding=decoding)
     assert json.loads(json.dumps(diagnosis, allow_nan=False)) == diagnosis
     assert diagnosis["verdict"].endswith(".")
 
@@ -527,7 +529,7 @@ def small_gpt2(tokenizer, **overrides):
 
 def half_trained(config_name, steps, learning_rate):
     tokenizer = numeral_tokenizer(StarGraph.from_config_name(config_name).num_nodes)
-    model, objective = small_gpt2(tokenizer), OBJECTIVES["teacher_forced"](tokenizer)
+    model, objective = small_gpt2(tokenizer), TeacherForcedObjective(tokenizer)
     rows = tokenize_dataset(star_graphs(config_name, 3000), tokenizer).select_columns(["prompt_ids", "completion_ids"])
     rows, collator = list(rows), CompletionCollator(objective)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
@@ -556,7 +558,7 @@ def writes_the_rest(model, tokenizer, prompts, paths, num_shown, num_left_out=0)
 )
 def test_accuracy_given_the_first_step_is_what_is_written_after_it(config_name, steps, learning_rate):
     (model, tokenizer), rows = half_trained(config_name, steps, learning_rate), star_graphs(config_name, 300)
-    arms = read_graphs(rows)[1]
+    arms = read_diagnosis(rows).graphs
     prompts, true = list(rows["prompt"]), [one[0] for one in arms]
     entered = [one[0][:1] + one[1][1:] for one in arms]  # the first node, and the other arm from there
     values = values_of(diagnose(model, tokenizer, rows))
@@ -656,7 +658,7 @@ def test_probability_of_a_node_is_the_product_of_its_tokens(tokenizer_name, conf
         lengths.add(len(completion) - before)
         return probability_by_hand(model, bos + ids_of(row["prompt"]), completion, before, len(completion))
 
-    for row, arms in zip(rows, read_graphs(rows)[1], strict=True):
+    for row, arms in zip(rows, read_diagnosis(rows).graphs, strict=True):
         candidates = [probability(row, arms, arm) for arm in arms]
         masses.append(sum(candidates))
         likeliest.append(max(candidates))
@@ -666,7 +668,7 @@ def test_probability_of_a_node_is_the_product_of_its_tokens(tokenizer_name, conf
     assert values_of(diagnosis)["hard_token_confidence"] == pytest.approx(np.mean(likeliest), rel=1e-4)
     # and node by node
     drawn = next(i for i, row in enumerate(rows) if row["edges"] == diagnosis["drawing"]["edges"])
-    arms = read_graphs(rows)[1][drawn]
+    arms = read_diagnosis(rows).graphs[drawn]
     expected = {arm[hard_node]: probability(rows[drawn], arms, arm) for arm in arms}
     assert diagnosis["drawing"]["probabilities"] == pytest.approx(expected, rel=1e-4)
 
@@ -714,7 +716,7 @@ REFUSED = {
     "wrong completion": (changed(completion=lambda row: "0,0,0"), "is .*, but the row says '0,0,0'"),
     "wrong goal": (changed(goal=lambda row: row["path"][1]), "the path of '.*' is .*, but the row says"),
     "wrong start": (changed(start=lambda row: row["goal"]), "the start by one|have several"),
-    "no star": (changed(edges=lambda row: row["edges"][:-1] + row["edges"][:1]), "reached by two edges"),
+    "no star": (changed(edges=lambda row: row["edges"][:-1] + row["edges"][:1]), "two edges lead to one node"),
     "labels out of range": (star_graphs("d2_l3_n50", 4), "does it know all labels"),
 }
 

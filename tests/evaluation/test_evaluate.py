@@ -14,7 +14,7 @@ from hf_nextfail.data.graph_groups import graph_hashes
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.tokenization import tokenize_dataset
 from hf_nextfail.evaluation.evaluate import evaluate
-from hf_nextfail.evaluation.nodes import correct_nodes
+from hf_nextfail.metrics import correct_nodes
 from hf_nextfail.models import build_model
 from hf_nextfail.objectives import OBJECTIVES, Objective
 from hf_nextfail.tasks import StarGraph
@@ -78,9 +78,8 @@ class Trained:
     task: StarGraph
 
     def evaluate(self, rows=None, **options):
-        return evaluate(
-            self.model, self.rows if rows is None else rows, self.objective, self.tokenizer, self.task, **options
-        )
+        rows = self.rows if rows is None else rows
+        return evaluate(self.model, rows, self.objective.decoding, self.tokenizer, self.task, **options)
 
 
 @functools.cache
@@ -98,7 +97,8 @@ def half_trained(objective_name, tokenizer_name):
 
 
 every_tokenizer = pytest.mark.parametrize("tokenizer_name", ["numeral", "digits"])
-every_objective = pytest.mark.parametrize("objective_name", OBJECTIVES)
+# One training for each decoding.
+every_objective = pytest.mark.parametrize("objective_name", ["teacher_forced", "teacherless"])
 
 
 def ids_of(trained, text):
@@ -114,7 +114,7 @@ def completion_ids_of(trained, text):
 def written_ids(trained, prompt, num_tokens):
     """What the model writes after a prompt, with the end token if it writes one."""
     prompt_ids = ids_of(trained, prompt)
-    if trained.objective.name == "teacherless":
+    if not trained.objective.decoding.shows_true_tokens:
         shown = torch.tensor([prompt_ids + [trained.tokenizer.dummy_token_id] * (num_tokens - 1)])
         written = trained.model(input_ids=shown).logits[0, len(prompt_ids) - 1 :].argmax(dim=-1).tolist()
         end = trained.tokenizer.eos_token_id
@@ -142,7 +142,7 @@ def logits_and_labels(trained, row):
     """The logits for each token of a completion in a pass over prompt and completion, and these tokens."""
     prompt_ids, completion_ids = ids_of(trained, row["prompt"]), completion_ids_of(trained, row["completion"])
     shown = completion_ids
-    if trained.objective.name == "teacherless":
+    if not trained.objective.decoding.shows_true_tokens:
         shown = [trained.tokenizer.dummy_token_id] * len(completion_ids)
     logits = trained.model(input_ids=torch.tensor([prompt_ids + shown])).logits
     return logits[0, len(prompt_ids) - 1 : -1], torch.tensor(completion_ids)
@@ -217,7 +217,7 @@ def test_loss_is_the_mean_over_rows_of_the_mean_over_tokens(objective_name, toke
 def test_hard_token_is_next_to_the_start_wherever_that_stands(path, hard_node):
     tokenizer = numeral_tokenizer(num_nodes=5)
     model, objective = small_gpt2(tokenizer, initializer_range=0.3), OBJECTIVES["teacher_forced"](tokenizer)
-    results = evaluate(model, star_graphs(path, 100), objective, tokenizer, StarGraph.from_config_name(path))
+    results = evaluate(model, star_graphs(path, 100), objective.decoding, tokenizer, StarGraph.from_config_name(path))
     for prefix in ("", "forced_"):
         per_node = results[f"{prefix}token_accuracy"]["value"]
         assert len(set(per_node)) == 4
@@ -234,10 +234,10 @@ def test_model_that_is_always_right(objective_name):
     tokenizer, rows, task = numeral_tokenizer(num_nodes=8), one_completion(), StarGraph(2, 2, 8)
     model, objective = small_gpt2(tokenizer), OBJECTIVES[objective_name](tokenizer)
     train(model, rows, objective, tokenizer, steps=30)
-    results = evaluate(model, rows, objective, tokenizer, task)
+    results = evaluate(model, rows, objective.decoding, tokenizer, task)
     assert results["accuracy"]["value"] == results["hard_token_accuracy"]["value"] == 1.0
     assert results["token_accuracy"]["value"] == [1.0, 1.0]
-    if objective.teacher_forced:
+    if objective.decoding.shows_true_tokens:
         assert results["forced_token_accuracy"]["value"] == [1.0, 1.0]
         assert results["forced_hard_token_accuracy"]["value"] == 1.0
 
@@ -250,7 +250,7 @@ def test_path_without_its_end_token_is_not_accurate(objective_name):
     train(model, rows, OBJECTIVES[objective_name](tokenizer), tokenizer, steps=30)
 
     def accuracy():
-        options = {"objective": OBJECTIVES[objective_name](tokenizer), "tokenizer": tokenizer}
+        options = {"decoding": OBJECTIVES[objective_name](tokenizer).decoding, "tokenizer": tokenizer}
         return evaluate(model, rows, per_node=False, **options)["accuracy"]["value"]
 
     assert accuracy() == 1.0
@@ -268,7 +268,7 @@ def test_rows_of_one_graph_are_one_piece_of_evidence():
     num_graphs = len({frozenset(map(tuple, edges)) for edges in rows["edges"]})
     again = rows.map(lambda row: {"edges": row["edges"][::-1]})  # a graph is a set of edges
     twice = concatenate_datasets([rows, again]).shuffle(seed=0)
-    options = {"objective": OBJECTIVES["teacherless"](tokenizer), "tokenizer": tokenizer, "task": task}
+    options = {"decoding": "parallel", "tokenizer": tokenizer, "task": task}
     once, doubled = evaluate(model, rows, **options), evaluate(model, twice, **options)
     without_graphs = evaluate(model, texts(twice), **options)
     names = ("loss", "accuracy", "token_accuracy", "hard_token_accuracy")
@@ -352,11 +352,11 @@ def test_tokenized_dataset_is_taken_as_it_is():
 
 def test_dropout_is_off_and_the_mode_of_the_model_restored():
     tokenizer = numeral_tokenizer(num_nodes=8)
-    model, objective = small_gpt2(tokenizer, resid_pdrop=0.5), OBJECTIVES["teacherless"](tokenizer)
+    model, decoding = small_gpt2(tokenizer, resid_pdrop=0.5), "parallel"
     rows = star_graphs("d2_l3_n8", 10)
-    first, second = evaluate(model.train(), rows, objective, tokenizer), evaluate(model, rows, objective, tokenizer)
+    first, second = evaluate(model.train(), rows, decoding, tokenizer), evaluate(model, rows, decoding, tokenizer)
     assert model.training
-    assert first == second == evaluate(model.eval(), rows, objective, tokenizer)
+    assert first == second == evaluate(model.eval(), rows, decoding, tokenizer)
     assert not model.training
 
 
@@ -368,7 +368,7 @@ def test_only_loss_and_accuracy_unless_numbers_per_node_are_wanted():
 
 def test_hard_token_numbers_are_left_out_without_a_task():
     trained = half_trained("teacher_forced", "numeral")
-    results = evaluate(trained.model, trained.rows, trained.objective, trained.tokenizer)
+    results = evaluate(trained.model, trained.rows, trained.objective.decoding, trained.tokenizer)
     assert set(results) == {"loss", "accuracy", "token_accuracy", "forced_token_accuracy"}
     assert set(trained.evaluate()) - set(results) == {"hard_token_accuracy", "forced_hard_token_accuracy"}
 
@@ -400,4 +400,4 @@ def test_what_cannot_be_measured_is_refused(case):
     dataset, message = REFUSED[case]
     tokenizer = numeral_tokenizer(num_nodes=8)
     with pytest.raises(ValueError, match=message):
-        evaluate(small_gpt2(tokenizer), dataset, OBJECTIVES["teacherless"](tokenizer), tokenizer)
+        evaluate(small_gpt2(tokenizer), dataset, "parallel", tokenizer)

@@ -6,12 +6,12 @@ from known_models import CleverHans
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.rows import Rows
+from hf_nextfail.decoding import DECODINGS
 from hf_nextfail.evaluation.inference import Inference
 from hf_nextfail.models import build_model
-from hf_nextfail.objectives import OBJECTIVES
 
 TOKENIZER = numeral_tokenizer(8)
-every_objective = pytest.mark.parametrize("name", OBJECTIVES)
+every_decoding = pytest.mark.parametrize("name", DECODINGS)
 
 
 def star_graphs(num_rows=30):
@@ -23,17 +23,18 @@ def inference_of(name, batch_size=7, shared=False, model=None):
     torch.manual_seed(0)
     sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "n_positions": 32, "initializer_range": 0.5}
     model = model or build_model(TOKENIZER, model_type="gpt2", config_overrides=sizes)
-    return Inference(model, OBJECTIVES[name](TOKENIZER), TOKENIZER, batch_size, None, shared)
+    return Inference(model, DECODINGS[name](TOKENIZER), TOKENIZER, batch_size, None, shared)
 
 
-@every_objective
-def test_scores_are_of_the_tokens_that_the_objective_predicts(name):
+@every_decoding
+def test_scores_are_of_the_tokens_that_the_decoding_shows(name):
     inference, rows = inference_of(name), Rows.of(star_graphs(), TOKENIZER)
     scores = inference.score(rows)
     inference.model.eval()
-    batch = inference.objective.encode(rows.prompt_ids, rows.completion_ids, rows.lengths)
+    batch = inference.decoding.view(rows.take(torch.arange(len(rows))))
     with torch.no_grad():
         logits = inference.model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    rows = rows.take(torch.arange(len(rows)))
     end, length = rows.prompt_ids.shape[1], rows.completion_ids.shape[1]
     expected = logits[:, end - 1 : end - 1 + length].log_softmax(dim=-1)
     chosen = expected.gather(2, rows.completion_ids[..., None]).squeeze(2)
@@ -41,7 +42,7 @@ def test_scores_are_of_the_tokens_that_the_objective_predicts(name):
     assert torch.equal(scores.correct, expected.argmax(dim=-1) == rows.completion_ids)
 
 
-@every_objective
+@every_decoding
 def test_neither_batches_nor_processes_change_the_scores(name):
     PartialState()
     rows = Rows.of(star_graphs(), TOKENIZER)
@@ -55,23 +56,38 @@ def test_neither_batches_nor_processes_change_the_scores(name):
 def test_only_rows_that_are_wrong_are_decoded():
     dataset = star_graphs()
     rows, model = Rows.of(dataset, TOKENIZER), CleverHans(8)
-    inference = inference_of("teacher_forced", model=model)
+    inference = inference_of("autoregressive", model=model)
     scores = inference.score(rows)
     wrong = (~scores.correct.all(dim=1)).nonzero().squeeze(1)
     assert 0 < len(wrong) < len(dataset)
     decoded = []
-    decode = inference.objective.decode
-    inference.objective.decode = lambda model, prompts, *rest: decoded.append(prompts) or decode(model, prompts, *rest)
+    write = inference.decoding.write
+    inference.decoding.write = lambda model, rows, num: decoded.append(rows.prompt_ids) or write(model, rows, num)
     references = [text.split(",") for text in dataset["completion"]]
     written = inference.write_paths(rows, scores, references)
-    assert torch.equal(torch.cat(decoded), rows.prompt_ids[wrong])
-    assert written == inference.write(rows, torch.arange(len(dataset)))
+    assert torch.equal(torch.cat(decoded), rows.prompt_ids[wrong].long())
+    everything = TOKENIZER.batch_decode(inference.write(rows, torch.arange(len(dataset))))
+    assert written == [text.split(",") for text in everything]
     assert [row for row in range(len(dataset)) if written[row] != references[row]] == wrong.tolist()
+
+
+def test_a_decoding_whose_output_one_pass_does_not_tell_is_run_on_every_row(monkeypatch):
+    dataset = star_graphs()
+    rows, inference = Rows.of(dataset, TOKENIZER), inference_of("autoregressive", model=CleverHans(8))
+    scores, references = inference.score(rows), [text.split(",") for text in dataset["completion"]]
+    by_one_pass = inference.exact_match(rows, scores), inference.write_paths(rows, scores, references)
+    monkeypatch.setattr(type(inference.decoding), "one_pass_exact", False)
+    decoded, write = [], inference.decoding.write
+    inference.decoding.write = lambda model, rows, num: decoded.append(len(rows)) or write(model, rows, num)
+    assert torch.equal(inference.exact_match(rows, scores), by_one_pass[0])
+    assert sum(decoded) == len(dataset)
+    assert inference.write_paths(rows, scores, references) == by_one_pass[1]
+    assert sum(decoded) == 2 * len(dataset)
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_the_mode_of_the_model_is_as_it_was(training):
-    inference, rows = inference_of("teacherless"), Rows.of(star_graphs(4), TOKENIZER)
+    inference, rows = inference_of("parallel"), Rows.of(star_graphs(4), TOKENIZER)
     inference.model.train(training)
     inference.score(rows)
     inference.write(rows, torch.arange(4))
@@ -88,7 +104,8 @@ def test_other_completions_go_with_the_same_prompts():
 
 
 def test_nothing_is_written_for_no_rows():
-    assert inference_of("teacherless").write(Rows.of(star_graphs(2), TOKENIZER), torch.tensor([], dtype=int)) == []
+    rows = Rows.of(star_graphs(2), TOKENIZER)
+    assert inference_of("parallel").write(rows, torch.tensor([], dtype=int)).shape == (0, rows.completion_ids.shape[1])
 
 
 @pytest.mark.parametrize(

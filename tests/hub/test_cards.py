@@ -1,5 +1,5 @@
 import copy
-import json
+import dataclasses
 import re
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from made_records import OBJECTIVES, diagnosed_record
 from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.hub import cards
 from hf_nextfail.hub.publish import publish_config
+from hf_nextfail.reporting.record import PLACES, Record
 from hf_nextfail.reporting.tables import format_number
 from hf_nextfail.tasks import StarGraph
 
@@ -29,19 +30,16 @@ RECORDS = {
 
 
 def load(name):
-    record = json.loads((RESULTS / RECORDS[name]).read_text(encoding="utf-8"))
-    record["run"].setdefault("split", "test")
-    return record
+    return Record.read(RESULTS / RECORDS[name])
 
 
 def unfinished(objective="teacher_forced"):
     # What a Trainer knows of a model that is trained on a user's own rows, before anything was measured.
-    record = load("memorize")
-    run = record["run"] | {"objective": objective, "dataset_name": None, "model": "gpt2"}
-    for name in ("dataset_config", "title", "hard_node", "split"):
-        del run[name]
-    empty = {"results": {}, "chance": {"hard_token_accuracy": None}, "recipe": None}
-    return {**{key: record[key] for key in ("test_file", "history", "versions")}, **empty, "run": run}
+    known = load("memorize").run | {"objective": objective, "model": "gpt2"}
+    known["decoding"] = "parallel" if objective == "teacherless" else "autoregressive"
+    for name in ("dataset_name", "dataset_config", "dataset_seed", "title", "hard_node", "split", "weights_sha256"):
+        del known[name]
+    return Record.build(None, known, {}, history=load("memorize").history)
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +53,7 @@ def code_blocks(card, language):
 
 
 def check_text(card):
-    for unfilled in (r"\bNone\b(?! were measured)", "Undefined", r"\{\{", r"\{%", r"\bon the  "):
+    for unfilled in (r"\bNone\b", "Undefined", r"\{\{", r"\{%", r"\bon the  "):
         assert not re.search(unfilled, card)
     for block in code_blocks(card, "python"):
         compile(block, "card", "exec")
@@ -66,42 +64,44 @@ def check_text(card):
 
 def test_a_token_and_where_a_run_went_do_not_leave_this_machine():
     record = load("teacherless")
-    record["recipe"] |= dict.fromkeys(cards.PLACES, "hf_secret")
-    public = cards.public_record(record)
-    assert "hf_secret" not in json.dumps(public)
-    assert not set(cards.PLACES) & set(public["recipe"])
-    assert public["recipe"]["config_overrides"] == record["recipe"]["config_overrides"]
-    assert {k: v for k, v in public.items() if k != "recipe"} == {k: v for k, v in record.items() if k != "recipe"}
+    record.recipe.update(dict.fromkeys(PLACES, "hf_secret"))
+    public = record.public()
+    assert "hf_secret" not in public.as_json()
+    assert not set(PLACES) & set(public.recipe)
+    assert public.recipe["config_overrides"] == record.recipe["config_overrides"]
+    assert dataclasses.replace(public, recipe=None) == dataclasses.replace(record, recipe=None)
 
 
 def test_a_record_is_not_changed_by_being_published():
     record = load("with a test file")
-    record["recipe"]["test_file"] = "/data/graphs.txt"
+    record.recipe["test_file"] = "/data/graphs.txt"
     before = copy.deepcopy(record)
-    cards.public_record(record)
+    record.public()
     cards.model_card(record, REPO)
     assert record == before
 
 
-@pytest.mark.parametrize("record", [load("memorize") | {"recipe": recipe} for recipe in (None, {}, {"run_name": "a"})])
-def test_an_empty_recipe_is_none(record):
-    assert cards.public_record(record)["recipe"] is None
+@pytest.mark.parametrize("recipe", [None, {}, {"run_name": "a"}])
+def test_an_empty_recipe_is_none(recipe):
+    assert dataclasses.replace(load("memorize"), recipe=recipe).public().recipe is None
 
 
 def test_paths_of_this_machine_are_shortened_however_deep_they_stand():
     Path("data").mkdir()
     Path("data/graphs.txt").write_text("")
     record = load("memorize")
-    record["run"]["model"] = "/home/somebody/models/mine"
-    record["recipe"] |= {
-        "model_name_or_path": "~/models/mine",
-        "test_file": "data/graphs.txt",
-        "deepspeed": {"config": [{"file": "/home/somebody/zero.json"}, "data/graphs.txt", 3, None, 0.5, True]},
-    }
-    public = cards.public_record(record)
-    assert public["run"]["model"] == public["recipe"]["model_name_or_path"] == "mine"
-    assert public["recipe"]["test_file"] == "graphs.txt"
-    assert public["recipe"]["deepspeed"] == {"config": [{"file": "zero.json"}, "graphs.txt", 3, None, 0.5, True]}
+    record.run["model"] = "/home/somebody/models/mine"
+    record.recipe.update(
+        {
+            "model_name_or_path": "~/models/mine",
+            "test_file": "data/graphs.txt",
+            "deepspeed": {"config": [{"file": "/home/somebody/zero.json"}, "data/graphs.txt", 3, None, 0.5, True]},
+        }
+    )
+    public = record.public()
+    assert public.run["model"] == public.recipe["model_name_or_path"] == "mine"
+    assert public.recipe["test_file"] == "graphs.txt"
+    assert public.recipe["deepspeed"] == {"config": [{"file": "zero.json"}, "graphs.txt", 3, None, 0.5, True]}
     assert "somebody" not in cards.model_card(record, REPO)
 
 
@@ -110,9 +110,9 @@ def test_paths_of_this_machine_are_shortened_however_deep_they_stand():
 )
 def test_names_that_are_no_paths_stay(name):
     record = load("memorize")
-    record["run"]["model"] = record["recipe"]["model_name_or_path"] = name
-    public = cards.public_record(record)
-    assert public["run"]["model"] == public["recipe"]["model_name_or_path"] == name
+    record.run["model"] = record.recipe["model_name_or_path"] = name
+    public = record.public()
+    assert public.run["model"] == public.recipe["model_name_or_path"] == name
 
 
 # Model cards
@@ -122,7 +122,7 @@ def test_names_that_are_no_paths_stay(name):
 def test_the_card_of_a_run_says_what_it_is(name):
     record = load(name)
     text = cards.model_card(record, REPO)
-    data, objective = ModelCard(text).data.to_dict(), record["run"]["objective"]
+    data, objective = ModelCard(text).data.to_dict(), record.run["objective"]
     assert data["library_name"] == "transformers"
     assert data["pipeline_tag"] == "text-generation"
     assert data["datasets"] == ["nextfail/star_graph"]
@@ -131,8 +131,8 @@ def test_the_card_of_a_run_says_what_it_is(name):
     assert "base_model" not in data
     assert f"# {REPO}\n" in text
     assert f"parameters, trained from scratch with the objective **{objective}**" in text
-    assert record["run"]["title"] in text
-    assert ("paths written from the goal to the start" in text) == record["run"]["dataset_config"].endswith("_rev")
+    assert record.run["title"] in text
+    assert ("paths written from the goal to the start" in text) == record.run["dataset_config"].endswith("_rev")
     check_text(text)
 
 
@@ -145,17 +145,17 @@ def test_every_metric_stands_in_the_table_with_its_error_and_its_rows(name):
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     places = {"": "test", "train_": "train", "test_file_": "file deg_2_path_5_nodes_50_test_20000.txt"}
     expected = []
-    for key, result in record["results"].items():
+    for key, result in record.results.items():
         prefix = next(prefix for prefix in ("train_", "test_file_", "") if key.startswith(prefix))
         metric = key.removeprefix(prefix)
-        chance = record["chance"]["hard_token_accuracy"] if metric in ("accuracy", "hard_token_accuracy") else None
+        chance = record.chance["hard_token_accuracy"] if metric in ("accuracy", "hard_token_accuracy") else None
         numbers = ["does not exist", "", "", ""]
         if result is not None:
             numbers = [format_number(result[column]) for column in ("value", "standard_error", "n", "num_graphs")]
         expected.append([places[prefix], f"`{metric}`", *numbers, "" if chance is None else f"{chance:.3g}"])
     assert cells == expected
     assert any(", " in row[2] for row in cells)  # a number for each node
-    assert any("does not exist" in row for row in cells) == (record["run"]["objective"] == "teacherless")
+    assert any("does not exist" in row for row in cells) == (record.run["objective"] == "teacherless")
 
 
 def test_the_first_number_is_the_accuracy_beside_chance():
@@ -189,7 +189,7 @@ def test_a_teacher_forced_card_decodes_token_by_token(name):
 @pytest.mark.parametrize("name", RECORDS)
 def test_the_prompt_to_try_is_the_first_of_the_test_split(name):
     record = load(name)
-    config_name, sizes = record["run"]["dataset_config"], {"num_train": 0, "num_validation": 0, "num_test": 1}
+    config_name, sizes = record.run["dataset_config"], {"num_train": 0, "num_validation": 0, "num_test": 1}
     rows = load_dataset("nextfail/star_graph", config_name, split="test", **sizes)
     assert f'tokenizer(["{rows[0]["prompt"]}"]' in cards.model_card(record, REPO)
 
@@ -197,7 +197,7 @@ def test_the_prompt_to_try_is_the_first_of_the_test_split(name):
 @pytest.mark.parametrize("name", ["openai-community/gpt2", "gpt2"])
 def test_a_fine_tuned_model_names_what_it_began_from(name):
     record = load("memorize")
-    record["run"]["model"] = record["recipe"]["model_name_or_path"] = name
+    record.run["model"] = record.recipe["model_name_or_path"] = name
     text = cards.model_card(record, REPO)
     assert ModelCard(text).data.base_model == name
     assert f"[{name}](https://huggingface.co/{name}), fine-tuned" in text
@@ -209,7 +209,7 @@ def test_a_folder_is_fine_tuned_and_no_base_model_on_the_hub():
     Path("models/mine").mkdir(parents=True)
     for name in ("models/mine", str(Path("models/mine").absolute())):
         record = load("memorize")
-        record["run"]["model"] = record["recipe"]["model_name_or_path"] = name
+        record.run["model"] = record.recipe["model_name_or_path"] = name
         text = cards.model_card(record, REPO)
         assert "base_model" not in ModelCard(text).data.to_dict()
         assert name not in text
@@ -220,10 +220,10 @@ def test_a_folder_is_fine_tuned_and_no_base_model_on_the_hub():
 
 def test_folders_that_are_called_like_names_on_the_hub_change_nothing():
     record = load("memorize")
-    expected = cards.model_card(record, REPO), cards.public_record(record)
-    for folder in ("nextfail/star_graph", record["run"]["name"], record["run"]["dataset_config"], "gpt2"):
+    expected = cards.model_card(record, REPO), record.public()
+    for folder in ("nextfail/star_graph", record.run["name"], record.run["dataset_config"], "gpt2"):
         Path(folder).mkdir(parents=True)
-    assert (cards.model_card(record, REPO), cards.public_record(record)) == expected
+    assert (cards.model_card(record, REPO), record.public()) == expected
 
 
 @pytest.mark.parametrize("objective", ["teacher_forced", "teacherless"])
@@ -231,7 +231,7 @@ def test_a_card_without_results_says_how_to_get_them(objective):
     text = cards.model_card(unfinished(objective), REPO)
     check_text(text)
     assert "datasets" not in ModelCard(text).data.to_dict()
-    assert f"None were measured with the checkpoint: `nextfail evaluate {REPO}`" in text
+    assert f"This checkpoint came without results. To measure it: `nextfail evaluate {REPO}`." in text
     assert "Whole paths right" not in text
     assert "recipe" not in text
     assert len(code_blocks(text, "python")) == (2 if objective == "teacherless" else 1)
@@ -241,20 +241,20 @@ def test_the_recipe_of_a_card_is_the_one_that_ran_without_its_places():
     record = load("teacherless")
     text = cards.model_card(record, REPO)
     (recipe,) = code_blocks(text, "yaml")
-    assert yaml.safe_load(recipe) == {k: v for k, v in record["recipe"].items() if k != "output_dir"}
+    assert yaml.safe_load(recipe) == {k: v for k, v in record.recipe.items() if k != "output_dir"}
     assert "--config recipe.yaml" in text
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_diagnosed_run_says_why(objective):
-    record = diagnosed_record(objective)
+    record = Record.from_dict(diagnosed_record(objective))
     text = cards.model_card(record, REPO, ["errors.png", "errors.svg", "accuracy.png"])
     check_text(text)
     why = text[text.index("## Why") : text.index("## How to decode")]
-    assert record["diagnosis"]["verdict"] in why
+    assert record.diagnosis["verdict"] in why
     assert why.count("![") == why.count("(errors.png)") == 1
     rows = {line.split("|")[1].strip(): line for line in why.splitlines() if line.startswith("| `")}
-    assert list(rows) == [f"`{name}`" for name in record["diagnosis"]["numbers"]]
+    assert list(rows) == [f"`{name}`" for name in record.diagnosis["numbers"]]
     assert "0.00400" in rows["`valid_path_rate`"] and "2,000" in rows["`valid_path_rate`"]
     assert "does not exist" in rows["`clever_hans_accuracy`"]
 
@@ -264,7 +264,7 @@ def test_seed_and_picture_are_there_when_they_exist():
     assert "Seed 42, bf16 on `cpu`, 2000 steps." in cards.model_card(record, REPO)
     assert "![" not in cards.model_card(record, REPO)
     assert "(accuracy.png)" in cards.model_card(record, REPO, ["accuracy.png"])
-    record["run"] |= {"seed": None, "steps": None, "split": "validation"}
+    record.run.update({"seed": None, "steps": None, "split": "validation"})
     text = cards.model_card(record, REPO)
     check_text(text)
     assert "Seed" not in text
@@ -279,12 +279,12 @@ def test_seed_and_picture_are_there_when_they_exist():
 def test_the_hub_reads_the_test_accuracy(name):
     record = load(name)
     ((path, text),) = cards.eval_results(record).items()
-    config_name, accuracy = record["run"]["dataset_config"], record["results"]["accuracy"]
-    assert path == f".eval_results/star_graph-{config_name}-test-{record['run']['objective']}.yaml"
+    config_name, accuracy = record.run["dataset_config"], record.results["accuracy"]
+    assert path == f".eval_results/star_graph-{config_name}-test-{record.run['decoding']}.yaml"
     (entry,) = parse_eval_result_entries(yaml.safe_load(text))
     assert (entry.dataset_id, entry.task_id, entry.value) == ("nextfail/star_graph", config_name, accuracy["value"])
     for said in (
-        record["run"]["objective"],
+        record.run["objective"],
         f"standard error {accuracy['standard_error']:.5f} over {accuracy['num_graphs']} graphs, n 20000",
         "dataset seed 0; star_graph 1.0.0, metrics 1.0.0",
     ):
@@ -294,36 +294,29 @@ def test_the_hub_reads_the_test_accuracy(name):
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_only_the_test_split_is_a_result_for_others(split):
     record = load("memorize")
-    record["run"]["split"] = split
+    record.run["split"] = split
     assert cards.eval_results(record) == {}
-
-
-def test_a_record_from_before_there_was_a_split_is_of_the_test_split():
-    record = load("memorize")
-    expected = cards.eval_results(record)
-    del record["run"]["split"]
-    assert cards.eval_results(record) == expected
 
 
 @pytest.mark.parametrize(
     ("split", "num_rows", "seed", "name"),
     [
-        ("test", 20_000, 0, "star_graph-d2_l3_n50-test-teacher_forced"),
-        ("validation", 5_000, 0, "star_graph-d2_l3_n50-validation-teacher_forced"),
-        ("validation", 20_000, 0, "star_graph-d2_l3_n50-validation-20000_rows-teacher_forced"),
-        ("test", 100, 0, "star_graph-d2_l3_n50-test-100_rows-teacher_forced"),
-        ("test", 20_000, 7, "star_graph-d2_l3_n50-test-seed_7-teacher_forced"),
-        ("test", 100, 7, "star_graph-d2_l3_n50-test-100_rows-seed_7-teacher_forced"),
+        ("test", 20_000, 0, "star_graph-d2_l3_n50-test-autoregressive"),
+        ("validation", 5_000, 0, "star_graph-d2_l3_n50-validation-autoregressive"),
+        ("validation", 20_000, 0, "star_graph-d2_l3_n50-validation-20000_rows-autoregressive"),
+        ("test", 100, 0, "star_graph-d2_l3_n50-test-100_rows-autoregressive"),
+        ("test", 20_000, 7, "star_graph-d2_l3_n50-test-seed_7-autoregressive"),
+        ("test", 100, 7, "star_graph-d2_l3_n50-test-100_rows-seed_7-autoregressive"),
     ],
 )
 def test_other_rows_have_another_name(split, num_rows, seed, name):
     record = load("memorize")
-    record["run"] |= {"split": split, "dataset_seed": seed}
-    record["results"]["accuracy"]["n"] = num_rows
+    record.run.update({"split": split, "dataset_seed": seed})
+    record.results["accuracy"]["n"] = num_rows
     assert cards.evaluation_name(record) == name
     assert set(cards.eval_results(record)) == ({f".eval_results/{name}.yaml"} if split == "test" else set())
-    record["run"]["objective"] = "teacherless"
-    assert cards.evaluation_name(record) == name.replace("teacher_forced", "teacherless")
+    record.run["decoding"] = "parallel"
+    assert cards.evaluation_name(record) == name.replace("autoregressive", "parallel")
 
 
 # Dataset cards

@@ -5,7 +5,7 @@ import signal
 import pytest
 import torch
 import yaml
-from datasets import get_dataset_config_names, load_dataset
+from datasets import Dataset, get_dataset_config_names, load_dataset
 from huggingface_hub import DatasetCard, EvalResultEntry, ModelCard, hf_hub_download
 from huggingface_hub._eval_results import parse_eval_result_entries
 from loopback_hub.server import Fault
@@ -14,6 +14,7 @@ import hf_nextfail
 import hf_nextfail.hub.push
 from hf_nextfail import StarGraph, push_dataset, push_metric, push_model
 from hf_nextfail.commands.finetune import main as finetune
+from hf_nextfail.data.rows import Rows
 from hf_nextfail.errors import HubError, UsageError
 from hf_nextfail.hub.publish import push_results
 from hf_nextfail.reporting.pictures import PICTURES
@@ -42,7 +43,7 @@ def test_every_config_loads_elsewhere_without_the_package_with_the_rows_of_the_b
     assert hub.commits("dataset", REPO) == [f"{', '.join(CONFIGS)} by star_graph 1.0.0", "initial commit"]
     code = f"""
 import json
-from datasets import get_dataset_config_names, load_dataset
+from datasets import Dataset, get_dataset_config_names, load_dataset
 read = lambda dataset: {{split: list(part) for split, part in dataset.items()}}
 print(json.dumps({{
     "names": get_dataset_config_names({REPO!r}),
@@ -123,7 +124,7 @@ def test_with_the_package_the_files_on_the_hub_are_still_reached(hub, fresh):
     head = hub.head("dataset", REPO)
     code = f"""
 import hf_nextfail
-from datasets import get_dataset_config_names, load_dataset
+from datasets import Dataset, get_dataset_config_names, load_dataset
 sizes = lambda dataset: {{split: len(part) for split, part in dataset.items()}}
 one = "d5_l3_n50/test-00000-of-00001.parquet"
 print(sizes(load_dataset({REPO!r}, "d5_l3_n50", revision="main")))
@@ -264,8 +265,8 @@ def test_a_pushed_run_holds_all_that_others_need_and_nothing_else(hub, runs, tra
     push_model(runs / training / "smoke", "checkpoint")
     files = hub.files("model", "nextfail/checkpoint")
     config = "d2_l3_n20" + "_rev" * (training == "reversed")
-    objective = "teacherless" if training == "teacherless" else "teacher_forced"
-    evaluation = f".eval_results/star_graph-{config}-test-60_rows-{objective}.yaml"
+    decoding = "parallel" if training == "teacherless" else "autoregressive"
+    evaluation = f".eval_results/star_graph-{config}-test-60_rows-{decoding}.yaml"
     assert files.keys() == {
         ".gitattributes",
         evaluation,
@@ -340,10 +341,8 @@ print(outputs[:, inputs["input_ids"].shape[1] :].tolist())
     tokenizer = hf_nextfail.load_tokenizer(str(runs / training / "smoke"))
     model = hf_nextfail.build_model(tokenizer, str(runs / training / "smoke")).eval()
     prompts = ["8,17|5,19|5,8|19,16/5,17=", "1,2|2,3|1,4|4,5/1,3=", "6/7,8="]
-    inputs = tokenizer(prompts, return_tensors="pt", padding=True)
-    decoded = hf_nextfail.OBJECTIVES[training](tokenizer).decode(
-        model, inputs["input_ids"], inputs["attention_mask"].sum(dim=1), 3
-    )
+    prompted = Rows.of(Dataset.from_dict({"prompt": prompts, "completion": ["1"] * 3}), tokenizer)
+    decoded = hf_nextfail.OBJECTIVES[training](tokenizer).decoding.write(model, prompted, 3)
     assert outputs == f"{decoded.tolist()}\n"
     assert len({tuple(row) for row in decoded.tolist()}) > 1
 
@@ -366,16 +365,16 @@ def test_results_of_another_evaluation_are_added_and_nothing_else_changes(hub, r
     record = evaluate_checkpoint("nextfail/checkpoint", dataset_config="d2_l4_n20", num_rows=40, progress=False)
     push_results(record, "nextfail/checkpoint")
     after = hub.files("model", "nextfail/checkpoint")
-    name = "star_graph-d2_l4_n20-test-40_rows-teacherless"
+    name = "star_graph-d2_l4_n20-test-40_rows-parallel"
     assert after.keys() - before.keys() == {f"results/{name}.json", f".eval_results/{name}.yaml"}
     assert {path: after[path] for path in before} == before
-    assert json.loads(after[f"results/{name}.json"])["results"] == record["results"]
+    assert json.loads(after[f"results/{name}.json"])["results"] == record.results
 
     push_results(
         evaluate_checkpoint("nextfail/checkpoint", split="validation", num_rows=40, progress=False), "checkpoint"
     )
     added = hub.files("model", "nextfail/checkpoint").keys() - after.keys()
-    assert added == {"results/star_graph-d2_l3_n20-validation-40_rows-teacherless.json"}
+    assert added == {"results/star_graph-d2_l3_n20-validation-40_rows-parallel.json"}
 
 
 def test_results_are_not_added_where_one_may_not_write(hub, runs):

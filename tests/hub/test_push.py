@@ -57,8 +57,8 @@ def test_private_holds_for_a_new_repository(hub, private):
         ("hf_wrong_and_secret", "nextfail/x", ["token", "invalid", "hf auth login"]),
         ("hf_read", "nextfail/x", ["nextfail may only read", "write access"]),
         ("hf_other", "nextfail/x", ["somebody may not write to nextfail", "somebody/x"]),
-        ("hf_test", "a/b/c", ["'a/b/c' is no name"]),
-        ("hf_test", "two words", ["'two words' is no name"]),
+        ("hf_test", "a/b/c", ["'a/b/c' is not a valid name"]),
+        ("hf_test", "two words", ["'two words' is not a valid name"]),
     ],
 )
 def test_who_may_not_push_hears_what_to_do_before_anything_is_created(hub, monkeypatch, token, repo_id, words):

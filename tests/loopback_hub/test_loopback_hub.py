@@ -9,6 +9,7 @@ import torch
 from datasets import Dataset, DatasetDict, load_dataset
 from huggingface_hub import HfApi, whoami
 from huggingface_hub.errors import HfHubHTTPError
+from tiny_models import TINY_GPT2
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
@@ -23,7 +24,7 @@ lfs_only = pytest.mark.parametrize("hub", ["lfs"], indirect=True)
 
 def tiny_gpt2():
     torch.manual_seed(0)
-    return GPT2LMHeadModel(GPT2Config(vocab_size=32, n_positions=16, n_embd=8, n_layer=1, n_head=2)).eval()
+    return GPT2LMHeadModel(GPT2Config(vocab_size=32, **TINY_GPT2)).eval()
 
 
 def folder_with_weights(folder):

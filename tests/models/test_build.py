@@ -1,5 +1,6 @@
 import pytest
 import torch
+from tiny_models import TINY_GPT2
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -15,14 +16,14 @@ from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.models import build_model
 from hf_nextfail.models.checks import UNSUPPORTED, check_layout, check_model_source
 
-TOKENIZER = numeral_tokenizer(num_nodes=15)  # 20 tokens
-SMALL_GPT2 = {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 24}
+TOKENIZER = numeral_tokenizer(num_nodes=15)
+NUM_TOKENS = len(TOKENIZER)
 SMALL_LLAMA = {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
 
 
 def save_checkpoint(folder, seed=0, tokenizer=TOKENIZER, **overrides):
     torch.manual_seed(seed)
-    model = build_model(tokenizer, model_type="gpt2", config_overrides=SMALL_GPT2 | overrides)
+    model = build_model(tokenizer, model_type="gpt2", config_overrides=TINY_GPT2 | overrides)
     model.save_pretrained(folder)
     return model
 
@@ -37,11 +38,11 @@ def bigger_tokenizer(num_tokens):
 
 
 def test_untrained_model_fits_the_tokenizer():
-    model = build_model(TOKENIZER, model_type="gpt2", config_overrides=SMALL_GPT2)
+    model = build_model(TOKENIZER, model_type="gpt2", config_overrides=TINY_GPT2)
     assert isinstance(model, GPT2LMHeadModel)
-    assert model.get_input_embeddings().num_embeddings == model.config.vocab_size == 20
+    assert model.get_input_embeddings().num_embeddings == model.config.vocab_size == NUM_TOKENS
     assert (model.config.bos_token_id, model.config.eos_token_id) == (None, None)
-    assert model.config.pad_token_id == TOKENIZER.pad_token_id == 19
+    assert model.config.pad_token_id == TOKENIZER.pad_token_id
     assert model.training
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
@@ -49,14 +50,16 @@ def test_untrained_model_fits_the_tokenizer():
 def test_end_token_of_an_untrained_model_is_that_of_the_tokenizer():
     tokenizer = numeral_tokenizer(num_nodes=15)
     tokenizer.eos_token = "9"
-    assert build_model(tokenizer, model_type="gpt2", config_overrides=SMALL_GPT2).config.eos_token_id == 9
+    assert build_model(tokenizer, model_type="gpt2", config_overrides=TINY_GPT2).config.eos_token_id == 9
 
 
 def test_overrides_reach_the_configuration_and_the_weights():
-    model = build_model(TOKENIZER, model_type="gpt2", config_overrides=SMALL_GPT2 | {"attn_pdrop": 0.25})
-    assert (model.config.n_layer, model.config.n_embd, model.config.attn_pdrop) == (2, 16, 0.25)
-    assert len(model.transformer.h) == 2
-    assert model.transformer.wpe.weight.shape == (24, 16)
+    model = build_model(TOKENIZER, model_type="gpt2", config_overrides=TINY_GPT2 | {"attn_pdrop": 0.25})
+    config = model.config.to_dict()
+    assert config["attn_pdrop"] == 0.25
+    assert {name: config[name] for name in TINY_GPT2} == TINY_GPT2
+    assert len(model.transformer.h) == TINY_GPT2["n_layer"]
+    assert model.transformer.wpe.weight.shape == (TINY_GPT2["n_positions"], TINY_GPT2["n_embd"])
 
 
 def test_overrides_by_the_common_names_of_fields():
@@ -74,7 +77,7 @@ def test_other_families():
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_attention_implementation_is_the_one_asked_for(attention, tmp_path):
     options = {"attn_implementation": attention}
-    model = build_model(TOKENIZER, model_type="gpt2", config_overrides=SMALL_GPT2, **options)
+    model = build_model(TOKENIZER, model_type="gpt2", config_overrides=TINY_GPT2, **options)
     assert model.config._attn_implementation == attention
     model.save_pretrained(tmp_path)
     assert build_model(TOKENIZER, str(tmp_path), **options).config._attn_implementation == attention
@@ -83,7 +86,7 @@ def test_attention_implementation_is_the_one_asked_for(attention, tmp_path):
 def test_weights_repeat_with_the_seed():
     def weights(seed):
         torch.manual_seed(seed)
-        return build_model(TOKENIZER, model_type="gpt2", config_overrides=SMALL_GPT2).state_dict()
+        return build_model(TOKENIZER, model_type="gpt2", config_overrides=TINY_GPT2).state_dict()
 
     first, again, other = weights(0), weights(0), weights(1)
     assert all(torch.equal(first[key], again[key]) for key in first)
@@ -100,12 +103,12 @@ def test_exactly_one_source_is_needed(sources):
 
 
 def test_unknown_model_type_is_named_beside_the_near_one():
-    with pytest.raises(ValueError, match=r"model_type 'gtp2' is no causal LM .*did you mean 'gpt2'"):
+    with pytest.raises(ValueError, match=r"model_type 'gtp2' is not a causal LM .*did you mean 'gpt2'"):
         build_model(TOKENIZER, model_type="gtp2")
 
 
 def test_model_type_that_is_no_causal_lm_is_refused():
-    with pytest.raises(ValueError, match="model_type 't5' is no causal LM"):
+    with pytest.raises(ValueError, match="model_type 't5' is not a causal LM"):
         build_model(TOKENIZER, model_type="t5")
 
 
@@ -115,7 +118,7 @@ def test_unknown_field_is_named_beside_the_near_one():
 
 
 def test_vocab_size_is_refused():
-    with pytest.raises(ValueError, match="vocab_size is the tokenizer's to decide"):
+    with pytest.raises(ValueError, match="the tokenizer decides vocab_size"):
         build_model(TOKENIZER, model_type="gpt2", config_overrides={"vocab_size": 20})
 
 
@@ -188,7 +191,7 @@ def test_checkpoint_of_an_unsupported_family_is_refused(tmp_path):
 def test_checkpoint_that_is_no_causal_lm_is_refused_in_one_line(tmp_path):
     config = T5Config(vocab_size=20, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
     T5ForConditionalGeneration(config).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"is no causal LM: .*T5Config") as refused:
+    with pytest.raises(ValueError, match=r"is not a causal LM: .*T5Config") as refused:
         build_model(TOKENIZER, str(tmp_path))
     assert len(str(refused.value).splitlines()) == 1
     assert "LlamaConfig" not in str(refused.value)
@@ -210,18 +213,18 @@ def test_checkpoint_without_a_causal_mask_is_refused(model_type, field, value, t
     model = causal_lm(model_type, **{field: value})
     assert change_of_earlier_logits(model) > 1e-4
     model.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=f"the model is no causal LM: {field} is {value} in its configuration"):
+    with pytest.raises(ValueError, match=f"the model is not a causal LM: its configuration sets {field} to {value}"):
         build_model(TOKENIZER, str(tmp_path))
 
 
 def test_untrained_model_without_a_causal_mask_is_refused():
-    with pytest.raises(ValueError, match="use_bidirectional_attention is True"):
+    with pytest.raises(ValueError, match="sets use_bidirectional_attention to True"):
         build_model(TOKENIZER, model_type="gemma", config_overrides={"use_bidirectional_attention": True})
 
 
 @pytest.mark.parametrize(("model_type", "part"), [("gemma3", "gemma3_text"), ("got_ocr2", "qwen2"), ("emu3", "llama")])
 def test_family_with_a_language_model_as_a_part_is_refused(model_type, part):
-    with pytest.raises(ValueError, match=f"has a language model as a part; take such a one, as '{part}'"):
+    with pytest.raises(ValueError, match=f"name the family of that part, such as '{part}'"):
         build_model(TOKENIZER, model_type=model_type)
 
 
@@ -230,10 +233,10 @@ def test_family_with_a_language_model_as_a_part_is_refused(model_type, part):
     [
         ("llama", SMALL_LLAMA | {"num_attention_heads": 3}, r"not a multiple of the number of attention heads \(3\)"),
         ("llama", SMALL_LLAMA | {"hidden_act": "nope"}, "llama cannot be built: KeyError: 'nope'"),
-        ("gpt2", SMALL_GPT2 | {"n_layer": "2"}, "Field 'n_layer' expected int, got str"),
+        ("gpt2", TINY_GPT2 | {"n_layer": "2"}, "Field 'n_layer' expected int, got str"),
         ("reformer", {}, "make sure that `is_decoder=True`"),
         ("cwm", {}, "Field 'bos_token_id' expected int, got NoneType"),  # which the tokenizer does not have
-        ("xlstm", {"v_head_dim": 8}, "no configuration of xlstm: property 'v_head_dim'"),
+        ("xlstm", {"v_head_dim": 8}, "xlstm does not accept this configuration: property 'v_head_dim'"),
     ],
 )
 def test_overrides_that_do_not_fit_are_refused_with_the_words_of_the_family(model_type, overrides, reason):
@@ -263,16 +266,16 @@ def test_checkpoint_comes_back_in_float32_and_training_mode(tmp_path):
 def test_embeddings_grow_by_rows_near_the_mean(tmp_path, tied, num_new):
     original = save_checkpoint(tmp_path, initializer_range=1.0, tie_word_embeddings=tied)
     loaded = build_model(bigger_tokenizer(num_new), str(tmp_path))
-    assert loaded.config.vocab_size == 20 + num_new
+    assert loaded.config.vocab_size == NUM_TOKENS + num_new
     assert (loaded.lm_head.weight is loaded.transformer.wte.weight) == tied
     for old, new in [
         (original.transformer.wte.weight, loaded.transformer.wte.weight),
         (original.lm_head.weight, loaded.lm_head.weight),
     ]:
-        assert new.shape == (20 + num_new, 16)
-        assert torch.equal(new[:20], old)
+        assert new.shape == (NUM_TOKENS + num_new, TINY_GPT2["n_embd"])
+        assert torch.equal(new[:NUM_TOKENS], old)
         # transformers draws them around the mean, with a billionth of the covariance of the old rows
-        torch.testing.assert_close(new[20:], old.mean(dim=0).expand(num_new, -1), rtol=0.0, atol=1e-3)
+        torch.testing.assert_close(new[NUM_TOKENS:], old.mean(dim=0).expand(num_new, -1), rtol=0.0, atol=1e-3)
     assert original.transformer.wte.weight.mean(dim=0).abs().max() > 0.1  # which is not nearly 0
 
 
@@ -300,8 +303,6 @@ def test_a_checkpoint_in_the_layout_of_mamba_ssm_is_refused_naming_the_converted
     (tmp_path / "config.json").write_text('{"d_model": 768, "n_layer": 24, "vocab_size": 50277, "ssm_cfg": {}}')
     with pytest.raises(ValueError, match=rf"take the converted {tmp_path}-hf"):
         check_layout(str(tmp_path))
-    build_model(
-        numeral_tokenizer(10), model_type="gpt2", config_overrides={"n_embd": 16, "n_head": 2}
-    ).save_pretrained(tmp_path)
+    save_checkpoint(tmp_path)
     check_layout(str(tmp_path))
     check_layout("nobody/nothing")

@@ -3,10 +3,11 @@
 import pytest
 import torch
 from families import FAMILIES, TOKENIZER, build
+from tiny_rows import random_rows
 from transformers.activations import FastGELUActivation, NewGELUActivation
 
 from hf_nextfail.models.fast_path import FAST_PATHS, SHORT_ROW, LastTokens, use_fast_path
-from hf_nextfail.objectives import OBJECTIVES
+from hf_nextfail.objectives import TeacherForcedObjective
 
 GPT2 = {"attention", "gelu", "last_mlp"}
 # What each family of the paper and of the README takes.
@@ -27,10 +28,12 @@ TAKEN = {
 }
 
 
-def batch_of(objective, completion_length=3):
-    torch.manual_seed(2)
-    lengths = torch.tensor([[7, completion_length], [4, completion_length]])
-    return objective.encode(torch.randint(0, 10, (2, 7)), torch.randint(0, 10, (2, completion_length)), lengths)
+PROMPTS, LONGEST = (7, 4), 10
+
+
+def batch_of(objective):
+    completions = LONGEST - max(PROMPTS)
+    return objective.encode(random_rows(TOKENIZER, PROMPTS, [completions] * len(PROMPTS)))
 
 
 def loss_and_gradients(model, objective, batch):
@@ -40,13 +43,12 @@ def loss_and_gradients(model, objective, batch):
     return loss.item(), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_losses_and_gradients_are_those_of_the_plain_model(family, name):
-    objective = OBJECTIVES[name](TOKENIZER)
+def test_losses_and_gradients_are_those_of_the_plain_model(family):
+    objective = TeacherForcedObjective(TOKENIZER)
     batch = batch_of(objective)
     plain, fast = build(family).eval(), build(family).eval()  # without dropout
-    use_fast_path(fast, longest_row=10)
+    use_fast_path(fast, longest_row=LONGEST)
     expected, gradients = loss_and_gradients(plain, objective, batch)
     loss, found = loss_and_gradients(fast, objective, batch)
     assert loss == pytest.approx(expected, abs=1e-5)
@@ -60,15 +62,15 @@ def test_losses_and_gradients_are_those_of_the_plain_model(family, name):
 @pytest.mark.parametrize("family", TAKEN)
 def test_each_family_takes_what_it_can(family):
     model = build(family)
-    assert set(use_fast_path(model, longest_row=10)) == TAKEN[family]
-    assert use_fast_path(build(family), longest_row=10, allowed=()) == []
+    assert set(use_fast_path(model, longest_row=LONGEST)) == TAKEN[family]
+    assert use_fast_path(build(family), longest_row=LONGEST, allowed=()) == []
     assert not any(isinstance(module, (NewGELUActivation, FastGELUActivation)) for module in model.modules())
 
 
 def test_the_last_mlp_sees_only_what_is_asked_for():
-    model, objective = build("gpt2").eval(), OBJECTIVES["teacherless"](TOKENIZER)
+    model, objective = build("gpt2").eval(), TeacherForcedObjective(TOKENIZER)
     seen = []
-    assert use_fast_path(model, 10, ["last_mlp"]) == ["last_mlp"]
+    assert use_fast_path(model, LONGEST, ["last_mlp"]) == ["last_mlp"]
     model.transformer.h[-1].mlp.c_fc.register_forward_hook(lambda _, args, out: seen.append(args[0].shape[1]))
     batch = batch_of(objective)
     objective.loss(model, batch)
@@ -76,20 +78,21 @@ def test_the_last_mlp_sees_only_what_is_asked_for():
     kept = model(batch["input_ids"], logits_to_keep=2).logits
     hidden = model(batch["input_ids"], logits_to_keep=2, output_hidden_states=True).hidden_states
     model.transformer(batch["input_ids"])
-    assert seen == [6, 10, 2, 10, 10]  # 6: from the end of the shorter prompt on
+    from_the_shorter_prompt_on = LONGEST - min(PROMPTS)
+    assert seen == [from_the_shorter_prompt_on, LONGEST, 2, LONGEST, LONGEST]
     torch.testing.assert_close(kept, whole[:, -2:])
     torch.testing.assert_close(hidden[-1], model.transformer(batch["input_ids"]).last_hidden_state)
 
 
 def test_checkpointed_activations_are_computed_on_all_tokens():
-    objective = OBJECTIVES["teacher_forced"](TOKENIZER)
+    objective = TeacherForcedObjective(TOKENIZER)
     batch, plain, fast = batch_of(objective), build("gpt2"), build("gpt2")
     for model in (plain, fast):
         model.config.attn_pdrop = 0.0
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
-    use_fast_path(fast, 10)
+    use_fast_path(fast, LONGEST)
     fast.gradient_checkpointing_enable()
     expected, gradients = loss_and_gradients(plain, objective, batch)
     loss, found = loss_and_gradients(fast, objective, batch)
@@ -99,7 +102,7 @@ def test_checkpointed_activations_are_computed_on_all_tokens():
 
 def test_what_is_written_is_what_the_plain_model_writes():
     plain, fast = build("gpt2").eval(), build("gpt2").eval()
-    use_fast_path(fast, 10)
+    use_fast_path(fast, LONGEST)
     prompts = torch.arange(12).view(2, 6) % 10
     options = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": TOKENIZER.pad_token_id}
     assert torch.equal(plain.generate(prompts, **options), fast.generate(prompts, **options))
@@ -107,7 +110,7 @@ def test_what_is_written_is_what_the_plain_model_writes():
 
 def test_a_checkpoint_does_not_know_how_it_was_computed(tmp_path):
     plain, fast = build("gpt2"), build("gpt2")
-    use_fast_path(fast, 10)
+    use_fast_path(fast, LONGEST)
     for name, model in (("plain", plain), ("fast", fast)):
         model.save_pretrained(tmp_path / name)
     for file in ("model.safetensors", "config.json"):
@@ -116,9 +119,9 @@ def test_a_checkpoint_does_not_know_how_it_was_computed(tmp_path):
 
 def test_long_rows_and_chosen_attention_keep_the_fused_one():
     assert "attention" not in use_fast_path(build("gpt2"), SHORT_ROW + 1)
-    assert use_fast_path(build("gpt2", "eager"), 10) == ["gelu", "last_mlp"]
+    assert use_fast_path(build("gpt2", "eager"), LONGEST) == ["gelu", "last_mlp"]
     model = build("gpt2")
-    use_fast_path(model, 10)
+    use_fast_path(model, LONGEST)
     assert model.config._attn_implementation == "eager"
 
 

@@ -5,6 +5,7 @@ import torch
 from peft import AutoPeftModelForCausalLM, PeftModel
 from safetensors import safe_open
 from small_tokenizers import whole_numbers
+from tiny_models import TINY_GPT2
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from hf_nextfail import OBJECTIVES, generate_teacherless, load_tokenizer
@@ -15,7 +16,7 @@ from hf_nextfail.models.lora import add_lora, load_checkpoint
 from hf_nextfail.runs.measure_checkpoint import evaluate_checkpoint
 
 FAMILIES = {
-    "gpt2": {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 64},
+    "gpt2": TINY_GPT2,
     "llama": {
         "hidden_size": 16,
         "intermediate_size": 32,
@@ -207,5 +208,5 @@ def test_unknown_modules_and_pickled_adapters_are_refused(base, tmp_path):
         add_lora(build_model(tokenizer, str(base)), tokenizer, target_modules=["q_proj"])
     folder = train(base, tmp_path, "teacherless")
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
-    with pytest.raises(ValueError, match="pickled adapters are not loaded"):
+    with pytest.raises(ValueError, match="hf_nextfail does not load pickled adapters"):
         load_checkpoint(tokenizer, str(folder))

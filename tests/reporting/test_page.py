@@ -19,9 +19,9 @@ from hf_nextfail import build_model, diagnose, numeral_tokenizer
 from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.errors import UsageError
 from hf_nextfail.reporting.markdown import code, fence, plain, table, to_html
-from hf_nextfail.reporting.page import write_report
 from hf_nextfail.reporting.record import PLACES, find_results
 from hf_nextfail.runs.recipes import parse_runs
+from hf_nextfail.runs.report import report_runs
 
 EVIL = """<script>document.title="evil"</script>|`x` *b* [l](javascript:alert(1)) ![i](x.png)"""
 
@@ -48,7 +48,7 @@ def cells(markdown: str, start: str) -> list[list[str]]:
 
 
 def test_a_page_says_what_the_records_say(runs, tmp_path):
-    page = write_report([runs], tmp_path / "report")
+    page = report_runs([runs], tmp_path / "report")
     assert page == tmp_path / "report" / "report.html"
     markdown = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert markdown.startswith("# 3 runs on G(2,3), 20 labels\n")
@@ -78,7 +78,7 @@ def test_a_page_says_what_the_records_say(runs, tmp_path):
 
 
 def test_every_definition_is_there(runs, tmp_path):
-    write_report([runs], tmp_path / "report")
+    report_runs([runs], tmp_path / "report")
     markdown = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     explained = markdown[markdown.index("### What they mean") :]
     rows = {row[0]: row[1:] for row in cells(explained, "number")}
@@ -87,7 +87,7 @@ def test_every_definition_is_there(runs, tmp_path):
 
 
 def test_pictures_stand_beside_the_markdown_and_inside_the_html(runs, tmp_path):
-    page = write_report([runs], tmp_path / "report")
+    page = report_runs([runs], tmp_path / "report")
     markdown, html = (
         (tmp_path / "report" / name).read_text(encoding="utf-8") for name in ("report.md", "report.html")
     )
@@ -103,7 +103,7 @@ def test_pictures_stand_beside_the_markdown_and_inside_the_html(runs, tmp_path):
 
 
 def test_the_html_fetches_and_runs_nothing(runs, tmp_path):
-    html = write_report([runs], tmp_path / "report").read_text(encoding="utf-8")
+    html = report_runs([runs], tmp_path / "report").read_text(encoding="utf-8")
     html = re.sub(r'src="data:[^"]+"', "", html)
     assert set(re.findall(r'(?:src|href)="([^"]*)"', html)) == {"https://arxiv.org/abs/2403.06963"}
     assert not re.search(r"<script|<link|@import|url\(|\son[a-z]+=", html)
@@ -111,7 +111,7 @@ def test_the_html_fetches_and_runs_nothing(runs, tmp_path):
 
 
 def test_equal_runs_are_equal_pages(runs, tmp_path):
-    first, second = (write_report([runs], tmp_path / name) for name in ("a", "b"))
+    first, second = (report_runs([runs], tmp_path / name) for name in ("a", "b"))
     assert first.read_bytes() == second.read_bytes()
 
 
@@ -123,7 +123,7 @@ def test_no_place_of_this_machine_stands_in_a_page(tmp_path):
     evaluated = old_record("teacherless") | {"recipe": None, "history": []}
     evaluated["run"] |= {"name": str(place), "model": str(place), "steps": None, "seed": None}
     folders = [save(record, tmp_path / "a"), save(evaluated, tmp_path / "b")]
-    page = write_report(folders, tmp_path / "report")
+    page = report_runs(folders, tmp_path / "report")
     for path in (page, page.with_suffix(".md"), *page.parent.glob("*.svg")):
         assert str(tmp_path) not in path.read_text(encoding="utf-8")
     assert "secret place" in page.read_text(encoding="utf-8")
@@ -131,17 +131,17 @@ def test_no_place_of_this_machine_stands_in_a_page(tmp_path):
 
 def test_runs_without_diagnosis_or_history_lack_those_parts(tmp_path):
     record = old_record("teacherless")
-    page = write_report([save(record, tmp_path / "old")], tmp_path / "report")
+    page = report_runs([save(record, tmp_path / "old")], tmp_path / "report")
     markdown = page.with_suffix(".md").read_text(encoding="utf-8")
     assert markdown.startswith("# Run teacherless/smoke on G(2,3), 20 labels\n")
     assert "![" in markdown
     for heading in ("What they do", "diagnoses", "What the written paths are"):
         assert heading not in markdown
     record |= {"history": [], "diagnosis": None}
-    page = write_report([save(record, tmp_path / "evaluated")], tmp_path / "report2")
+    page = report_runs([save(record, tmp_path / "evaluated")], tmp_path / "report2")
     assert "Pictures" not in page.with_suffix(".md").read_text(encoding="utf-8")
     assert not list(page.parent.glob("*.png"))
-    both = write_report([tmp_path / "old", save(diagnosed_record("reversed"), tmp_path / "new")], tmp_path / "both")
+    both = report_runs([tmp_path / "old", save(diagnosed_record("reversed"), tmp_path / "new")], tmp_path / "both")
     markdown = both.with_suffix(".md").read_text(encoding="utf-8")
     assert cells(markdown, "number")[0] == ["number", "reversed"]
 
@@ -149,7 +149,7 @@ def test_runs_without_diagnosis_or_history_lack_those_parts(tmp_path):
 def test_a_picture_that_fails_is_left_out(tmp_path):
     record = diagnosed_record("teacherless")
     record["diagnosis"]["drawing"]["edges"] = "none"
-    page = write_report([save(record, tmp_path / "run")], tmp_path / "report")
+    page = report_runs([save(record, tmp_path / "run")], tmp_path / "report")
     markdown = page.with_suffix(".md").read_text(encoding="utf-8")
     assert "(errors.png)" in markdown
     assert "graph.png" not in markdown
@@ -160,7 +160,7 @@ def test_data_of_somebody_else_have_no_nodes(tmp_path):
     record["run"] |= {"dataset_name": "me/sums", "dataset_config": None, "title": "sums", "hard_node": None}
     record["results"] = {name: record["results"][name] for name in ("loss", "accuracy", "train_accuracy")}
     record |= {"chance": {"hard_token_accuracy": None}, "diagnosis": None}
-    page = write_report([save(record, tmp_path / "run")], tmp_path / "report")
+    page = report_runs([save(record, tmp_path / "run")], tmp_path / "report")
     row = cells(page.with_suffix(".md").read_text(encoding="utf-8"), "run")[2]
     assert row[6:10] == ["1.000±0.000", "-", "-", "-"]
 
@@ -171,8 +171,8 @@ def test_a_real_diagnosis_of_a_model_that_knows_nothing(tmp_path):
     sizes = {"n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 64}
     record = old_record("teacher_forced")
     model = build_model(tokenizer, model_type="gpt2", config_overrides=sizes)
-    record["diagnosis"] = diagnose(model, tokenizer, rows, "teacher_forced")
-    page = write_report([save(record, tmp_path / "run")], tmp_path / "report")
+    record["diagnosis"] = diagnose(model, tokenizer, rows, "autoregressive")
+    page = report_runs([save(record, tmp_path / "run")], tmp_path / "report")
     markdown = page.with_suffix(".md").read_text(encoding="utf-8")
     numbers = {row[0]: row[1] for row in cells(markdown, "number")}
     assert numbers["rows (graphs)"] == "20 (20)"
@@ -195,10 +195,10 @@ def test_results_are_found_in_files_and_folders_each_once(runs, tmp_path):
     [
         (None, "holds no results.json"),
         ("{", "cannot be read as JSON"),
-        ("[]", "schema_version must be 1, got None"),
-        ('{"schema_version": 2}', "schema_version must be 1, got 2"),
-        ('{"schema_version": 1}', "not what a run writes: KeyError"),
-        ('{"schema_version": 1, "run": [], "recipe": null}', "not what a run writes: TypeError"),
+        ("[]", "schema_version must be 1 or 2, got None"),
+        ('{"schema_version": 3}', "schema_version must be 1 or 2, got 3"),
+        ('{"schema_version": 1}', "not what a run writes: run must be an object, got None"),
+        ('{"schema_version": 1, "run": [], "recipe": null}', "not what a run writes: run must be an object, got []"),
         ("\xff", "cannot be read as JSON"),
     ],
 )
@@ -208,7 +208,7 @@ def test_what_is_no_run_is_one_line(tmp_path, text, words):
     if text is not None:
         (folder / "results.json").write_text(text, encoding="latin-1")
     with pytest.raises(UsageError) as error:
-        write_report([folder], tmp_path / "report")
+        report_runs([folder], tmp_path / "report")
     assert words in str(error.value)
     assert str(folder) in str(error.value)
     assert not (tmp_path / "report").exists()
@@ -243,7 +243,7 @@ def test_a_broken_record_is_named_in_one_line(tmp_path, places, value):
     inside[last] = value
     folder = save(record, tmp_path / "run")
     with pytest.raises(UsageError, match="not what a run writes"):
-        write_report([folder], tmp_path / "report")
+        report_runs([folder], tmp_path / "report")
 
 
 def test_commands_of_shipped_recipes_make_the_same_recipe(runs, tmp_path):
@@ -264,7 +264,7 @@ RECIPE = "recipes/star_graph/teacherless/smoke.yaml"
 
 
 def page_of(record, tmp_path) -> str:
-    page = write_report([save(record, tmp_path / "run")], tmp_path / "report")
+    page = report_runs([save(record, tmp_path / "run")], tmp_path / "report")
     return page.with_suffix(".md").read_text(encoding="utf-8")
 
 
@@ -366,7 +366,7 @@ def unescape(html: str) -> str:
 
 
 def test_a_run_with_an_evil_name_does_nothing(tmp_path):
-    html = write_report([evil_run(tmp_path)], tmp_path / "report").read_text(encoding="utf-8")
+    html = report_runs([evil_run(tmp_path)], tmp_path / "report").read_text(encoding="utf-8")
     assert "<script" not in html
     assert "&lt;script&gt;" in html
     assert 'href="javascript' not in html
@@ -448,7 +448,7 @@ def look(page: Path, chromium, serve) -> dict:
 
 
 def test_a_browser_shows_all_of_a_page_on_a_phone(runs, tmp_path, chromium, serve):
-    seen = look(write_report([runs], tmp_path / "report"), chromium, serve)
+    seen = look(report_runs([runs], tmp_path / "report"), chromium, serve)
     assert seen["title"] == "3 runs on G(2,3), 20 labels"
     assert len(seen["images"]) == 9
     for natural_width, natural_height, width in seen["images"]:
@@ -462,7 +462,7 @@ def test_a_browser_shows_all_of_a_page_on_a_phone(runs, tmp_path, chromium, serv
 
 
 def test_a_browser_runs_nothing_of_a_run_with_an_evil_name(tmp_path, chromium, serve):
-    seen = look(write_report([evil_run(tmp_path)], tmp_path / "report"), chromium, serve)
+    seen = look(report_runs([evil_run(tmp_path)], tmp_path / "report"), chromium, serve)
     assert seen["title"].startswith("Run <script>")
     assert seen["scripts"] == 0
     assert seen["links"] == ["https://arxiv.org/abs/2403.06963"]
@@ -471,7 +471,7 @@ def test_a_browser_runs_nothing_of_a_run_with_an_evil_name(tmp_path, chromium, s
 
 
 def test_a_page_is_not_blank(runs, tmp_path, chromium):
-    page = write_report([runs], tmp_path / "report")
+    page = report_runs([runs], tmp_path / "report")
     shot = tmp_path / "shot.png"
     chromium(page.as_uri(), f"--screenshot={shot}", "--window-size=1000,2400")
     image = (matplotlib.image.imread(io.BytesIO(shot.read_bytes()))[..., :3] * 255).round().astype(int)

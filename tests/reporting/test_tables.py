@@ -1,12 +1,13 @@
+import dataclasses
 import io
-import json
 from importlib.metadata import version
 
 import pytest
 from rich.console import Console
 
 from hf_nextfail.metrics import METRICS_VERSION
-from hf_nextfail.reporting.record import versions, write_results
+from hf_nextfail.reporting.provenance import versions
+from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.tables import (
     distinct_names,
     format_accuracy,
@@ -23,22 +24,24 @@ def result(value, error=0.004):
     return {"value": value, "standard_error": error, "n": 20_000, "num_graphs": 18_000}
 
 
-def record(name: str, accuracy: float, chance: float | None = 0.5, forced: list[float] | None = None) -> dict:
+def record(name: str, accuracy: float, chance: float | None = 0.5, forced: list[float] | None = None) -> Record:
     per_token = result([1.0, accuracy, 0.75])
-    return {
-        "run": {"name": name, "title": "G(2,3), 20 labels", "steps": 1000, "hard_node": 1},
-        "results": {
-            "accuracy": result(accuracy),
-            "train_accuracy": result(0.512),
-            "hard_token_accuracy": result(accuracy),
-            "token_accuracy": per_token,
-            "forced_token_accuracy": None if forced is None else result(forced),
-        },
-        "chance": {"hard_token_accuracy": chance},
-        "test_file": None,
-        "history": [{"step": step, "accuracy": accuracy * step / 1000} for step in (0, 500, 1000)],
-        "timings": {"train_seconds": 61.5, "examples_per_second": 3123.0},
+    results = {
+        "accuracy": result(accuracy),
+        "train_accuracy": result(0.512),
+        "hard_token_accuracy": result(accuracy),
+        "token_accuracy": per_token,
+        "forced_token_accuracy": None if forced is None else result(forced),
     }
+    made = Record.build(
+        StarGraph(path_length=3, num_nodes=20),
+        {"name": name, "steps": 1000},
+        results,
+        history=[{"step": step, "accuracy": accuracy * step / 1000} for step in (0, 500, 1000)],
+        timings={"train_seconds": 61.5, "examples_per_second": 3123.0},
+    )
+    made.chance["hard_token_accuracy"] = chance
+    return made
 
 
 @pytest.fixture
@@ -65,8 +68,8 @@ def test_the_table_fits_80_columns_and_says_all(records):
 
 
 def test_a_test_file_gets_a_row_of_its_own(records):
-    records[1]["test_file"] = {"path": "file.txt", "train_share": 0.7}
-    records[1]["results"]["test_file_accuracy"] = result(0.25)
+    records[1] = dataclasses.replace(records[1], test_file={"path": "file.txt", "train_share": 0.7})
+    records[1].results["test_file_accuracy"] = result(0.25)
     assert "0.250±0.004" in render(records)
 
 
@@ -87,20 +90,9 @@ def test_runs_of_one_name_are_told_apart_by_their_seeds_or_numbers(records):
     twice = [*records, record("star_graph/teacherless/smoke", 0.5)]
     assert distinct_names(twice) == ["teacher_forced", "teacherless #1", "reversed", "teacherless #2"]
     for seed, entry in zip((42, 1, 2, 7), twice, strict=True):
-        entry["run"]["seed"] = seed
+        entry.run["seed"] = seed
     assert distinct_names(twice) == ["teacher_forced", "teacherless, seed 1", "reversed", "teacherless, seed 7"]
     assert distinct_names([twice[1], twice[3]]) == ["teacherless/smoke, seed 1", "teacherless/smoke, seed 7"]
-
-
-def test_results_are_written_whole_or_not_at_all(records, tmp_path):
-    path = tmp_path / "results.json"
-    write_results(records[0], path)
-    assert json.loads(path.read_text()) == records[0]
-    before = path.read_text()
-    with pytest.raises(TypeError):
-        write_results({"run": object()}, path)
-    assert path.read_text() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
 
 
 @pytest.mark.parametrize(
@@ -138,10 +130,9 @@ def test_versions_are_those_that_numbers_depend_on():
 
 def test_an_evaluation_without_training_has_no_steps_and_no_training_rows(records):
     evaluation = records[0]
-    evaluation["run"] |= {"name": "mine/gpt2", "split": "validation", "steps": None}
-    evaluation["timings"] = {"train_seconds": None, "examples_per_second": None}
-    evaluation["history"] = []
-    del evaluation["results"]["train_accuracy"]
+    evaluation.run.update({"name": "mine/gpt2", "split": "validation", "steps": None})
+    evaluation.timings.update({"train_seconds": None, "examples_per_second": None})
+    del evaluation.results["train_accuracy"]
     row = render([evaluation]).splitlines()[-1]
     assert row.split() == ["mine/gpt2", "-", "0.504±0.004", "0.504", "0.500", "0.999", "-", "-", "-"]
     assert "test" not in render([evaluation])

@@ -1,10 +1,10 @@
 import pytest
 import torch
+from tiny_models import tiny_gpt2
 
 from hf_nextfail import __version__
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
-from hf_nextfail.models import build_model
-from hf_nextfail.runs.environment import describe_machine, way_of
+from hf_nextfail.runs.environment import describe_machine, explain_code_path
 from hf_nextfail.training.hardware import fast_bf16
 
 
@@ -19,10 +19,10 @@ def test_the_machine_is_described_as_it_is():
 def test_a_kernel_that_is_missing_is_named_and_one_that_is_there_is_not(monkeypatch):
     installed = {"mamba_ssm"}
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name if name in installed else None)
-    assert way_of("mamba").endswith("not installed: causal_conv1d")
+    assert explain_code_path("mamba").endswith("not installed: causal_conv1d")
     installed.add("causal_conv1d")
-    assert way_of("mamba").startswith("mamba: the official kernels")
-    assert "kernels" not in way_of("gpt2")
+    assert explain_code_path("mamba").startswith("mamba: the official kernels")
+    assert "kernels" not in explain_code_path("gpt2")
 
 
 @pytest.mark.parametrize(
@@ -34,10 +34,9 @@ def test_a_kernel_that_is_missing_is_named_and_one_that_is_there_is_not(monkeypa
     ],
 )
 def test_families_take_their_ways(family, words):
-    assert words in way_of(family)
+    assert words in explain_code_path(family)
 
 
 def test_a_folder_is_told_by_its_family(tmp_path):
-    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 8}
-    build_model(numeral_tokenizer(10), model_type="gpt2", config_overrides=sizes).save_pretrained(tmp_path)
-    assert way_of(str(tmp_path)) == way_of("gpt2")
+    tiny_gpt2(numeral_tokenizer(10)).save_pretrained(tmp_path)
+    assert explain_code_path(str(tmp_path)) == explain_code_path("gpt2")

@@ -4,36 +4,43 @@ import shutil
 import pytest
 import torch
 from datasets import load_dataset
+from made_records import old_record
+from tiny_models import tiny_gpt2
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.paper_file import load_paper_file
 from hf_nextfail.data.tokenization import load_tokenizer
+from hf_nextfail.decoding import DECODINGS
 from hf_nextfail.errors import UsageError
 from hf_nextfail.evaluation.evaluate import evaluate
-from hf_nextfail.models import build_model
 from hf_nextfail.objectives import OBJECTIVES
-from hf_nextfail.reporting.record import write_results
+from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.measure_checkpoint import diagnose_checkpoint, evaluate_checkpoint, trained_on
 from hf_nextfail.tasks import StarGraph, split_of
 
-SIZES = {"n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 28, "initializer_range": 0.5}
+SIZES = {"n_positions": 28, "initializer_range": 0.5}  # room for the rows of CONFIG, not for those of d4_l3_n10
 CONFIG, TASK = "d2_l3_n10_rev", StarGraph(degree=2, path_length=3, num_nodes=10, reverse=True)
 NUM_ROWS = 60
 
 
-def save(folder, objective, sizes=SIZES, **training):
+def save(folder, objective, **training):
     """A model that was not trained, in the folder of a run on `CONFIG`."""
     tokenizer = numeral_tokenizer(num_nodes=10)
-    torch.manual_seed(0)
-    model = build_model(tokenizer, model_type="gpt2", config_overrides=sizes)
-    model.generation_config = OBJECTIVES[objective](tokenizer).generation_config(max_new_tokens=3)
+    model = tiny_gpt2(tokenizer, **SIZES)
+    model.generation_config = OBJECTIVES[objective](tokenizer).decoding.generation_config(max_new_tokens=3)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    run = {"dataset_name": "nextfail/star_graph", "dataset_config": CONFIG, "objective": objective}
-    write_results({"run": run | training}, folder / "results.json")
+    write_record(folder, objective=objective, **training)
     return str(folder)
+
+
+def write_record(folder, recipe=None, **run):
+    """The results.json of a run on `CONFIG`."""
+    record = old_record("teacherless") | {"recipe": recipe}
+    record["run"] |= {"dataset_config": CONFIG} | run
+    Record.from_dict(record).write(folder / "results.json")
 
 
 @pytest.fixture(scope="module", params=OBJECTIVES)
@@ -57,8 +64,7 @@ def foreign(tmp_path_factory):
     trainer = trainers.BpeTrainer(special_tokens=["<|end|>"], show_progress=False)
     tokenizer.train_from_iterator([f"{i},{i}|{i}/{i}=" for i in range(50)], trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>")
-    torch.manual_seed(0)
-    model = build_model(tokenizer, model_type="gpt2", config_overrides=SIZES | {"n_positions": 64})
+    model = tiny_gpt2(tokenizer, initializer_range=0.5)
     folder = tmp_path_factory.mktemp("foreign")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -74,12 +80,12 @@ def rows_of(config_name, split="test", num_rows=NUM_ROWS, seed=0):
     return load_dataset("nextfail/star_graph", config_name, split=split, seed=seed, **sizes)
 
 
-def expected_results(folder, rows, objective, task=TASK):
+def expected_results(folder, rows, decoding, task=TASK):
     tokenizer = load_tokenizer(folder)
     model = AutoModelForCausalLM.from_pretrained(folder)
     if len(tokenizer) > model.config.vocab_size:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=True)
-    return evaluate(model, rows, OBJECTIVES[objective](tokenizer), tokenizer, task)
+    return evaluate(model, rows, DECODINGS[decoding](tokenizer), tokenizer, task)
 
 
 def check_message(error, *words):
@@ -95,36 +101,42 @@ def check_message(error, *words):
 def test_a_checkpoint_is_measured_as_it_was_trained(ours):
     record = measured(ours)
     objective = trained_on(ours)["objective"]
-    assert record["results"] == expected_results(ours, rows_of(CONFIG), objective)
-    assert record["results"]["loss"]["value"] > 0.1
-    assert (record["results"]["forced_token_accuracy"] is None) == (objective == "teacherless")
-    run = record["run"]
+    assert record.results == expected_results(ours, rows_of(CONFIG), record.run["decoding"])
+    assert record.results["loss"]["value"] > 0.1
+    assert (record.results["forced_token_accuracy"] is None) == (objective == "teacherless")
+    run = record.run
     assert (run["name"], run["model"], run["objective"]) == (ours, ours, objective)
     assert (run["dataset_config"], run["split"], run["dataset_seed"]) == (CONFIG, "test", 0)
     assert (run["title"], run["hard_node"]) == (TASK.title, 1)
     assert run["num_parameters"] == AutoModelForCausalLM.from_pretrained(ours).num_parameters()
-    assert record["chance"] == {"hard_token_accuracy": None}  # a reversed path needs no guess
-    assert record["test_file"] is None
+    assert record.chance == {"hard_token_accuracy": None}  # a reversed path needs no guess
+    assert record.test_file is None
     assert {name for name in run if run[name] is None} == {
         "seed",
         "steps",
         "epochs",
         "examples",
         "stopped_at_accuracy",
+        "num_trainable_parameters",
+        "fast_path",
+        "device_name",
+        "num_processes",
+        "weights_sha256",
     }
-    assert record["versions"]["star_graph"] == StarGraph.version
-    json.dumps(record, allow_nan=False)
+    assert record.versions["star_graph"] == StarGraph.version
+    json.dumps(record.as_dict(), allow_nan=False)
 
 
-@pytest.mark.parametrize("other", ["teacher_forced", "teacherless"])
-def test_another_objective_decodes_otherwise(ours, other):
-    record = measured(ours, objective=other)
-    assert record["run"]["objective"] == other
-    assert record["results"] == expected_results(ours, rows_of(CONFIG), other)
+@pytest.mark.parametrize("other", DECODINGS)
+def test_another_decoding_can_be_asked_for(ours, other):
+    record = measured(ours, decoding=other)
+    assert record.run["decoding"] == other
+    assert record.run["objective"] == trained_on(ours)["objective"]
+    assert record.results == expected_results(ours, rows_of(CONFIG), other)
 
 
 def test_batches_do_not_change_what_is_right(ours):
-    whole, pieces = measured(ours)["results"], measured(ours, batch_size=7)["results"]
+    whole, pieces = measured(ours).results, measured(ours, batch_size=7).results
     assert pieces.pop("loss")["value"] == pytest.approx(whole.pop("loss")["value"], rel=1e-5)
     assert pieces == whole
     assert max(whole["token_accuracy"]["value"]) > 0
@@ -136,17 +148,17 @@ def test_batches_do_not_change_what_is_right(ours):
 def test_other_rows_can_be_asked_for(teacherless, split, num_rows, seed):
     record = measured(teacherless, num_rows, split=split, dataset_seed=seed)
     rows = rows_of(CONFIG, split, num_rows, seed)
-    assert record["results"] == expected_results(teacherless, rows, "teacherless")
-    assert record["results"]["accuracy"]["n"] == num_rows
-    assert (record["run"]["split"], record["run"]["dataset_seed"]) == (split, seed)
+    assert record.results == expected_results(teacherless, rows, "parallel")
+    assert record.results["accuracy"]["n"] == num_rows
+    assert (record.run["split"], record.run["dataset_seed"]) == (split, seed)
 
 
 def test_another_configuration_wins_over_that_of_training(teacherless):
     task = StarGraph(degree=3, path_length=3, num_nodes=9)
     record = measured(teacherless, dataset_config="d3_l3_n9")
-    assert record["results"] == expected_results(teacherless, rows_of("d3_l3_n9"), "teacherless", task)
-    assert (record["run"]["dataset_config"], record["run"]["title"]) == ("d3_l3_n9", task.title)
-    assert record["chance"] == {"hard_token_accuracy": pytest.approx(1 / 3)}
+    assert record.results == expected_results(teacherless, rows_of("d3_l3_n9"), "parallel", task)
+    assert (record.run["dataset_config"], record.run["title"]) == ("d3_l3_n9", task.title)
+    assert record.chance == {"hard_token_accuracy": pytest.approx(1 / 3)}
 
 
 def test_a_file_is_measured_beside_the_rows(teacherless, tmp_path):
@@ -155,11 +167,11 @@ def test_a_file_is_measured_beside_the_rows(teacherless, tmp_path):
     path.write_text("".join(row["prompt"] + row["completion"] + "\n" for row in rows))
     record = measured(teacherless, test_file=str(path))
     file_rows = load_paper_file(path, reverse=True)
-    of_the_file = expected_results(teacherless, file_rows, "teacherless")
-    expected = measured(teacherless)["results"] | {f"test_file_{name}": of_the_file[name] for name in of_the_file}
-    assert record["results"] == expected
+    of_the_file = expected_results(teacherless, file_rows, "parallel")
+    expected = measured(teacherless).results | {f"test_file_{name}": of_the_file[name] for name in of_the_file}
+    assert record.results == expected
     assert file_rows[0]["completion"] == ",".join(map(str, reversed(rows[0]["path"])))
-    assert record["test_file"] == {"path": "graphs.txt", "train_share": 1.0}
+    assert record.test_file == {"path": "graphs.txt", "train_share": 1.0}
 
 
 def test_the_share_of_a_file_that_is_in_our_train_split(teacherless, tmp_path):
@@ -167,26 +179,25 @@ def test_the_share_of_a_file_that_is_in_our_train_split(teacherless, tmp_path):
     rows = [*rows_of("d2_l3_n10", "train", 30), *rows_of("d2_l3_n10", "test", 10)]
     path.write_text("".join(row["prompt"] + row["completion"] + "\n" for row in rows))
     assert (split_of(load_paper_file(path).with_format("numpy")["edges"][:]) == "train").mean() == 0.75
-    assert measured(teacherless, test_file=str(path))["test_file"]["train_share"] == 0.75
+    assert measured(teacherless, test_file=str(path)).test_file["train_share"] == 0.75
 
 
 def test_the_number_of_rows_has_a_default_for_each_split(teacherless):
     record = measured(teacherless, num_rows=None, split="validation", batch_size=5000)
-    assert record["results"]["accuracy"]["n"] == 5_000
+    assert record.results["accuracy"]["n"] == 5_000
 
 
 @pytest.mark.parametrize(("num_rows", "n"), [(None, 45), (30, 30), (200, 45)])
 def test_of_the_training_rows_those_are_measured_that_were_trained_on(tmp_path, num_rows, n):
     folder = save(tmp_path / "few", "teacherless", dataset_seed=7)
-    path = tmp_path / "few/results.json"
-    write_results(json.loads(path.read_text()) | {"recipe": {"num_train": 45}}, path)
+    write_record(tmp_path / "few", {"num_train": 45}, dataset_seed=7)
     record = measured(folder, num_rows, split="train")
-    assert record["results"] == expected_results(folder, rows_of(CONFIG, "train", n, seed=7), "teacherless")
-    assert record["run"]["dataset_seed"] == 7
+    assert record.results == expected_results(folder, rows_of(CONFIG, "train", n, seed=7), "parallel")
+    assert record.run["dataset_seed"] == 7
     # Other rows than it was trained on have other numbers and seeds.
-    assert measured(folder, 60, split="train", dataset_seed=0)["results"]["accuracy"]["n"] == 60
+    assert measured(folder, 60, split="train", dataset_seed=0).results["accuracy"]["n"] == 60
     other = measured(folder, 60, split="train", dataset_config="d2_l3_n10")
-    assert (other["results"]["accuracy"]["n"], other["run"]["dataset_seed"]) == (60, 0)
+    assert (other.results["accuracy"]["n"], other.run["dataset_seed"]) == (60, 0)
 
 
 # Checkpoints of others
@@ -195,28 +206,28 @@ def test_of_the_training_rows_those_are_measured_that_were_trained_on(tmp_path, 
 def test_a_checkpoint_that_is_not_ours_decodes_token_by_token(foreign):
     record = measured(foreign, dataset_config="d2_l3_n20")
     task = StarGraph(degree=2, path_length=3, num_nodes=20)
-    expected = expected_results(foreign, rows_of("d2_l3_n20"), "teacher_forced", task)
-    assert record["run"]["objective"] == "teacher_forced"
-    assert record["results"]["accuracy"] == expected["accuracy"]
-    assert record["results"]["loss"]["value"] == pytest.approx(expected["loss"]["value"], rel=1e-4)
-    assert record["chance"] == {"hard_token_accuracy": 0.5}
+    expected = expected_results(foreign, rows_of("d2_l3_n20"), "autoregressive", task)
+    assert (record.run["objective"], record.run["decoding"]) == (None, "autoregressive")
+    assert record.results["accuracy"] == expected["accuracy"]
+    assert record.results["loss"]["value"] == pytest.approx(expected["loss"]["value"], rel=1e-4)
+    assert record.chance == {"hard_token_accuracy": 0.5}
 
 
 def test_a_checkpoint_that_is_not_ours_is_measured_on_the_tasks_own_default(foreign):
     assert trained_on(foreign) == {}
-    assert measured(foreign, num_rows=5)["run"]["dataset_config"] == StarGraph().config_name
+    assert measured(foreign, num_rows=5).run["dataset_config"] == StarGraph().config_name
 
 
 def test_a_checkpoint_without_a_dummy_token_gets_one_to_decode_at_once(foreign):
-    record = measured(foreign, num_rows=5, dataset_config="d2_l3_n20", objective="teacherless")
-    assert record["run"]["objective"] == "teacherless"
-    assert record["results"]["forced_token_accuracy"] is None
+    record = measured(foreign, num_rows=5, dataset_config="d2_l3_n20", decoding="parallel")
+    assert record.run["decoding"] == "parallel"
+    assert record.results["forced_token_accuracy"] is None
 
 
 @pytest.mark.parametrize("training", [{"dataset_name": None}, {"dataset_name": None, "dataset_config": None}])
 def test_a_checkpoint_trained_on_rows_of_its_user_is_measured_on_what_is_asked(tmp_path, training):
     folder = save(tmp_path / "mine", "teacherless", **training)
-    assert measured(folder, dataset_config="d2_l3_n10")["run"]["dataset_config"] == "d2_l3_n10"
+    assert measured(folder, dataset_config="d2_l3_n10").run["dataset_config"] == "d2_l3_n10"
 
 
 # Bad input
@@ -226,7 +237,7 @@ def test_a_checkpoint_trained_on_rows_of_its_user_is_measured_on_what_is_asked(t
     ("options", "words"),
     [
         ({"split": "tset"}, ["split must be train or validation or test, got 'tset'", "did you mean 'test'?"]),
-        ({"objective": "teacherles"}, ["objective must be teacher_forced or teacherless", "did you mean"]),
+        ({"decoding": "paralel"}, ["decoding must be autoregressive or parallel", "did you mean"]),
         ({"dataset_config": "d2_l3"}, ["unknown config 'd2_l3'"]),
         ({"dataset_config": "d2_l30_n10"}, ["num_nodes must be an integer from 59"]),
         ({"dataset_config": "d2_l3_n50"}, ["tokenizer of 15 tokens cannot express"]),
@@ -258,7 +269,7 @@ def test_a_file_of_other_graphs_is_named_with_what_it_belongs_to(teacherless, tm
     path.write_text("1,2|2,3|3,6|1,4|4,5|5,7/1,6=1,2,3,6\n")
     with pytest.raises(UsageError) as error:
         measure(teacherless, test_file=str(path))
-    check_message(error, "graphs.txt holds graphs G(2,4), and is measured beside G(2,3)", "such as d2_l4_n10")
+    check_message(error, "graphs.txt holds graphs G(2,4), but is measured beside G(2,3)", "such as d2_l4_n10")
 
 
 def test_a_checkpoint_that_is_not_there_is_said_in_one_line(tmp_path, monkeypatch):
@@ -286,19 +297,22 @@ def test_damaged_weights_are_said_in_one_line(teacherless, tmp_path):
     check_message(error, "cannot be read, the file is damaged")
 
 
-def test_an_unknown_objective_of_the_checkpoint_is_said_in_one_line(teacherless, tmp_path):
+def test_an_unknown_decoding_of_the_checkpoint_is_said_in_one_line(teacherless, tmp_path):
     shutil.copytree(teacherless, tmp_path / "copy")
     settings = json.loads((tmp_path / "copy/generation_config.json").read_text())
-    (tmp_path / "copy/generation_config.json").write_text(json.dumps(settings | {"objective": "mine"}))
+    (tmp_path / "copy/generation_config.json").write_text(json.dumps(settings | {"decoding": "mine"}))
     with pytest.raises(UsageError) as error:
         measured(str(tmp_path / "copy"))
     check_message(error, "generation_config.json", "'mine'")
 
 
-@pytest.mark.parametrize("results", ['{"accuracy": 1}', "[1]", '{"run": {"dataset_name": 1}}', '{"run": []}'])
-def test_results_that_are_not_ours_say_nothing(tmp_path, results):
+@pytest.mark.parametrize(
+    "results", ['{"accuracy": 1}', "[1]", '{"schema_version": 1, "run": []}', '{"schema_version": 3}']
+)
+def test_results_that_are_not_ours_say_nothing(tmp_path, results, caplog):
     (tmp_path / "results.json").write_text(results)
     assert trained_on(str(tmp_path)) == {}
+    assert "does not say what the checkpoint was trained on" in caplog.text
 
 
 def test_a_folder_without_weights_is_said_in_one_line(teacherless, tmp_path):
@@ -328,9 +342,7 @@ def test_the_training_of_a_checkpoint_stands_in_its_results(hub, tmp_path, local
 
     folder = tmp_path / "mine"
     folder.mkdir()
-    write_results(
-        {"run": {"dataset_name": "nextfail/star_graph", "dataset_config": "d7_l4_n60"}}, folder / "results.json"
-    )
+    write_record(folder, dataset_config="d7_l4_n60")
     HfApi().create_repo("nextfail/mine")
     HfApi().upload_folder(repo_id="nextfail/mine", folder_path=folder)
     assert trained_on(str(folder) if local else "nextfail/mine")["dataset_config"] == "d7_l4_n60"

@@ -173,7 +173,7 @@ BAD_COMMAND_LINES = {
     "overrides not JSON": (["--config_overrides", "n_layer=2"], "config_overrides must be JSON"),
     "overrides no object": (["--config_overrides", "[2]"], "config_overrides must be a JSON object"),
     "overrides typo": (["--config_overrides", '{"n_layers": 2}'], "gpt2 has no 'n_layers' .*'n_layer'"),
-    "vocabulary": (["--config_overrides", '{"vocab_size": 2}'], "vocab_size is the tokenizer's"),
+    "vocabulary": (["--config_overrides", '{"vocab_size": 2}'], "the tokenizer decides vocab_size"),
     "recipe typo": (["--config", "star_graph/teacherless/smok"], "no recipe star_graph/teacherless/smok .*smoke.yaml"),
     "recipe unknown": (["--config", "zzz"], "no recipe zzz; ours are .*star_graph/teacherless/smoke.yaml"),
     "recipe twice": (["--config", SMOKE, SMOKE], "two recipes are called star_graph/teacherless/smoke"),

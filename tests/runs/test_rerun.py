@@ -6,6 +6,7 @@ import yaml
 
 from hf_nextfail.commands.finetune import main
 from hf_nextfail.commands.main import main as nextfail
+from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.rerun import computed, differences
 from hf_nextfail.training.hardware import fast_bf16
 
@@ -53,11 +54,10 @@ def changed(results: Path, folder: Path, change) -> Path:
 def test_a_run_comes_out_the_same_again(results, tmp_path, capsys):
     assert run("rerun", results.parent, "--output_dir", tmp_path) == 0
     assert "All numbers are equal, and the weights bit for bit." in capsys.readouterr().out
-    again = json.loads((tmp_path / "small/results.json").read_text())
-    record = json.loads(results.read_text())
+    again, record = Record.read(tmp_path / "small/results.json"), Record.read(results)
     assert computed(again) == computed(record)
-    assert len(record["run"]["weights_sha256"]) == 64
-    assert again["versions"] == record["versions"]
+    assert len(record.run["weights_sha256"]) == 64
+    assert again.versions == record.versions
     assert (tmp_path / "small/model.safetensors").read_bytes() == (results.parent / "model.safetensors").read_bytes()
 
 
@@ -87,7 +87,7 @@ def test_what_is_chosen_again_is_what_was_chosen(results, tmp_path, capfd):
 
 BAD = {
     "no file": (lambda folder: folder / "none.json", "there is no file or folder"),
-    "another file": (lambda folder: folder / "other.json", "schema_version must be 1, got None"),
+    "another file": (lambda folder: folder / "other.json", "schema_version must be 1 or 2, got None"),
     "several runs": (lambda folder: folder / "several", "is one of 2 results.json there: name one"),
     "measured": (lambda folder: folder / "measured.json", "was measured, not trained"),
     "configured by files": (lambda folder: folder / "files.json", "its recipe has fsdp_config"),
@@ -115,8 +115,16 @@ def test_what_cannot_be_run_again_is_said_in_one_line(case, results, tmp_path, c
 
 
 def test_a_record_is_compared_as_far_as_it_goes(results, tmp_path, capsys):
-    def change(record):
-        del record["diagnosis"], record["run"]["weights_sha256"], record["versions"]["torch"]
+    def change(record):  # into one of version 1, of before there were diagnoses
+        record["schema_version"] = 1
+        for point in record["history"]:
+            del point["diagnosis"]
+        del (
+            record["diagnosis"],
+            record["run"]["weights_sha256"],
+            record["run"]["decoding"],
+            record["versions"]["torch"],
+        )
 
     assert run("rerun", changed(results, tmp_path, change)) == 0
     assert "All numbers are equal; the record has no digest of its weights." in capsys.readouterr().out
@@ -129,7 +137,7 @@ def test_what_a_record_says_of_trust_does_not_count(results, tmp_path, monkeypat
     )
     path = changed(results, tmp_path, lambda record: record["recipe"].update(trust_remote_code=True))
     for options in ([], ["--trust_remote_code"]):
-        with pytest.raises(TypeError):  # there is nothing to compare
+        with pytest.raises(TypeError):  # nothing to compare
             nextfail(["rerun", str(path), *options])
     assert asked == [False, True]
 

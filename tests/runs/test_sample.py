@@ -8,7 +8,7 @@ from transformers import ByT5Tokenizer
 
 from hf_nextfail import OBJECTIVES, StarGraph, load_tokenizer
 from hf_nextfail.errors import UsageError
-from hf_nextfail.runs.sample import HARD, RIGHT, aligned, broken, load_sample, sample_lines
+from hf_nextfail.runs.sample import HARD, RIGHT, aligned, line_breaks, load_sample, sample_lines
 from hf_nextfail.tasks.base import SHARD_ROWS
 
 
@@ -173,7 +173,7 @@ def test_lines_are_broken_where_they_must_be_and_the_texts_never(width):
     ],
 )
 def test_lines_of_cells_break_before_the_cell_that_does_not_fit(widths, room, lines):
-    assert broken(widths, room) == lines
+    assert line_breaks(widths, room) == lines
 
 
 def test_cells_stand_below_each_other():
@@ -218,7 +218,7 @@ def test_a_split_can_be_looked_at_though_another_has_no_graphs():
             assert load_sample("d1_l2_n2", split).row["path"]
             present = split
         except UsageError as error:
-            assert f"none of them falls into the {split} split" in str(error)
+            assert f"all of them outside the {split} split" in str(error)
             empty = split
     assert empty is not None
     assert present is not None

@@ -177,7 +177,7 @@ def test_splits_divide_a_whole_space_whatever_the_query_and_the_order_of_edges(c
             sampled = task.sample_shard(split, shard=0)["edges"].tolist()
             assert {frozenset(map(tuple, graph)) for graph in sampled} == members
         else:
-            with pytest.raises(ValueError, match=f"none of them falls into the {split} split"):
+            with pytest.raises(ValueError, match=f"all of them outside the {split} split"):
                 task.sample_shard(split, shard=0)
 
 

@@ -470,18 +470,18 @@ FORM = "not of the form 'a,b|c,d|.../start,goal=node,...,node'"
             f"3,{'9' * 5_000}/3,1=3,1", "the label 99999999999999999999 is larger than 9999999", id="5000 digits"
         ),
         # The graph.
-        ("3,1|3,1|1,2/3,2=3,1,2", "a node is reached by two edges, or the start by one"),
+        ("3,1|3,1|1,2/3,2=3,1,2", "two edges lead to one node, or an edge leads to the start"),
         ("3,1|3,5|1,2|1,2|5,4/3,2=3,1,2", "node 1 has two outgoing edges, and only the start 3 may have several"),
         ("3,1|3,5|1,2|1,4/3,2=3,1,2", "node 1 has two outgoing edges, and only the start 3 may have several"),
         ("3,1|3,5|1,2|5,4/9,2=9,1,2", "node 3 has two outgoing edges, and only the start 9 may have several"),
-        ("3,1|3,5|1,2|5,2/3,2=3,1,2", "a node is reached by two edges, or the start by one"),
-        ("3,1|1,3/3,1=3,1", "a node is reached by two edges, or the start by one"),
-        ("3,3/3,3=3,3", "a node is reached by two edges, or the start by one"),
-        ("3,1|3,5|1,2|2,1/3,5=3,5", "a node is reached by two edges, or the start by one"),  # an arm with a loop
-        ("3,1|1,2|7,8|8,7/3,2=3,1,2", "some edges do not hang together with the start 3"),  # a cycle apart
-        ("3,1|1,2|7,7/3,2=3,1,2", "some edges do not hang together with the start 3"),
-        ("3,1|1,2|7,8|8,9/3,2=3,1,2", "some edges do not hang together with the start 3"),
-        ("3,1|1,2/9,2=9,1,2", "some edges do not hang together with the start 9"),
+        ("3,1|3,5|1,2|5,2/3,2=3,1,2", "two edges lead to one node, or an edge leads to the start"),
+        ("3,1|1,3/3,1=3,1", "two edges lead to one node, or an edge leads to the start"),
+        ("3,3/3,3=3,3", "two edges lead to one node, or an edge leads to the start"),
+        ("3,1|3,5|1,2|2,1/3,5=3,5", "two edges lead to one node, or an edge leads to the start"),  # an arm with a loop
+        ("3,1|1,2|7,8|8,7/3,2=3,1,2", "some edges are not connected to the start 3"),  # a cycle apart
+        ("3,1|1,2|7,7/3,2=3,1,2", "some edges are not connected to the start 3"),
+        ("3,1|1,2|7,8|8,9/3,2=3,1,2", "some edges are not connected to the start 3"),
+        ("3,1|1,2/9,2=9,1,2", "some edges are not connected to the start 9"),
         ("3,1|3,5|1,2/3,2=3,1,2", "the arms have different lengths: [2, 3] nodes"),
         ("3,1|3,5|1,2|5,4|4,6/3,2=3,1,2", "the arms have different lengths: [3, 4] nodes"),
         # The query and the path.
@@ -603,13 +603,13 @@ def test_arms_of_sampled_graphs_are_as_many_and_as_long_as_the_task_says(config_
 
 NO_STAR = {
     "fork": ([(3, 1), (1, 2), (1, 4)], "node 1 has two outgoing edges, and only the start 3"),
-    "two arms that meet": ([(3, 1), (3, 5), (1, 2), (5, 2)], "a node is reached by two edges"),
-    "edge twice": ([(3, 1), (3, 1)], "a node is reached by two edges"),
-    "edge to the start": ([(3, 1), (1, 3)], "or the start by one"),
-    "edge from the start to itself": ([(3, 3)], "or the start by one"),
-    "another graph beside it": ([(3, 1), (5, 4)], "do not hang together with the start 3"),
-    "circle beside it": ([(3, 1), (5, 4), (4, 5)], "do not hang together with the start 3"),
-    "no edge from the start": ([(1, 2)], "do not hang together with the start 3"),
+    "two arms that meet": ([(3, 1), (3, 5), (1, 2), (5, 2)], "two edges lead to one node"),
+    "edge twice": ([(3, 1), (3, 1)], "two edges lead to one node"),
+    "edge to the start": ([(3, 1), (1, 3)], "an edge leads to the start"),
+    "edge from the start to itself": ([(3, 3)], "an edge leads to the start"),
+    "another graph beside it": ([(3, 1), (5, 4)], "are not connected to the start 3"),
+    "circle beside it": ([(3, 1), (5, 4), (4, 5)], "are not connected to the start 3"),
+    "no edge from the start": ([(1, 2)], "are not connected to the start 3"),
     "arms of two lengths": ([(3, 1), (1, 2), (3, 5)], r"the arms have different lengths: \[2, 3\] nodes"),
 }
 

@@ -1,12 +1,13 @@
+from types import SimpleNamespace
+
 import pytest
-import torch
 from datasets import load_dataset
+from tiny_models import tiny_gpt2
 from transformers import Trainer, TrainingArguments
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.tokenization import tokenize_dataset
-from hf_nextfail.diagnoses.star_graph import diagnose
-from hf_nextfail.models import build_model
+from hf_nextfail.evaluation.diagnose import diagnose
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.training.arguments import NextFailTrainingArguments
 from hf_nextfail.training.callbacks import DiagnosticsCallback
@@ -15,7 +16,6 @@ from hf_nextfail.training.trainer import NextFailTrainer
 
 SIZES = {"num_train": 200, "num_validation": 60, "num_test": 10}
 COLUMNS = ["prompt_ids", "completion_ids"]
-TINY = {"n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 32}
 TOKENIZER = numeral_tokenizer(num_nodes=20)
 STEPS = {"max_steps": 4, "eval_strategy": "steps", "eval_steps": 2, "eval_on_start": True, "use_cpu": True}
 
@@ -28,9 +28,8 @@ def splits():
 def trainer(folder, splits, objective="teacher_forced", **options):
     options = {"save_strategy": "no", "report_to": "none", "precision": "fp32"} | STEPS | options
     args = NextFailTrainingArguments(folder, objective=objective, **options)
-    torch.manual_seed(0)
     return NextFailTrainer(
-        build_model(TOKENIZER, model_type="gpt2", config_overrides=TINY),
+        tiny_gpt2(TOKENIZER),
         args,
         train_dataset=splits["train"],
         eval_dataset=splits["validation"],
@@ -38,13 +37,13 @@ def trainer(folder, splits, objective="teacher_forced", **options):
     )
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", ["teacher_forced", "teacherless"])
 def test_every_evaluation_is_diagnosed_and_the_last_is_the_model_as_it_is(tmp_path, splits, objective):
     training = trainer(tmp_path, splits, objective, num_diagnosed=40)
     training.train()
     history = training.history()
     assert [point["step"] for point in history] == [0, 2, 4]
-    now = diagnose(training.model, TOKENIZER, splits["validation"].select(range(40)), objective)
+    now = diagnose(training.model, TOKENIZER, splits["validation"].select(range(40)), training.objective.decoding)
     last = history[-1]["diagnosis"]
     assert last.pop("errors") == {kind: result["value"] for kind, result in now["errors"].items()}
     assert last == {name: result["value"] for name, result in now["numbers"].items() if result is not None}
@@ -84,14 +83,14 @@ def test_a_stock_trainer_can_be_diagnosed(tmp_path, splits):
     objective = OBJECTIVES["teacherless"](TOKENIZER)
     rows = splits["validation"].select(range(30))
     training = Trainer(
-        build_model(TOKENIZER, model_type="gpt2", config_overrides=TINY),
+        tiny_gpt2(TOKENIZER),
         TrainingArguments(tmp_path, remove_unused_columns=False, save_strategy="no", report_to="none", **STEPS),
         data_collator=CompletionCollator(objective),
         train_dataset=tokenize_dataset(splits["train"], TOKENIZER),
         eval_dataset=tokenize_dataset(rows, TOKENIZER),
         processing_class=TOKENIZER,
     )
-    training.add_callback(DiagnosticsCallback(training, rows, objective))
+    training.add_callback(DiagnosticsCallback(training, rows, objective.decoding))
     training.train()
     diagnosed = [entry for entry in training.state.log_history if "diagnosis" in entry]
     assert [entry["step"] for entry in diagnosed] == [0, 2, 4]
@@ -124,7 +123,7 @@ def test_training_on_tensors_is_training_on_rows(tmp_path, splits, monkeypatch):
         rows.shortest_prompt = 1
         return rows
 
-    monkeypatch.setattr("hf_nextfail.training.trainer.TokenRows", one_by_one)
+    monkeypatch.setattr("hf_nextfail.training.trainer.Rows", SimpleNamespace(of_ids=one_by_one))
     plain.data_collator = RowByRow(plain.objective)
     plain.train()
     for name, parameter in plain.model.named_parameters():

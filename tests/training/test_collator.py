@@ -4,7 +4,8 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
-from hf_nextfail.data.rows import TokenRows, pad_rows
+from hf_nextfail.data.rows import Rows
+from hf_nextfail.decoding import ParallelDecoding
 from hf_nextfail.objectives import OBJECTIVES, Objective, TeacherForcedObjective, TeacherlessObjective
 from hf_nextfail.training.collator import CompletionCollator
 
@@ -25,13 +26,11 @@ INPUT_IDS = {
 class NoisyObjective(Objective):
     """Shows random labels: a stochastic objective."""
 
-    name, teacher_forced = "noisy", False
+    name, decoding_class = "noisy", ParallelDecoding
 
-    def shown_completion(self, completion_ids, generator=None):
-        return torch.randint(10, completion_ids.shape, generator=generator)
-
-    def decode(self, model, prompt_ids, prompt_lengths, completion_length):
-        return prompt_ids.new_zeros(len(prompt_ids), completion_length)
+    def encode(self, rows, generator=None):
+        shown = torch.randint(10, rows.completion_ids.shape, generator=generator)
+        return rows.lay_out(shown, self.pad_token_id)
 
 
 @pytest.mark.parametrize("objective", INPUT_IDS)
@@ -91,13 +90,6 @@ def test_loader_processes_that_live_on_hear_of_the_epoch():
     assert list(batches(num_workers=1, persistent_workers=True)) == expected
 
 
-def test_pad_rows():
-    ids, lengths = pad_rows([[1, 2], [3], [4, 5, 6]], pad_token_id=9)
-    assert ids.tolist() == [[1, 2, 9], [3, 9, 9], [4, 5, 6]]
-    assert lengths.tolist() == [2, 1, 3]
-    assert ids.dtype == lengths.dtype == torch.int64
-
-
 # Rows as tensors
 
 
@@ -105,7 +97,7 @@ def test_pad_rows():
 @pytest.mark.parametrize("indices", [[0], [2, 0], [1, 1, 2, 0]])
 def test_rows_as_tensors_make_the_batches_of_the_dataset_itself(name, indices):
     collator = CompletionCollator(OBJECTIVES[name](TOKENIZER))
-    rows = TokenRows(Dataset.from_list(ROWS), TOKENIZER.pad_token_id)
+    rows = Rows.of_ids(Dataset.from_list(ROWS), TOKENIZER.pad_token_id)
     batch, expected = collator(rows.__getitems__(indices)), collator([ROWS[i] for i in indices])
     assert batch.keys() == expected.keys()
     for key in batch:
@@ -113,19 +105,7 @@ def test_rows_as_tensors_make_the_batches_of_the_dataset_itself(name, indices):
         assert batch[key].dtype == expected[key].dtype
 
 
-@pytest.mark.parametrize(("largest", "dtype"), [(2**15 - 1, torch.int16), (2**15, torch.int32)])
-def test_rows_take_as_few_bytes_as_they_need(largest, dtype):
-    rows = TokenRows(Dataset.from_list([{"prompt_ids": [largest], "completion_ids": [1, 2]}]), pad_token_id=0)
-    assert (rows.prompt_ids.dtype, rows.completion_ids.dtype) == (dtype, torch.int16)
-    assert rows[0].prompt_ids.tolist() == [[largest]]
-    assert len(rows) == 1
-
-
-def test_the_shortest_prompt_is_known():
-    assert TokenRows(Dataset.from_list(ROWS), TOKENIZER.pad_token_id).shortest_prompt == 1
-
-
 def test_an_empty_row_as_a_tensor_is_refused_as_well():
-    rows = TokenRows(Dataset.from_list([*ROWS, {"prompt_ids": [], "completion_ids": [1]}]), TOKENIZER.pad_token_id)
+    rows = Rows.of_ids(Dataset.from_list([*ROWS, {"prompt_ids": [], "completion_ids": [1]}]), TOKENIZER.pad_token_id)
     with pytest.raises(ValueError, match="empty prompt or completion"):
         CompletionCollator(OBJECTIVES["teacher_forced"](TOKENIZER))(rows[3])

@@ -1,8 +1,8 @@
 """Our parts under the Trainers of others."""
 
 import pytest
-import torch
 from datasets import load_dataset
+from tiny_models import NO_DROPOUT, tiny_gpt2
 from transformers import Trainer, TrainingArguments
 from trl import SFTConfig, SFTTrainer
 
@@ -10,7 +10,6 @@ from hf_nextfail import (
     OBJECTIVES,
     CompletionCollator,
     NextFailTrainer,
-    build_model,
     numeral_tokenizer,
     tokenize_dataset,
 )
@@ -30,10 +29,7 @@ def tokenizer():
 
 
 def gpt2(tokenizer):
-    torch.manual_seed(0)
-    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "n_positions": 32}
-    dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-    return build_model(tokenizer, model_type="gpt2", config_overrides=sizes | dropout)
+    return tiny_gpt2(tokenizer, **NO_DROPOUT)
 
 
 def losses(trainer):

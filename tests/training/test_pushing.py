@@ -72,7 +72,7 @@ def test_the_card_of_a_trainer_alone_says_what_it_knows(hub, tmp_path):
     assert "teacher_forced" in card.data.tags
     assert card.data.base_model is None
     assert f"nextfail evaluate {REPO}" in card.text
-    assert "None were measured" in card.text
+    assert "This checkpoint came without results" in card.text
     assert f"Seed 42, {training.describe()['precision']} on `cpu`, 4 steps" in card.text
 
 

@@ -11,15 +11,15 @@ import torch
 import yaml
 from datasets import load_dataset
 from safetensors.torch import load_file
+from tiny_models import TINY_GPT2, tiny_gpt2
 
-from hf_nextfail import NextFailTrainer, NextFailTrainingArguments, build_model, numeral_tokenizer
+from hf_nextfail import NextFailTrainer, NextFailTrainingArguments, numeral_tokenizer
 from hf_nextfail.commands.finetune import main
 from hf_nextfail.errors import TrainingError
 from hf_nextfail.objectives import TeacherForcedObjective
 from hf_nextfail.training.checkpoints import last_whole_checkpoint
 
 TOKENIZER = numeral_tokenizer(num_nodes=20)
-TINY = {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 64}
 
 
 class NoisyObjective(TeacherForcedObjective):
@@ -43,8 +43,7 @@ class Exploding(TeacherForcedObjective):
 
 
 def trainer_of(folder: Path, objective=None, seed: int = 3, **options) -> NextFailTrainer:
-    torch.manual_seed(0)
-    model = build_model(TOKENIZER, model_type="gpt2", config_overrides=TINY)
+    model = tiny_gpt2(TOKENIZER)
     options = {"max_steps": 12, "per_device_train_batch_size": 8, "save_steps": 4, "disable_tqdm": True} | options
     rows = load_dataset("nextfail/star_graph", "d2_l3_n20", num_train=40, num_validation=20, num_test=1)
     return NextFailTrainer(
@@ -146,7 +145,7 @@ def test_the_command_says_that_a_training_failed_in_one_line(tmp_path, capfd):
         "num_validation": 20,
         "num_test": 20,
         "model_type": "gpt2",
-        "config_overrides": TINY,
+        "config_overrides": TINY_GPT2,
         "learning_rate": 1e30,
         "max_steps": 9,
         "save_steps": 1,

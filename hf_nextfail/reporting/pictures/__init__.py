@@ -7,17 +7,18 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hf_nextfail.reporting.pictures.base import COLOURS, FORMATS
+from hf_nextfail.reporting.pictures.base import COLOURS, PICTURE_FORMATS
 from hf_nextfail.reporting.pictures.curves import learning_curves, plot_accuracy, plot_learning
 from hf_nextfail.reporting.pictures.graphs import plot_graph
 from hf_nextfail.reporting.pictures.grids import plot_grid
 from hf_nextfail.reporting.pictures.shares import accuracy_by_distance, plot_errors, plot_positions
+from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.tables import distinct_names
 
 __all__ = [
     "COLOURS",
-    "FORMATS",
     "PICTURES",
+    "PICTURE_FORMATS",
     "Picture",
     "draw_pictures",
     "plan_pictures",
@@ -43,27 +44,27 @@ class Picture(NamedTuple):
     """
 
     draw: Callable[..., None]
-    data: Callable[[dict[str, Any]], Any]
+    data: Callable[[Record], Any]
     each: bool
     caption: str
 
 
-def drawing_of(record: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the row of a record's diagnosis that shall be drawn."""
-    return (record.get("diagnosis") or {}).get("drawing")
+def drawing_of(record: Record) -> dict[str, Any] | None:
+    """Return the row that a record's diagnosis chose to be drawn."""
+    return None if record.diagnosis is None else record.diagnosis["drawing"]
 
 
 PICTURES: dict[str, Picture] = {
     "accuracy": Picture(
         plot_accuracy,
-        lambda record: record["history"],
+        lambda record: record.history,
         False,
         "Whole paths right, greedy and free-running, on the validation split during training. Dashed: what guessing "
         "the arm gives.",
     ),
     "positions": Picture(
         plot_positions,
-        lambda record: record["history"] and accuracy_by_distance(record)[0],
+        lambda record: record.history and accuracy_by_distance(record)[0],
         False,
         "Accuracy of each node, free-running, at every evaluation during training, on the first rows of the "
         "validation split; the goal at the bottom, the start at the top, the hard token framed.",
@@ -79,7 +80,7 @@ PICTURES: dict[str, Picture] = {
     ),
     "errors": Picture(
         plot_errors,
-        lambda record: record.get("diagnosis"),
+        lambda record: record.diagnosis,
         False,
         "What the paths are that the model writes, free-running, on the diagnosed rows. Jump: nodes of the graph with "
         "no edge in between.",
@@ -94,11 +95,11 @@ PICTURES: dict[str, Picture] = {
 }
 
 
-def plan_pictures(records: Sequence[dict[str, Any]]) -> list[tuple[str, str, Any, str]]:
+def plan_pictures(records: Sequence[Record]) -> list[tuple[str, str, Any, str]]:
     """Say which pictures the records have data for.
 
     Args:
-        records (sequence of `dict`): what `write_results` wrote.
+        records (sequence of `Record`): of one run or several.
 
     Returns:
         A list of: name in `PICTURES`, stem of its files, what is drawn, and the name of the run (`""`: all runs).
@@ -121,12 +122,12 @@ def plan_pictures(records: Sequence[dict[str, Any]]) -> list[tuple[str, str, Any
 
 
 def draw_pictures(
-    records: Sequence[dict[str, Any]], folder: str | PathLike, formats: Sequence[str] = FORMATS
+    records: Sequence[Record], folder: str | PathLike, formats: Sequence[str] = PICTURE_FORMATS
 ) -> list[Path]:
     """Draw all that the records have data for. What cannot be drawn is logged and left out: no run is lost to it.
 
     Args:
-        records (sequence of `dict`): what `write_results` wrote, of one run or several.
+        records (sequence of `Record`): of one run or several.
         folder (path): where the files go; it must exist.
         formats (sequence of `str`, *optional*, defaults to both): of `"png"`, `"svg"`.
 

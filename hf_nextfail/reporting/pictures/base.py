@@ -8,11 +8,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_nextfail.reporting.record import Record
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FORMATS = ("png", "svg")
+PICTURE_FORMATS = ("png", "svg")
 # Okabe and Ito's palette, told apart by people who see colours differently.
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 WIDTH = 5.5  # inches: the width of a page of text, and still readable in one of two columns
@@ -53,7 +55,7 @@ def picture(path: str | PathLike, width: float, height: float, **style: Any) -> 
     from matplotlib.figure import Figure
 
     suffix = Path(path).suffix.lower().removeprefix(".")
-    if suffix not in FORMATS:
+    if suffix not in PICTURE_FORMATS:
         raise ValueError(f"a picture is a .png or .svg file, got {str(path)!r}")
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -101,9 +103,9 @@ def spread(values: Sequence[float], gap: float, low: float = -math.inf, high: fl
     return [places[i] for i in range(len(values))]
 
 
-def title_of(records: Sequence[dict[str, Any]]) -> str:
+def title_of(records: Sequence[Record]) -> str:
     """Name the graphs of runs, as far as there is room in a title."""
-    titles = sorted({record["run"]["title"] for record in records})
+    titles = sorted({record.run["title"] for record in records})
     return shorten(" and ".join(titles), 45) if len(titles) <= 2 else f"{len(titles)} kinds of graphs"
 
 

@@ -68,12 +68,12 @@ def as_star(start: int, arms: list[list[int]], room: float) -> Layout:
 
 
 def unknown_words(written: list[str], places: dict[int, Any]) -> list[str]:
-    """Return what was written that is no node of the graph, each once."""
+    """Return what was written that is not a node of the graph, each once."""
     return list(dict.fromkeys(word for word in written if not (word.isdecimal() and int(word) in places)))
 
 
 def caption_of(row: dict[str, Any], written: list[str], places: dict[int, Any]) -> str:
-    """Say which path is right, which was written, and what of it is no node of the graph."""
+    """Say which path is right, which was written, and what of it is not a node of the graph."""
     path = [str(node) for node in row["path"]]
     # The direction in which a model writes does not stand in the row, but in what it wrote.
     backwards = bool(written) and (written[0] == path[-1] or (written[-1] == path[0] and written[0] != path[0]))
@@ -86,7 +86,7 @@ def caption_of(row: dict[str, Any], written: list[str], places: dict[int, Any]) 
 
 
 def draw_written(axes: Any, written: list[str], layout: Layout) -> None:
-    """Draw the written path as dashed arcs from node to node; what is no node of the graph is stepped over."""
+    """Draw the written path as dashed arcs from node to node; what is not a node of the graph is stepped over."""
     nodes = [int(word) if word.isdecimal() and int(word) in layout.places else None for word in written]
     for source, target in itertools.pairwise(nodes):
         if None in (source, target) or source == target:

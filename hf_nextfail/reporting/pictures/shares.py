@@ -4,43 +4,43 @@ import itertools
 import textwrap
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any
 
 from hf_nextfail.metrics import KINDS
 from hf_nextfail.reporting.pictures.base import COLOURS, WIDTH, in_words, picture, title_of
+from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.tables import distinct_names
 
 PANELS = 3  # in one row
-# Right is green, the wrong arm orange, what is no arm at all darker and greyer.
+# Right is green, the wrong arm orange, what is not an arm at all darker and greyer.
 KIND_COLOURS = dict(
     zip(KINDS, (COLOURS[2], COLOURS[4], COLOURS[0], COLOURS[3], COLOURS[5], "#6B6B6B", "#BDBDBD"), strict=True)
 )
 
 
-def accuracy_by_distance(record: dict[str, Any]) -> tuple[list[int], list[list[float]]]:
+def accuracy_by_distance(record: Record) -> tuple[list[int], list[list[float]]]:
     """Collect the accuracy of each node over steps.
 
     Args:
-        record (`dict`): what `write_results` wrote.
+        record (`Record`): of the run.
 
     Returns:
         The steps of the evaluations, and for each distance from the goal (0 first) the accuracies at these steps.
     """
     reverse = reversed_paths(record)
     steps, columns = [], []
-    for point in record["history"]:
-        tokens = (point.get("diagnosis") or {}).get("token_accuracy")
+    for point in record.history:
+        tokens = (point["diagnosis"] or {}).get("token_accuracy")
         if tokens:
             steps.append(point["step"])
             columns.append(tokens if reverse else tokens[::-1])
     return steps, [list(row) for row in zip(*columns, strict=True)]
 
 
-def reversed_paths(record: dict[str, Any]) -> bool:
+def reversed_paths(record: Record) -> bool:
     """Say whether a run writes its paths from the goal to the start."""
-    if record.get("diagnosis"):
-        return record["diagnosis"]["task"]["reverse"]
-    return (record["run"]["dataset_config"] or "").endswith("_rev")
+    if record.diagnosis is not None:
+        return record.diagnosis["task"]["reverse"]
+    return (record.run["dataset_config"] or "").endswith("_rev")
 
 
 def position_names(path_length: int) -> list[str]:
@@ -50,11 +50,11 @@ def position_names(path_length: int) -> list[str]:
     return ["goal", *(f"{distance} before" for distance in range(1, path_length - 2)), "hard token", "start"]
 
 
-def plot_positions(records: Sequence[dict[str, Any]], path: str | PathLike) -> None:
+def plot_positions(records: Sequence[Record], path: str | PathLike) -> None:
     """Draw as a map when each node of the path is learnt, one panel a run: teacherless models begin at the goal.
 
     Args:
-        records (sequence of `dict`): what `write_results` wrote; those whose history was not diagnosed are left out.
+        records (sequence of `Record`): of the runs; those whose history was not diagnosed are left out.
         path (path): where the picture goes, `.png` or `.svg`.
     """
     from matplotlib.cm import ScalarMappable
@@ -106,7 +106,7 @@ def plot_positions(records: Sequence[dict[str, Any]], path: str | PathLike) -> N
         bar = figure.colorbar(ScalarMappable(cmap="viridis"), ax=panels, aspect=12 * rows, pad=0.02, shrink=0.92)
         bar.outline.set_visible(False)
         bar.set_label("accuracy")
-        chances = {record["chance"]["hard_token_accuracy"] for record in records} - {None, 1.0}
+        chances = {record.chance["hard_token_accuracy"] for record in records} - {None, 1.0}
         if len(chances) == 1:
             chance = chances.pop()
             bar.set_ticks([0, chance, 1], labels=["0", f"1/{1 / chance:.0f}", "1"])
@@ -116,19 +116,18 @@ def plot_positions(records: Sequence[dict[str, Any]], path: str | PathLike) -> N
         figure.suptitle(f"{title_of(records)}: which node is right when", x=0.01, ha="left", fontsize=9.5)
 
 
-def plot_errors(records: Sequence[dict[str, Any]], path: str | PathLike) -> None:
+def plot_errors(records: Sequence[Record], path: str | PathLike) -> None:
     """Draw what the written paths are, right or wrong in which way: one bar a run.
 
     Args:
-        records (sequence of `dict`): what `write_results` wrote; those without a diagnosis are left out.
+        records (sequence of `Record`): of the runs; those without a diagnosis are left out.
         path (path): where the picture goes, `.png` or `.svg`.
     """
     from matplotlib.patches import Patch
 
-    records = [record for record in records if record.get("diagnosis")]
+    records = [record for record in records if record.diagnosis is not None]
     shares = [
-        {kind: record["diagnosis"]["errors"].get(kind, {"value": 0.0})["value"] for kind in KINDS}
-        for record in records
+        {kind: record.diagnosis["errors"].get(kind, {"value": 0.0})["value"] for kind in KINDS} for record in records
     ]
     labels = [textwrap.fill(in_words(name), 26) for name in distinct_names(records)]
     kinds = [kind for kind in KINDS if any(share[kind] > 0 for share in shares)]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_models import tiny_options
 
 REPOSITORY = Path(__file__).parents[2]
 RECIPE = "recipes/star_graph/teacher_forced/smoke.yaml"
 SIZES = {"num_train": 500, "num_validation": 60, "num_test": 60, "max_steps": 4, "eval_steps": 2, "num_diagnosed": 40}
-TINY = ["--model_type", "gpt2", "--config_overrides", '{"n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 32}']
 PICTURES = {"accuracy", "positions", "learning", "errors", "graph"}
 
 
@@ -24,7 +24,7 @@ def tracked(tmp_path_factory):
     command = [
         *(sys.executable, REPOSITORY / "recipes/finetune.py", "--config", REPOSITORY / RECIPE, "--output_dir", folder),
         *(f"--{name}={value}" for name, value in SIZES.items()),
-        *TINY,
+        *tiny_options(),
         *("--report_to", "tensorboard", "trackio"),
     ]
     offline = {"TRACKIO_DIR": str(folder / "trackio"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}

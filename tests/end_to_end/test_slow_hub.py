@@ -7,6 +7,7 @@ import time
 import huggingface_hub
 import pytest
 from loopback_hub.server import Fault, Hub
+from tiny_models import tiny_options
 
 import hf_nextfail.hub.push
 from hf_nextfail.commands.finetune import main as finetune
@@ -16,10 +17,10 @@ from hf_nextfail.hub.push import push_files
 lfs_only = pytest.mark.parametrize("hub", ["lfs"], indirect=True)
 OPTIONS = {"num_train": 64, "num_validation": 16, "num_test": 16, "max_steps": 6, "eval_strategy": "no"}
 OPTIONS |= {"per_device_train_batch_size": 8, "precision": "fp32", "disable_tqdm": "true", "num_diagnosed": 0}
-OPTIONS |= {"eval_on_start": "false", "save_strategy": "steps", "save_steps": 2, "model_type": "gpt2"}
+OPTIONS |= {"eval_on_start": "false", "save_strategy": "steps", "save_steps": 2}
 OPTIONS |= {"push_to_hub": "true", "hub_strategy": "every_save", "hub_model_id": "nextfail/slow"}
 COMMAND = ["--config", "star_graph/teacherless/smoke", *(f"--{name}={value}" for name, value in OPTIONS.items())]
-COMMAND += ["--config_overrides", '{"n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 32}']
+COMMAND += tiny_options()
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,147 @@
+"""`nextfail evaluate` and `nextfail diagnose`: measure a checkpoint without training it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from hf_nextfail.errors import UsageError, check_output_folder, make_output_folder
+
+if TYPE_CHECKING:
+    from hf_nextfail.reporting.record import Record
+
+Model = Annotated[str, typer.Argument(help="A causal LM: a name on the Hub, or a folder. Ours or not.")]
+DatasetName = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset_name",
+        help="nextfail/star_graph or your own data; by default what the checkpoint was trained on.",
+    ),
+]
+DatasetConfig = Annotated[str | None, typer.Option("--dataset_config", help="Such as d2_l5_n50; by default the same.")]
+Split = Annotated[str, typer.Option("--split", help="train, validation or test.")]
+DatasetSeed = Annotated[
+    int | None,
+    typer.Option("--dataset_seed", help="Seed of the rows; by default what the checkpoint was trained with, or 0."),
+]
+DecodingName = Annotated[
+    str | None,
+    typer.Option(
+        "--decoding", help="How the checkpoint writes: autoregressive or parallel; by default as it was trained."
+    ),
+]
+BatchSize = Annotated[int, typer.Option("--batch_size", help="Rows of one pass.")]
+TrustRemoteCode = Annotated[bool, typer.Option("--trust_remote_code", help="Run code that comes with the checkpoint.")]
+
+
+def evaluate(
+    model: Model,
+    dataset_name: DatasetName = None,
+    dataset_config: DatasetConfig = None,
+    split: Split = "test",
+    num_rows: Annotated[
+        int | None,
+        typer.Option("--num_rows", help="Of the split; by default 20000 of test, 5000 of validation, 10000 of train."),
+    ] = None,
+    dataset_seed: DatasetSeed = None,
+    test_file: Annotated[
+        str | None, typer.Option("--test_file", help="A file in the paper's format, evaluated beside the split.")
+    ] = None,
+    decoding: DecodingName = None,
+    batch_size: BatchSize = 256,
+    output_dir: Annotated[Path, typer.Option("--output_dir", help="Folder for all evaluations.")] = Path(
+        "runs/evaluate"
+    ),
+    push_results: Annotated[
+        bool, typer.Option("--push_results", help="Add the results to the model's repository on the Hub.")
+    ] = False,
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Measure a checkpoint without training it: the same table and results.json as after training."""
+    from hf_nextfail.hub.publish import push_results as push
+    from hf_nextfail.hub.push import check_access
+    from hf_nextfail.reporting.tables import results_table
+    from hf_nextfail.runs.measure_checkpoint import evaluate_checkpoint
+
+    check_output_folder(output_dir)
+    if push_results:
+        if Path(model).is_dir():
+            raise UsageError(f"--push_results needs a repository on the Hub, and {model} is a folder: name the model")
+        check_access(model)
+    record = evaluate_checkpoint(
+        model,
+        batch_size,
+        dataset_name=dataset_name,
+        dataset_config=dataset_config,
+        split=split,
+        num_rows=num_rows,
+        dataset_seed=dataset_seed,
+        test_file=test_file,
+        decoding=decoding,
+        trust_remote_code=trust_remote_code,
+    )
+    run = record.run
+    folder = measured_folder(output_dir, model, record)
+    record.write(folder / "results.json")
+    console = Console()
+    console.rule(f"{run['title']}, {run['decoding']}: whole paths right (± standard error)")
+    console.print(results_table([record]))
+    console.print(f"results.json: {folder}", soft_wrap=True)
+    if push_results:
+        console.print(f"Added to {push(record, model).commit_url}", soft_wrap=True)
+
+
+def diagnose(
+    model: Model,
+    dataset_name: DatasetName = None,
+    dataset_config: DatasetConfig = None,
+    split: Split = "test",
+    num_rows: Annotated[int, typer.Option("--num_rows", help="The first so many rows.")] = 2000,
+    dataset_seed: DatasetSeed = None,
+    test_file: Annotated[
+        str | None, typer.Option("--test_file", help="Diagnose on a file in the paper's format instead of a split.")
+    ] = None,
+    decoding: DecodingName = None,
+    batch_size: BatchSize = 256,
+    output_dir: Annotated[Path, typer.Option("--output_dir", help="Folder for all diagnoses.")] = Path(
+        "runs/diagnose"
+    ),
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Say why a checkpoint fails on star graphs: the Clever Hans cheat, the hard token, the kinds of error."""
+    from hf_nextfail.reporting.tables import diagnosis_table
+    from hf_nextfail.runs.measure_checkpoint import diagnose_checkpoint
+    from hf_nextfail.runs.report import report_runs
+
+    check_output_folder(output_dir)
+    record = diagnose_checkpoint(
+        model,
+        num_rows,
+        test_file,
+        batch_size,
+        dataset_name=dataset_name,
+        dataset_config=dataset_config,
+        split=split,
+        dataset_seed=dataset_seed,
+        decoding=decoding,
+        trust_remote_code=trust_remote_code,
+    )
+    run = record.run
+    folder = measured_folder(output_dir, model, record)
+    record.write(folder / "results.json")
+    page = report_runs([folder], folder)
+    console = Console()
+    console.rule(f"{run['title']}, {run['decoding']}: {record.results['accuracy']['n']:,} rows of {run['split']}")
+    console.print(diagnosis_table(record.diagnosis))
+    console.print(record.diagnosis["verdict"])
+    console.print(f"The page, with pictures: {page}", soft_wrap=True)
+
+
+def measured_folder(output_dir: Path, model: str, record: "Record") -> Path:
+    """Make the folder of one measurement of one model."""
+    from hf_nextfail.hub.cards import evaluation_name
+
+    folder = output_dir / model.strip("/").replace("/", "--") / evaluation_name(record)
+    make_output_folder(folder)
+    return folder

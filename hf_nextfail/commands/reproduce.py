@@ -1,0 +1,109 @@
+"""`nextfail reproduce` and `nextfail rerun`: run a grid of trainings, or one training again."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from hf_nextfail.commands.evaluate import TrustRemoteCode
+from hf_nextfail.errors import TrainingError, UsageError, check_output_folder, make_output_folder
+
+if TYPE_CHECKING:
+    from hf_nextfail.runs.grid import Cell
+
+
+def reproduce(
+    grid: Annotated[str, typer.Argument(help="A YAML file, or ours: grid_cpu, grid_paper.")],
+    output_dir: Annotated[
+        Path | None, typer.Option("--output_dir", help="Folder for all runs.", show_default="runs/GRID")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="Runs whose name is like this: 'teacherless-d2_l3_*'; may be given again."),
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs at a time on this machine.")] = 1,
+    cluster: Annotated[
+        str | None, typer.Option("--cluster", help="Submit the runs through submitit: slurm; or local, all at once.")
+    ] = None,
+    cluster_options: Annotated[
+        str,
+        typer.Option("--cluster_options", help='What to ask the cluster for, as JSON: {"slurm_partition": "gpu"}.'),
+    ] = "{}",
+    dry_run: Annotated[
+        bool, typer.Option("--dry_run", help="Run nothing: list the runs that are missing, and gather the others.")
+    ] = False,
+) -> None:
+    """Run a grid of trainings, go on where it was stopped, and gather one table and one picture."""
+    from hf_nextfail.runs.grid import find_grid, parse_cells, read_grid, record_of, summary_table
+    from hf_nextfail.runs.reproduce import gather, read_cluster, terminal_tables
+    from hf_nextfail.runs.reproduce import reproduce as run_grid
+
+    path = find_grid(grid)
+    folder = output_dir or Path("runs") / path.stem
+    check_output_folder(folder)
+    options = read_cluster(cluster, cluster_options)
+    cells = read_grid(path)
+    chosen = choose_cells(cells, only, path)
+    all_runs = parse_cells(path, cells, folder)
+    make_output_folder(folder)
+    missing = [cell for cell in chosen if record_of(all_runs[cell.name]) is None]
+    console, failures = Console(), 0
+    console.rule(f"{path.stem}: {len(chosen)} runs, {len(chosen) - len(missing)} of them finished")
+    if dry_run:
+        for cell in missing:
+            console.print(f"to run: {cell.name}", soft_wrap=True, highlight=False)
+    elif missing:
+        runs = run_grid(chosen, all_runs, folder, jobs, cluster, options)
+        for number, (name, failure) in enumerate(runs, start=1):
+            failures += failure is not None
+            outcome = "finished" if failure is None else f"failed: {failure}"
+            line = f"{number} of {len(missing)}: {name} {outcome}"
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
+    page = gather(path, cells, all_runs, folder)
+    for table in terminal_tables(summary_table(chosen, all_runs, folder)):
+        console.print(table)
+    console.print(f"The table, a picture and all results: {page.parent}", soft_wrap=True)
+    if failures:
+        raise TrainingError(f"{failures} of {len(missing)} runs failed; their output is in {folder / 'logs'}")
+
+
+def choose_cells(cells: Sequence["Cell"], only: Sequence[str] | None, path: Path) -> list["Cell"]:
+    """Return the cells of the grid in `path` that `--only` asks for, all without it."""
+    chosen = [cell for cell in cells if any(fnmatch(cell.name, pattern) for pattern in only or ["*"])]
+    if not chosen:
+        raise UsageError(f"--only {' '.join(only)}: no run of {path} has such a name; the first is {cells[0].name}")
+    return chosen
+
+
+def rerun(
+    results: Annotated[Path, typer.Argument(help="A results.json of a training, or the folder of its run.")],
+    output_dir: Annotated[
+        Path | None,
+        typer.Option("--output_dir", help="Keep the new run in this folder.", show_default="a temporary one"),
+    ] = None,
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Train again what a results.json says, and compare: every number, and the weights bit for bit."""
+    from hf_nextfail.runs.rerun import computed, differences, surroundings
+    from hf_nextfail.runs.rerun import rerun as train_again
+
+    if output_dir is not None:
+        check_output_folder(output_dir)
+    before, after = train_again(results, output_dir, trust_remote_code)
+    console = Console()
+    console.rule("Here and now, against the record")
+    for name, old, new in surroundings(before, after):
+        console.print(f"{name}: {old} then, {new} now", soft_wrap=True, markup=False)
+    found = differences(computed(before), computed(after))
+    for name, old, new in found[:20]:
+        console.print(f"{name}: {old} then, {new} now", soft_wrap=True, markup=False)
+    if len(found) > 20:
+        console.print(f"and {len(found) - 20:,} other numbers")
+    if found:
+        raise TrainingError(f"{len(found):,} numbers differ from {results}")
+    known = before.run["weights_sha256"] is not None
+    weights = ", and the weights bit for bit." if known else "; the record has no digest of its weights."
+    console.print(f"All numbers are equal{weights}")

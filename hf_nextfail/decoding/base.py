@@ -1,0 +1,79 @@
+"""What every decoding shares."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import nn
+from transformers import GenerationConfig, PreTrainedTokenizerBase
+
+from hf_nextfail.data.rows import Batch, Rows
+
+
+class Decoding(ABC):
+    """Say how a checkpoint writes completions, and which layout of a row scores them.
+
+    Evaluation, diagnosis and cards ask the decoding, and know nothing of how the checkpoint was trained. Adding one
+    takes a file in this folder and a line in `DECODINGS`.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`): where the ids of special tokens come from.
+
+    Raises:
+        ValueError: if the tokenizer has no padding token.
+    """
+
+    name: ClassVar[str]
+    #: The file that a checkpoint carries as `custom_generate/generate.py`; `None` for plain generation.
+    travels: ClassVar[Path | None] = None
+    #: Whether `view` shows the true previous completion tokens, so that forced numbers exist.
+    shows_true_tokens: ClassVar[bool]
+    #: Whether greedy output is right if and only if every most likely token of one pass over `view` is.
+    one_pass_exact: ClassVar[bool]
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase):
+        if tokenizer.pad_token_id is None:
+            raise ValueError(
+                "the tokenizer has no padding token: set tokenizer.pad_token, e.g. to tokenizer.eos_token"
+            )
+        self.pad_token_id: int = tokenizer.pad_token_id
+        self.eos_token_id: int | None = tokenizer.eos_token_id
+
+    @abstractmethod
+    def view(self, rows: Rows) -> Batch:
+        """Lay out a batch as it is scored, always the same for the same rows.
+
+        Args:
+            rows (`Rows`): `B` of them.
+
+        Returns:
+            `input_ids`, `attention_mask` and `labels`, each `(B, max(P + T))`; see [`Rows.lay_out`].
+        """
+
+    @abstractmethod
+    def write(self, model: nn.Module, rows: Rows, num_tokens: int) -> torch.Tensor:
+        """Write completions greedily from the prompts alone: what the model does when it is used.
+
+        Args:
+            model (`nn.Module`): a causal LM in evaluation mode.
+            rows (`Rows`): `B` of them; their completions are not read.
+            num_tokens (`int`, >= 1): how many tokens to write at most, `T`.
+
+        Returns:
+            `torch.Tensor` `(B, T)` of ids, the padding id after an end token.
+        """
+
+    def generation_config(self, max_new_tokens: int | None) -> GenerationConfig:
+        """Say in a checkpoint how it decodes, so that it does so wherever it is loaded.
+
+        Args:
+            max_new_tokens (`int`, *optional*): the tokens of a completion, if they are known.
+        """
+        return GenerationConfig(
+            decoding=self.name,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            pad_token_id=self.pad_token_id,
+            eos_token_id=self.eos_token_id,
+        )

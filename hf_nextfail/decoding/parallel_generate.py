@@ -1,0 +1,205 @@
+"""Decode a teacherless model in one parallel pass.
+
+This file stands in the package hf_nextfail and, as it is, in every teacherless checkpoint. It needs torch alone.
+"""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def accepted(model: nn.Module, **options: Any) -> dict[str, Any]:
+    """Return those options that the forward of a model takes; families differ."""
+    if hasattr(model, "get_base_model"):  # a PEFT wrapper, whose own signature hides the model's
+        model = model.get_base_model()
+    return {name: value for name, value in options.items() if name in inspect.signature(model.forward).parameters}
+
+
+@torch.no_grad()
+def decode_in_parallel(
+    model: nn.Module,
+    prompt_ids: torch.Tensor,
+    prompt_lengths: torch.Tensor,
+    num_tokens: int,
+    dummy_token_id: int,
+    pad_token_id: int,
+    eos_token_id: int | list[int] | None = None,
+) -> torch.Tensor:
+    """Write completions from prompts followed by dummy tokens, all tokens at once.
+
+    ```
+    input_ids   p_1 ... p_P   $   ...  $         one dummy fewer than tokens
+    written      .  ... r_1  r_2  ... r_T
+    ```
+
+    Rows are padded on the right, which is exact for every family, also those that ignore the attention mask.
+
+    Args:
+        model (`nn.Module`): a causal LM in evaluation mode.
+        prompt_ids (`torch.Tensor` `(B, P)`): right-padded prompts.
+        prompt_lengths (`torch.Tensor` `(B,)`): their true lengths, at least 1.
+        num_tokens (`int`, >= 1): how many tokens to write, `T`.
+        dummy_token_id (`int`), pad_token_id (`int`): of the tokenizer.
+        eos_token_id (`int` or list of them, *optional*): what ends a completion.
+
+    Returns:
+        `torch.Tensor` `(B, T)` of ids, the padding id after an end token.
+    """
+    ends = prompt_lengths[:, None]  # (B, 1)
+    width = int(prompt_lengths.max()) + num_tokens - 1
+    position = torch.arange(width, device=prompt_ids.device)  # (S,)
+    inside = position < ends + num_tokens - 1  # (B, S)
+    prompts = nn.functional.pad(prompt_ids, (0, max(0, width - prompt_ids.shape[1])))[:, :width]
+    dummies = torch.where(inside, dummy_token_id, pad_token_id)
+    input_ids = torch.where(position < ends, prompts, dummies)
+
+    num_kept = width - int(prompt_lengths.min()) + 1
+    options = accepted(model, logits_to_keep=num_kept, use_cache=False)
+    logits = model(input_ids=input_ids, attention_mask=inside.long(), **options).logits[:, -num_kept:]  # (B, K, V)
+    predicting = ends - 1 + torch.arange(num_tokens, device=prompt_ids.device)  # (B, T)
+    written = logits.argmax(dim=-1).gather(1, predicting - (width - num_kept))
+    if eos_token_id is not None:
+        ended = torch.isin(written, torch.tensor(eos_token_id, device=written.device)).long()
+        written = written.masked_fill(ended.cumsum(dim=1) > ended, pad_token_id)
+    return written
+
+
+# What tokenizers, pipelines and `generate` itself pass along, and that changes nothing in one pass.
+HARMLESS = ("synced_gpus", "token_type_ids", "tokenizer", "use_cache")
+# What a generation config may ask for, and one greedy pass cannot do.
+IMPOSSIBLE = (
+    "bad_words_ids",
+    "do_sample",
+    "forced_eos_token_id",
+    "min_new_tokens",
+    "no_repeat_ngram_size",
+    "num_beams",
+    "num_return_sequences",
+    "repetition_penalty",
+    "return_dict_in_generate",
+    "suppress_tokens",
+)
+
+
+def refuse(options: dict[str, Any]) -> None:
+    """Raise `ValueError` naming the options that ask for something else than one greedy pass."""
+
+    def asks_for_something(value: Any) -> bool:
+        # One beam, one sequence or a penalty of 1 do not.
+        return value is True or not (value is None or (isinstance(value, int | float) and value in (0, 1)))
+
+    if asked := sorted(name for name in options.keys() - set(HARMLESS) if asks_for_something(options[name])):
+        raise ValueError(
+            f"teacherless decoding is one greedy pass and cannot do {', '.join(asked)}; "
+            "it takes input_ids, attention_mask and max_new_tokens"
+        )
+
+
+def first_given(*values: Any) -> Any:
+    """Return the first value that is not `None`, if any."""
+    return next((value for value in values if value is not None), None)
+
+
+def generate(
+    inputs: torch.Tensor | None = None,
+    *,
+    model: nn.Module,
+    input_ids: torch.Tensor | None = None,
+    attention_mask: torch.Tensor | None = None,
+    generation_config: Any = None,
+    max_new_tokens: int | None = None,
+    **options: Any,
+) -> torch.Tensor:
+    """Decode in one parallel pass: what `model.generate` is once the checkpoint was loaded with `trust_remote_code`.
+
+    Args:
+        inputs (`torch.Tensor` `(B, P)`): prompts, padded on either side; the same as `input_ids`.
+        model (`nn.Module`): a causal LM that was trained without a teacher.
+        attention_mask (`torch.Tensor` `(B, P)`, *optional*): 0 on padding; by default the padding id is padding.
+        generation_config (`GenerationConfig`, *optional*): by default the checkpoint's.
+        max_new_tokens (`int`, *optional*): how many tokens to write; by default as many as in training.
+
+    Returns:
+        `torch.Tensor` `(B, P + T)` of ids: the prompts as they came, and what was written.
+
+    Raises:
+        ValueError: if the number of tokens or the dummy token is not known, or an option asks for something else than
+            one greedy pass.
+    """
+    prompts = inputs if input_ids is None else input_ids
+    if prompts is None:
+        raise ValueError("generate needs input_ids, the prompts")
+    own = model.generation_config
+    config = first_given(generation_config, own)
+    refuse({name: getattr(config, name, None) for name in IMPOSSIBLE} | options)
+    dummy = first_given(getattr(config, "dummy_token_id", None), getattr(own, "dummy_token_id", None))
+    if dummy is None:
+        raise ValueError("the generation config has no dummy_token_id: this checkpoint was not trained teacherless")
+    num_tokens = first_given(max_new_tokens, config.max_new_tokens, own.max_new_tokens)
+    if num_tokens is None or num_tokens < 1:
+        raise ValueError("say how many tokens to write: max_new_tokens=..., the length of a completion")
+
+    pad = first_given(config.pad_token_id, own.pad_token_id)
+    eos = first_given(config.eos_token_id, own.eos_token_id)
+    if attention_mask is None:
+        attention_mask = torch.ones_like(prompts) if pad in (None, eos) else prompts != pad
+    attention_mask = (attention_mask != 0).long()
+    if not attention_mask.any(dim=1).all():
+        raise ValueError("a prompt is empty: a row of the attention mask is all 0")
+    # Prompts first, whichever side they were padded on; a stable sort keeps the order of their tokens.
+    order = (1 - attention_mask).argsort(dim=1, stable=True)
+    written = decode_in_parallel(
+        model,
+        prompts.gather(1, order),
+        attention_mask.sum(dim=1),
+        num_tokens,
+        dummy_token_id=dummy,
+        pad_token_id=first_given(pad, dummy),
+        eos_token_id=eos,
+    )
+    return torch.cat([prompts, written], dim=1)
+
+
+def generate_teacherless(
+    model: nn.Module,
+    input_ids: torch.Tensor,
+    logits_processor: Any = None,
+    stopping_criteria: Any = None,
+    generation_config: Any = None,
+    **model_kwargs: Any,
+) -> torch.Tensor:
+    """Decode in one parallel pass without trusting code of the checkpoint.
+
+    The same as the checkpoint's own `generate`, in the form that transformers takes as an argument.
+
+    Args:
+        model (`nn.Module`) ... model_kwargs: what `model.generate` hands over.
+
+    Returns:
+        `torch.Tensor` `(B, P + T)` of ids: the prompts as they came, and what was written.
+
+    Example:
+
+    ```python
+    import hf_nextfail
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(name), AutoTokenizer.from_pretrained(name)
+    inputs = tokenizer(["17,13|13,11|17,7|7,8/17,11="], return_tensors="pt")
+    model.generate(**inputs, custom_generate=hf_nextfail.generate_teacherless)
+    ```
+    """
+    # Its own parameter it cannot be: transformers would pass it twice.
+    attention_mask = model_kwargs.pop("attention_mask", None)
+    criteria = [type(criterion).__name__ for criterion in stopping_criteria or ()]
+    refuse(
+        {name: getattr(generation_config, name, None) for name in IMPOSSIBLE}
+        | {
+            # Lists that `generate` makes for greedy decoding: no processors, and the two ends of a completion.
+            "logits_processor": logits_processor or None,
+            "stopping_criteria": sorted(set(criteria) - {"EosTokenCriteria", "MaxLengthCriteria"}) or None,
+        }
+    )
+    return generate(input_ids, model=model, attention_mask=attention_mask, generation_config=generation_config)

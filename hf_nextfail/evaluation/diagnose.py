@@ -1,0 +1,109 @@
+"""A model, rows and a diagnosis to what the diagnosis says: the model is run here."""
+
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from hf_nextfail.data.graph_groups import graph_hashes
+from hf_nextfail.data.rows import Rows
+from hf_nextfail.decoding import Decoding, find_decoding
+from hf_nextfail.diagnoses import DIAGNOSES, Answer, Diagnosis
+from hf_nextfail.evaluation.inference import Inference, Scores
+from hf_nextfail.evaluation.nodes import node_of_each_token
+from hf_nextfail.tasks import StarGraph
+
+#: The rows that are diagnosed unless somebody says otherwise: the first ones.
+NUM_DIAGNOSED = 2_000
+
+
+def read_diagnosis(dataset: Dataset, task_name: str = StarGraph.name) -> Diagnosis:
+    """Let the diagnosis of a task read rows.
+
+    Raises:
+        ValueError: if the task has no diagnosis, or the rows do not fit it.
+    """
+    if task_name not in DIAGNOSES:
+        raise ValueError(f"the task {task_name} has no diagnosis, only {' and '.join(DIAGNOSES)}")
+    kind = DIAGNOSES[task_name]
+    return kind({name: dataset[name][:] for name in kind.columns if name in dataset.column_names})
+
+
+def diagnose(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    dataset: Dataset,
+    decoding: Decoding | str | None = None,
+    batch_size: int = 256,
+    description: str | None = None,
+    shared: bool = False,
+    task_name: str = StarGraph.name,
+) -> dict[str, Any]:
+    """Find out why a model fails on star graphs, or that it does not.
+
+    Every arm of every graph is shown to the model, the true one and the wrong ones, so the cost is about `degree`
+    passes over the rows (twice as many on reversed paths), and the decoding of those that are not right.
+
+    Args:
+        model (`nn.Module`): a causal LM, run in the precision of its forward.
+        tokenizer (`PreTrainedTokenizerBase`): the model's.
+        dataset (`Dataset`): star graphs of one shape, with the columns of `load_dataset("nextfail/star_graph")` or of
+            `load_paper_file`; reversed paths are recognised.
+        decoding (`Decoding` or `str`, *optional*): how the model writes; by default what its generation config
+            says, and `"autoregressive"` for models that are not ours.
+        batch_size (`int`, >= 1, *optional*, defaults to 256): rows of one pass.
+        description (`str`, *optional*): show progress bars under this name.
+        shared (`bool`, *optional*, defaults to `False`): divide the rows among processes, as `evaluate` does.
+        task_name (`str`, *optional*, defaults to `"star_graph"`): what the rows are of, a name in `DIAGNOSES`.
+
+    Returns:
+        `dict`, ready for JSON:
+
+        - `task`: `degree`, `path_length`, `reverse`, `hard_node`, and `decoding`.
+        - `numbers`: name -> `{value, standard_error, n, num_graphs}` (lists where there is one a node), or `None`
+          where the number does not exist. What they mean, and what to expect of them: `Diagnosis.definitions`.
+        - `absent`: name -> why a number does not exist.
+        - `calibration`: of the hard token; bins of `from`, `to`, `confidence` and `accuracy`.
+        - `errors`: kind of path (see `hf_nextfail.metrics.path_kind`) -> its share of the rows, as a number.
+        - `examples`: kind -> the first rows of it: `prompt`, `completion`, `written`.
+        - `drawing`: one row with its `edges`, `path`, `start`, `goal`, the nodes `written`, and `probabilities` of the
+          start's neighbours at the hard token; the first row that is wrong, if there is one.
+        - `verdict`: all this in a few words.
+
+    Raises:
+        ValueError: if the dataset is empty, or holds other things than star graphs of one shape, or there is no such
+            decoding, or no diagnosis of that task, or the tokenizer is a slow one.
+
+    Example:
+
+    ```python
+    from datasets import load_dataset
+    from hf_nextfail import diagnose, load_tokenizer
+    from transformers import AutoModelForCausalLM
+
+    name = "runs/star_graph/teacher_forced/smoke"
+    rows = load_dataset("nextfail/star_graph", "d2_l3_n20", split="test").select(range(1000))
+    diagnosis = diagnose(AutoModelForCausalLM.from_pretrained(name), load_tokenizer(name), rows)
+    print(diagnosis["verdict"])
+    ```
+    """
+    decoding = find_decoding(decoding, model, tokenizer)
+    rows = Rows.of(dataset, tokenizer)
+    diagnosis = read_diagnosis(dataset, task_name)
+    inference = Inference(model, decoding, tokenizer, batch_size, description, shared)
+
+    def answer(scores: Scores, texts: list[str]) -> Answer:
+        parts = node_of_each_token(tokenizer, texts, scores.correct.shape[1])
+        return Answer(scores.correct.numpy(), scores.log_probs.numpy(), parts)
+
+    scores = inference.score(rows)
+    truth = answer(scores, dataset["completion"][:])
+    written = inference.write_paths(rows, scores, diagnosis.references)
+    probes = {
+        name: answer(inference.score(rows.with_completions(texts, tokenizer), name), texts)
+        for name, texts in diagnosis.probes(decoding.shows_true_tokens).items()
+    }
+    groups: np.ndarray | None = graph_hashes(dataset)
+    return diagnosis.conclude(truth, probes, written, groups, decoding.name, decoding.shows_true_tokens)

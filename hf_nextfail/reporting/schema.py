@@ -1,0 +1,219 @@
+"""What a results.json may hold: its keys and their types, and how a record of version 1 becomes one of version 2."""
+
+import copy
+import reprlib
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any
+
+from hf_nextfail.data.registration import task_called
+
+SCHEMA_VERSION = 2
+
+Types = tuple[type, ...]
+#: The keys of `run`, in the order of a file, and the types that each may have. A `float` may be a whole number.
+RUN: dict[str, Types] = {
+    "name": (str,),
+    "dataset_name": (str, NoneType),
+    "dataset_config": (str, NoneType),
+    "split": (str,),
+    "title": (str,),
+    "model": (str,),
+    "dataset_seed": (int, NoneType),
+    "hard_node": (int, NoneType),
+    "objective": (str, NoneType),
+    "decoding": (str,),
+    "num_parameters": (int,),
+    "num_trainable_parameters": (int, NoneType),
+    "seed": (int, NoneType),
+    "steps": (int, NoneType),
+    "epochs": (float, NoneType),
+    "examples": (int, NoneType),
+    "stopped_at_accuracy": (bool, NoneType),
+    "precision": (str,),
+    "fast_path": (list, NoneType),
+    "device": (str,),
+    "device_name": (str, NoneType),
+    "num_threads": (int, NoneType),
+    "num_processes": (int, NoneType),
+    "weights_sha256": (str, NoneType),
+}
+TIMINGS = ("train_seconds", "examples_per_second", "evaluation_seconds")
+#: The keys of `diagnosis`, and what each is where an earlier version did not write it.
+DIAGNOSIS = {
+    "task": {},
+    "numbers": {},
+    "absent": {},
+    "calibration": [],
+    "errors": {},
+    "examples": {},
+    "drawing": None,
+    "verdict": None,
+}
+#: The results that are one number, and those that are one number a node, on whichever rows.
+SCALARS = ("loss", "accuracy", "hard_token_accuracy", "forced_hard_token_accuracy")
+PER_NODE = ("token_accuracy", "forced_token_accuracy")
+PREFIXES = ("", "train_", "test_file_")
+
+WORDS = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+    NoneType: "null",
+}
+
+
+def check(where: str, value: Any, *types: type) -> None:
+    """Raise `ValueError` unless a value has one of the types; a whole number is a `float`, `true` is not a number."""
+    for kind in types:
+        if isinstance(value, bool) and kind is not bool:
+            continue
+        if isinstance(value, (int, float) if kind is float else kind):
+            return
+    allowed = " or ".join(WORDS[kind] for kind in types)
+    raise ValueError(f"not what a run writes: {where} must be {allowed}, got {reprlib.repr(value)}")
+
+
+def decoding_of(objective: Any) -> str:
+    """Name how checkpoints decoded that were trained with an objective before records said it."""
+    return "parallel" if objective == "teacherless" else "autoregressive"
+
+
+def upgraded(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn a record of version 1 into one of version 2: it says how the model decodes, also where it is diagnosed."""
+    run, diagnosis = data.get("run"), data.get("diagnosis")
+    data = {**data, "schema_version": SCHEMA_VERSION}
+    if isinstance(run, dict):
+        data["run"] = {"decoding": decoding_of(run.get("objective")), **run}
+    if isinstance(diagnosis, dict) and isinstance(diagnosis.get("task"), dict):
+        task = dict(diagnosis["task"])
+        decoding = decoding_of(task.pop("objective", None))
+        data["diagnosis"] = diagnosis | {"task": {**task, "decoding": task.get("decoding", decoding)}}
+    return data
+
+
+def filled(parts: dict[str, Any]) -> dict[str, Any]:
+    """Give the parts of a record every key that readers look up: `None`, or what was meant by its absence."""
+    parts = {"timings": {}, "test_file": None, "diagnosis": None, "recipe": None} | parts
+    for part in ("run", "results", "chance", "versions", "timings"):
+        check(part, parts.get(part), dict)
+    check("history", parts.get("history"), list)
+    diagnosis = parts["diagnosis"]
+    if diagnosis is not None:
+        check("diagnosis", diagnosis, dict)
+        diagnosis = copy.deepcopy(DIAGNOSIS) | diagnosis
+        check("diagnosis.task", diagnosis["task"], dict)
+        diagnosis["task"] = {"reverse": False} | diagnosis["task"]
+    for number, point in enumerate(parts["history"]):
+        check(f"history[{number}]", point, dict)
+    return {
+        "run": dict.fromkeys(RUN) | {"split": "test"} | parts["run"],
+        "results": parts["results"],
+        "chance": {"hard_token_accuracy": None} | parts["chance"],
+        "test_file": parts["test_file"],
+        "diagnosis": diagnosis,
+        "history": [dict.fromkeys(("step", "accuracy", "loss", "diagnosis")) | point for point in parts["history"]],
+        "recipe": parts["recipe"],
+        "versions": parts["versions"],
+        "timings": dict.fromkeys(TIMINGS) | parts["timings"],
+    }
+
+
+def check_parts(parts: Mapping[str, Any]) -> None:
+    """Raise `ValueError` unless the parts of a record, all keys filled, can be shown.
+
+    What a drawing is made of is not looked at: a picture that fails is left out of a page.
+    """
+    run = parts["run"]
+    for key, types in RUN.items():
+        check(f"run.{key}", run[key], *types)
+    task_class = None if run["dataset_name"] is None else task_called(run["dataset_name"])
+    if task_class is not None:
+        check("run.dataset_config", run["dataset_config"], str)
+    for name, text in parts["versions"].items():
+        check(f"versions.{name}", text, str)
+    for name in ("hf_nextfail", "metrics", *([] if task_class is None else [task_class.name])):
+        check(f"versions.{name}", parts["versions"].get(name), str)
+    check_results(parts["results"])
+    check("chance.hard_token_accuracy", parts["chance"]["hard_token_accuracy"], float, NoneType)
+    for key in TIMINGS:
+        check(f"timings.{key}", parts["timings"][key], float, NoneType)
+    check("recipe", parts["recipe"], dict, NoneType)
+    if "test_file" in (parts["recipe"] or {}):
+        check("recipe.test_file", parts["recipe"]["test_file"], str)
+    check("test_file", parts["test_file"], dict, NoneType)
+    if parts["test_file"] is not None:
+        check("test_file.path", parts["test_file"].get("path"), str)
+        check("test_file.train_share", parts["test_file"].get("train_share"), float, NoneType)
+    check_history(parts["history"])
+    if parts["diagnosis"] is not None:
+        check_diagnosis(parts["diagnosis"])
+
+
+def check_estimate(where: str, estimate: Any, lists: bool | None = None) -> None:
+    """Raise `ValueError` unless a number has its standard error and its rows; `lists`: whether it is one a node."""
+    check(where, estimate, dict)
+    types = {None: (float, list), True: (list,), False: (float,)}[lists]
+    for key in ("value", "standard_error"):
+        check(f"{where}.{key}", estimate.get(key), *types)
+        for entry in estimate[key] if isinstance(estimate[key], list) else ():
+            check(f"{where}.{key}", entry, float)
+    if isinstance(estimate["value"], list) != isinstance(estimate["standard_error"], list):
+        raise ValueError(f"not what a run writes: {where} must have a standard error for each value")
+    for key in ("n", "num_graphs"):
+        check(f"{where}.{key}", estimate.get(key), int)
+
+
+def check_results(results: Mapping[str, Any]) -> None:
+    """Raise `ValueError` unless each number of `results` is one, or `None`, and the accuracy is there."""
+    lists = {prefix + name: name in PER_NODE for prefix in PREFIXES for name in (*SCALARS, *PER_NODE)}
+    for name, estimate in results.items():
+        if estimate is not None:
+            check_estimate(f"results.{name}", estimate, lists.get(name))
+    check("results.accuracy", results.get("accuracy"), dict)
+
+
+def check_history(history: list[dict[str, Any]]) -> None:
+    """Raise `ValueError` unless each evaluation has its step and its numbers, with one number a node of each path."""
+    lengths = set()
+    for number, point in enumerate(history):
+        where = f"history[{number}]"
+        check(f"{where}.step", point["step"], int)
+        check(f"{where}.accuracy", point["accuracy"], float)
+        check(f"{where}.loss", point["loss"], float, NoneType)
+        check(f"{where}.diagnosis", point["diagnosis"], dict, NoneType)
+        for name, value in (point["diagnosis"] or {}).items():
+            check(f"{where}.diagnosis.{name}", value, *((dict,) if name == "errors" else (float, list, NoneType)))
+        nodes = (point["diagnosis"] or {}).get("token_accuracy")
+        if nodes is not None:
+            check(f"{where}.diagnosis.token_accuracy", nodes, list)
+            lengths.add(len(nodes))
+    if len(lengths) > 1:
+        raise ValueError("not what a run writes: history.diagnosis.token_accuracy must have one length everywhere")
+
+
+def check_diagnosis(diagnosis: Mapping[str, Any]) -> None:
+    """Raise `ValueError` unless a diagnosis has numbers, kinds of errors, examples and a verdict that can be shown."""
+    for key in ("numbers", "absent", "errors", "examples"):
+        check(f"diagnosis.{key}", diagnosis[key], dict)
+    check("diagnosis.verdict", diagnosis["verdict"], str)
+    check("diagnosis.drawing", diagnosis["drawing"], dict, NoneType)
+    check("diagnosis.task.reverse", diagnosis["task"]["reverse"], bool)
+    check_estimate("diagnosis.numbers.accuracy", diagnosis["numbers"].get("accuracy"), lists=False)
+    for name, estimate in diagnosis["numbers"].items():
+        if estimate is not None:
+            check_estimate(f"diagnosis.numbers.{name}", estimate)
+    for name, reason in diagnosis["absent"].items():
+        check(f"diagnosis.absent.{name}", reason, str)
+    for kind, share in diagnosis["errors"].items():
+        check_estimate(f"diagnosis.errors.{kind}", share, lists=False)
+    for kind, rows in diagnosis["examples"].items():
+        check(f"diagnosis.examples.{kind}", rows, list)
+        for number, row in enumerate(rows):
+            where = f"diagnosis.examples.{kind}[{number}]"
+            check(where, row, dict)
+            for key in ("prompt", "completion", "written"):
+                check(f"{where}.{key}", row.get(key), str)

@@ -1,0 +1,167 @@
+import copy
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
+from hf_nextfail.files import shipped_folder
+from hf_nextfail.metrics import KINDS
+from hf_nextfail.reporting import reference_pages
+from hf_nextfail.reporting.reference_pages import (
+    FOLDERS,
+    KIND_MEANINGS,
+    PREFIXES,
+    RESULTS,
+    metrics_page,
+    pages,
+    results_page,
+    shipped_records,
+    trained_rows,
+)
+from hf_nextfail.reporting.tables import format_accuracy, other_tokens
+
+README = Path(__file__).parents[2] / "README.md"
+RECORD = "smoke/seed_42/teacher_forced.json"
+ROW = "| G(2,3), 20 labels | teacher_forced | gpt2 | 42 | 0.500 | 0.499 | 0.499 | - | 0 of 1 | 1,000 |"
+
+
+@pytest.fixture
+def records():
+    return {RECORD: copy.deepcopy(shipped_records()[RECORD])}
+
+
+def row_of(page, training="teacher_forced"):
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| G(2,3), 20 labels | {training} |")]
+    return row
+
+
+@pytest.mark.parametrize("name", ["METRICS.md", "results/README.md"])
+def test_the_shipped_page_is_what_the_code_and_the_records_say(name):
+    path = shipped_folder("hub_cards") / name
+    again = "run python -m hf_nextfail.reporting.reference_pages"
+    assert path.read_text(encoding="utf-8") == pages()[path], again
+
+
+def test_every_number_of_a_diagnosis_has_its_line():
+    lines = metrics_page().splitlines()
+    for name, definition in DEFINITIONS.items():
+        assert f"| `{name}` | {' | '.join(definition)} |" in lines
+
+
+def test_a_changed_definition_changes_the_page(monkeypatch):
+    before = metrics_page()
+    changed = DEFINITIONS["valid_path_rate"]._replace(plans="0.123")
+    monkeypatch.setitem(DEFINITIONS, "valid_path_rate", changed)
+    assert metrics_page() != before
+    assert "| 0.123 |" in metrics_page()
+
+
+def test_every_kind_of_path_is_explained():
+    assert tuple(KIND_MEANINGS) == KINDS
+
+
+def test_the_metrics_page_knows_every_number_of_every_shipped_record():
+    for path, record in shipped_records().items():
+        for name in record.results:
+            prefix = next((p for p in PREFIXES if p and name.startswith(p)), "")
+            assert name.removeprefix(prefix) in RESULTS, (path, name)
+
+
+def test_the_results_page_links_to_files_that_are_there():
+    results = shipped_folder("hub_cards") / "results"
+    for name, folder in FOLDERS.items():
+        assert (results / name).is_dir(), name
+        for file, _ in folder.pictures:
+            assert (results / name / file).is_file(), (name, file)
+
+
+def test_a_record_becomes_a_row(records):
+    assert row_of(results_page(records)) == ROW
+
+
+def test_a_changed_number_changes_the_page(records):
+    records[RECORD].results["accuracy"]["value"] = 0.5671
+    assert row_of(results_page(records)) == ROW.replace("0.499", "0.567", 1)
+
+
+def test_a_seed_is_solved_from_99_percent_on(records):
+    for accuracy, solved in ((0.98999, "0 of 1"), (0.99, "1 of 1")):
+        records[RECORD].results["accuracy"]["value"] = accuracy
+        assert f"| {solved} |" in row_of(results_page(records))
+
+
+def test_seeds_of_one_training_share_a_row(records):
+    other = copy.deepcopy(records[RECORD])
+    other.run.update({"seed": 7, "steps": 1_200})
+    other.results["accuracy"]["value"] = 1.0
+    records["smoke/seed_7/teacher_forced.json"] = other
+    row = row_of(results_page(records))
+    assert "| 7, 42 |" in row
+    assert "| 0.750 ± 0.354 |" in row  # of 0.4992 and 1.0
+    assert row.endswith("| 1 of 2 | 1,000 to 1,200 |")
+
+
+def test_data_that_make_another_task_make_another_row(records):
+    for name, change in (("reversed", {"dataset_config": "d2_l3_n20_rev"}), ("few", {})):
+        other = copy.deepcopy(records[RECORD])
+        other.run.update(change)
+        records[f"smoke/{name}.json"] = other
+    records["smoke/few.json"].recipe["num_train"] = 2_000
+    page = results_page(records)
+    assert "reversed paths" in row_of(page, "teacher_forced, reversed paths")
+    assert "2,000 rows" in row_of(page, "teacher_forced, 2,000 rows")
+    assert row_of(page) == ROW
+
+
+def test_a_folder_that_nobody_described_names_the_command_that_trains_again(records):
+    page = results_page({"mine/run.json": records[RECORD]})
+    assert ROW in page
+    assert "nextfail rerun hub_cards/results/mine/run.json" in page
+
+
+def test_a_record_may_be_older_than_diagnoses(records):
+    records[RECORD] = dataclasses.replace(records[RECORD], diagnosis=None)
+    assert row_of(results_page(records)) == ROW
+
+
+def test_names_in_a_record_are_shown_as_text(records):
+    records[RECORD].run["model"] = "a|b<script>"
+    assert r"a\|b\<script\>" in results_page(records)
+
+
+@pytest.mark.parametrize("training", ["teacher_forced", "teacherless", "reversed"])
+def test_the_contrast_in_the_readme_is_what_the_records_say(training):
+    record = shipped_records()[f"smoke/seed_42/{training}.json"]
+    results = record.results
+    cells = [
+        *(format_accuracy(results[name]) for name in ("train_accuracy", "accuracy")),
+        f"{results['hard_token_accuracy']['value']:.3f}",
+        f"{other_tokens(record):.3f}",
+        f"{record.run['steps']:,}",
+    ]
+    (line,) = [
+        line
+        for line in README.read_text(encoding="utf-8").splitlines()
+        if line.startswith(f"| {training.replace('_', ' ')} |")
+    ]
+    assert line.endswith(f"| {' | '.join(cells)} |")
+
+
+def test_the_results_in_the_readme_are_what_the_records_say():
+    records = {path: record for path, record in shipped_records().items() if path.startswith("grid_cpu/")}
+    found: dict[str, dict[str, str]] = {}
+    for graph, training, *_, accuracy, _, _, solved, _ in trained_rows(list(records.values())):
+        found.setdefault(graph, {})[training] = f"{accuracy} ({solved})"
+    readme = README.read_text(encoding="utf-8").splitlines()
+    for graph, cells in found.items():
+        chance = f"{1 / int(graph.partition(',')[0].removeprefix('G(')):.3f}"
+        shown = (cells[name] for name in ("teacher_forced", "teacherless", "teacher_forced, reversed paths"))
+        assert f"| {graph} | {chance} | {' | '.join(shown)} |" in readme
+
+
+def test_the_pages_need_no_torch():
+    code = f"import sys, {reference_pages.__name__}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,24 @@
+"""The GPT-2 that tests use where any causal LM does. The families are in `families.py`."""
+
+import json
+
+import torch
+
+from hf_nextfail.models import build_model
+
+# Two layers and two heads, so that a token can act through another; room for the longest rows of most tests.
+TINY_GPT2 = {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 64}
+NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+
+
+def tiny_options(**overrides):
+    """The options of `finetune` that train this model, with other values in its configuration if need be."""
+    return ["--model_type=gpt2", f"--config_overrides={json.dumps(TINY_GPT2 | overrides)}"]
+
+
+def tiny_gpt2(tokenizer, attention=None, **overrides):
+    """The model with the same random weights each time, with other values in its configuration if need be."""
+    torch.manual_seed(0)
+    return build_model(
+        tokenizer, model_type="gpt2", config_overrides=TINY_GPT2 | overrides, attn_implementation=attention
+    )
