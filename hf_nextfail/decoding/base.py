@@ -45,7 +45,7 @@ class Decoding(ABC):
         """Lay out a batch as it is scored, always the same for the same rows.
 
         Args:
-            rows (`Rows`): `B` of them.
+            rows (`Rows`): `B` of them, of `int64` as `Rows.take` gives them.
 
         Returns:
             `input_ids`, `attention_mask` and `labels`, each `(B, max(P + T))`; see [`Rows.lay_out`].
@@ -57,7 +57,7 @@ class Decoding(ABC):
 
         Args:
             model (`nn.Module`): a causal LM in evaluation mode.
-            rows (`Rows`): `B` of them; their completions are not read.
+            rows (`Rows`): `B` of them, of `int64` as `Rows.take` gives them; their completions are not read.
             num_tokens (`int`, >= 1): how many tokens to write at most, `T`.
 
         Returns:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-SOLVED = 0.95  # from here on, a share is called "it does"
+NEARLY_ALWAYS = 0.95  # from here on, a share is called "it does"
 MARGIN = 0.02  # what standard errors leave out: two shares this close are called equal
 
 
@@ -31,7 +31,7 @@ def verdict(diagnosis: dict[str, Any]) -> str:
     """
     task, numbers = diagnosis["task"], diagnosis["numbers"]
     accuracy = numbers["accuracy"]["value"]
-    if accuracy >= SOLVED:
+    if accuracy >= NEARLY_ALWAYS:
         return f"It solves the task: {percent(accuracy)} of its paths are right as a whole{how_solved(task, numbers)}."
     if numbers["hard_token_mass"]["value"] < 0.5:
         return (
@@ -73,7 +73,7 @@ def forced_verdict(task: dict[str, Any], numbers: dict[str, Any]) -> str:
     given = numbers["accuracy_given_first_step"]
     if given is None:  # a path of two nodes is its first step
         return f"It solves {percent(numbers['accuracy']['value'])} of the paths: {first_step(task, numbers)}."
-    if given["value"] < SOLVED:
+    if given["value"] < NEARLY_ALWAYS:
         independent, accuracy = numbers["independent_errors_accuracy"], numbers["accuracy"]
         adding_up = (
             f"errors add up along the path: independent ones would leave {percent(independent['value'])} of the paths "
@@ -105,12 +105,12 @@ def led_astray(follows: dict[str, float] | None, ends: dict[str, float] | None) 
     if ends is None:
         return ""
     at_end = f"writes its end {percent(ends['value'])} of the time"
-    if ends["value"] < 1 - SOLVED:
+    if ends["value"] < 1 - NEARLY_ALWAYS:
         at_end = "writes the goal, which stands in the prompt, at its end"
     if follows is None:  # a path of three nodes has nothing but its end
         return f" Led into a wrong arm, it {at_end}."
     text = f" Led into a wrong arm, it follows it {percent(follows['value'])} of the time and {at_end}"
-    if follows["value"] >= SOLVED:
+    if follows["value"] >= NEARLY_ALWAYS:
         text += ": it follows edges and does not look for the goal (the Clever Hans cheat)"
     return text + "."
 

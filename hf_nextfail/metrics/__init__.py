@@ -7,9 +7,13 @@ from hf_nextfail.metrics.standard_error import mean_and_standard_error
 #: Changes whenever the same predictions give other numbers.
 METRICS_VERSION = "1.1.0"
 
+#: From this test accuracy on a run counts as having solved its task.
+SOLVED_ACCURACY = 0.99
+
 __all__ = [
     "KINDS",
     "METRICS_VERSION",
+    "SOLVED_ACCURACY",
     "correct_nodes",
     "hard_token_accuracy",
     "mean_and_standard_error",

@@ -40,7 +40,7 @@ class Objective:
         """Lay out a batch to learn from, by default as the decoding scores it.
 
         Args:
-            rows (`Rows`): `B` of them.
+            rows (`Rows`): `B` of them, of `int64` as `Rows.take` gives them.
             generator (`torch.Generator`, *optional*): where a stochastic objective draws from; by default torch's own.
 
         Returns:

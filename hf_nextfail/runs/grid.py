@@ -11,12 +11,10 @@ import yaml
 
 from hf_nextfail.errors import UsageError, did_you_mean
 from hf_nextfail.files import shipped_folder
+from hf_nextfail.metrics import SOLVED_ACCURACY
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.recipes import Run, parse_runs
 from hf_nextfail.runs.resume import finished_record
-
-#: From this test accuracy on a run counts as having solved its task.
-SOLVED_ACCURACY = 0.99
 
 #: The columns of a table of conditions.
 HEADINGS = (

@@ -17,12 +17,12 @@ from rich.table import Table
 from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.errors import UsageError
 from hf_nextfail.files import shipped_folder, write_whole
+from hf_nextfail.metrics import SOLVED_ACCURACY
 from hf_nextfail.reporting.markdown import plain, table
 from hf_nextfail.reporting.pictures import PICTURE_FORMATS, plot_grid
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.grid import (
     HEADINGS,
-    SOLVED_ACCURACY,
     Cell,
     conditions,
     numbers,
