@@ -5,6 +5,8 @@ from transformers import PreTrainedTokenizerFast
 
 TEXTS = [f"{i},{i}|{i}/{i}={i} + {i} = {2 * i}" for i in range(100)]
 
+END, BEGIN = "<|end|>", "<|begin|>"  # of `byte_level_tokenizer`
+
 
 def whole_numbers() -> PreTrainedTokenizerFast:
     """Byte-level BPE like GPT-2's: most numbers are one token; an end token, no padding token."""
@@ -48,6 +50,18 @@ def sentencepiece_style() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", model_max_length=128
     )
+
+
+def byte_level_tokenizer(split_digits=False, **special_tokens):
+    """A BPE like those of pretrained models, in which each number up to 29 is one token unless digits are split."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=split_digits), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(special_tokens=[END, BEGIN], show_progress=False)
+    tokenizer.train_from_iterator([f"{i},{i}|{i}/{i}=" for i in range(30)], trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special_tokens)
 
 
 TOKENIZERS = {

@@ -70,7 +70,7 @@ class Diagnosis(ABC):
 
     @abstractmethod
     def probes(self, shows_true_tokens: bool) -> dict[str, list[str]]:
-        """Name the completions that shall be scored beside the true ones.
+        """Name the completions to score beside the true ones.
 
         Args:
             shows_true_tokens (`bool`): whether the decoding shows a model the tokens before the one it predicts.

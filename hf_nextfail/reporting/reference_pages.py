@@ -46,7 +46,7 @@ KIND_MEANINGS = {
     "wrong arm to the goal": "a wrong arm, with the goal (which stands in the prompt) as its last node",
     "jump": "different nodes of the graph, and somewhere no edge leads from one to the next",
     "repeated node": "a node of the graph twice",
-    "not a node": "something that is no node of this graph",
+    "not a node": "something else than a node of this graph",
     "wrong length": "more or fewer nodes than the right path has",
 }
 
@@ -126,7 +126,7 @@ FOLDERS = {
 
 ELSEWHERE = """## Reported by others
 
-Other models, other data, other budgets. We measured none of these (exact match in percent; NextLat's read off its
+Other models, other data, other budgets. These are numbers of others (exact match in percent; NextLat's read off its
 figure, to about 0.5).
 
 | source | graph | next-token training | what cures it there |

@@ -9,11 +9,11 @@ from small_tokenizers import TOKENIZERS
 from tiny_models import tiny_gpt2, tiny_options
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from hf_nextfail import OBJECTIVES, StarGraph, build_model, evaluate, generate_teacherless, load_tokenizer
+from hf_nextfail import StarGraph, build_model, evaluate, generate_teacherless, load_tokenizer
 from hf_nextfail.commands.finetune import main as finetune
 from hf_nextfail.commands.main import main as nextfail
 from hf_nextfail.data.tokenization import tokenize_dataset
-from hf_nextfail.objectives.base import Objective
+from hf_nextfail.decoding import DECODINGS, Decoding, ParallelDecoding
 
 POSITIONS = {"n_positions": 96}  # some tokenizers write a label in several tokens
 STEPS = {
@@ -79,34 +79,34 @@ def test_the_row_of_the_dummy_begins_at_the_mean(checkpoint):
     assert rows.data_ptr() == model.get_output_embeddings().weight.data_ptr()
 
 
-@pytest.mark.parametrize("training", OBJECTIVES)
-def test_every_row_can_be_told_apart_from_its_padding(checkpoint, training):
+@pytest.mark.parametrize("decoding", DECODINGS)
+def test_every_row_can_be_told_apart_from_its_padding(checkpoint, decoding):
     # Labels take one or two tokens, so that prompts and completions differ in length.
     tokenizer = load_tokenizer(str(checkpoint))
     model = build_model(tokenizer, str(checkpoint)).eval()
-    objective, dataset = OBJECTIVES[training](tokenizer), star_graphs(rows=12)
-    together = evaluate(model, dataset, objective, tokenizer, StarGraph(2, 3, 20), batch_size=12)
-    alone = evaluate(model, dataset, objective, tokenizer, StarGraph(2, 3, 20), batch_size=1)
+    dataset = star_graphs(rows=12)
+    together = evaluate(model, dataset, decoding, tokenizer, StarGraph(2, 3, 20), batch_size=12)
+    alone = evaluate(model, dataset, decoding, tokenizer, StarGraph(2, 3, 20), batch_size=1)
     assert together.pop("loss")["value"] == pytest.approx(alone.pop("loss")["value"], abs=1e-5)
     assert together == alone
 
 
-class Told(Objective):
+class Told(Decoding):
     """Write what one was told, whatever the model: a way to measure texts."""
 
-    name, teacher_forced = "told", False
+    name, shows_true_tokens, one_pass_exact = "told", False, True
 
     def __init__(self, tokenizer, texts):
         super().__init__(tokenizer)
         rows = tokenize_dataset(Dataset.from_dict({"prompt": ["="] * len(texts), "completion": texts}), tokenizer)
         self.rows = iter(rows["completion_ids"])
 
-    def shown_completion(self, completion_ids, generator=None):
-        return torch.full_like(completion_ids, self.pad_token_id)
+    def view(self, rows):
+        return rows.lay_out(torch.full_like(rows.completion_ids, self.pad_token_id), self.pad_token_id)
 
-    def decode(self, model, prompt_ids, prompt_lengths, completion_length):
-        rows = [next(self.rows)[:completion_length] for _ in range(len(prompt_ids))]
-        return torch.tensor([row + [self.pad_token_id] * (completion_length - len(row)) for row in rows])
+    def write(self, model, rows, num_tokens):
+        told = [next(self.rows)[:num_tokens] for _ in range(len(rows))]
+        return torch.tensor([row + [self.pad_token_id] * (num_tokens - len(row)) for row in told])
 
 
 def test_numbers_per_node_count_nodes_whatever_a_node_takes_and_agree_between_tokenizers():
@@ -132,8 +132,7 @@ def test_numbers_per_node_count_nodes_whatever_a_node_takes_and_agree_between_to
 def test_a_teacherless_checkpoint_writes_no_longer_than_in_training_and_stops_at_its_end(checkpoint):
     tokenizer = load_tokenizer(str(checkpoint))
     model = build_model(tokenizer, str(checkpoint)).eval()
-    objective = OBJECTIVES["teacherless"](tokenizer)
-    model.generation_config = objective.generation_config(max_new_tokens=9)
+    model.generation_config = ParallelDecoding(tokenizer).generation_config(max_new_tokens=9)
     model.generation_config.eos_token_id = None
     inputs = tokenizer(["1,2|3,14/1,2=", "17,8/17,8="], return_tensors="pt", padding=True)
     inputs.pop("token_type_ids", None)

@@ -1,10 +1,10 @@
-import numpy as np
 import pytest
 from datasets import Dataset, IterableDataset, List, Value, load_dataset
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerFast
+from small_tokenizers import BEGIN, END, byte_level_tokenizer
+from tokenizers import processors
+from transformers import AutoTokenizer
 
-from hf_nextfail.data.numeral_tokenizer import num_labels, numeral_ids, numeral_tokenizer
+from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.tokenization import (
     encode_texts,
     load_tokenizer,
@@ -12,78 +12,11 @@ from hf_nextfail.data.tokenization import (
     longest_row,
     tokenize_dataset,
 )
-from hf_nextfail.evaluation.nodes import node_of_each_token
-
-END, BEGIN = "<|end|>", "<|begin|>"
 
 
 def star_graphs(config_name="d2_l3_n10", streaming=False):
     sizes = {"num_train": 50, "num_validation": 0, "num_test": 0}
     return load_dataset("nextfail/star_graph", config_name, split="train", streaming=streaming, **sizes)
-
-
-def byte_level_tokenizer(split_digits=False, **special_tokens):
-    """A BPE like those of pretrained models, in which each number up to 29 is one token unless digits are split."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=split_digits), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(special_tokens=[END, BEGIN], show_progress=False)
-    tokenizer.train_from_iterator([f"{i},{i}|{i}/{i}=" for i in range(30)], trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special_tokens)
-
-
-# The numeral tokenizer
-
-
-def test_label_i_has_id_i_and_signs_follow():
-    vocabulary = numeral_tokenizer(num_nodes=12).get_vocab()
-    assert sorted(vocabulary, key=vocabulary.get) == [*map(str, range(12)), "|", "/", "=", "$", "<pad>"]
-    assert sorted(vocabulary.values()) == list(range(17))
-
-
-def test_special_tokens_of_the_numeral_tokenizer():
-    tokenizer = numeral_tokenizer(num_nodes=12)
-    assert len(tokenizer) == 17
-    assert (tokenizer.dummy_token, tokenizer.dummy_token_id) == ("$", 15)
-    assert (tokenizer.pad_token, tokenizer.pad_token_id) == ("<pad>", 16)
-    assert tokenizer.eos_token_id is None
-    assert tokenizer.bos_token_id is None
-
-
-def test_numeral_ids_of_a_prompt_and_a_completion():
-    tokenizer = numeral_tokenizer(num_nodes=12)
-    assert tokenizer("11,3|3,0/11,0=")["input_ids"] == [11, 3, 12, 3, 0, 13, 11, 0, 14]
-    assert tokenizer("11,3,0")["input_ids"] == [11, 3, 0]
-
-
-def test_g_2_5_has_27_prompt_and_5_completion_tokens():
-    dataset = tokenize_dataset(star_graphs("d2_l5_n50"), numeral_tokenizer(num_nodes=50))
-    assert set(map(len, dataset["prompt_ids"])) == {27}
-    assert set(map(len, dataset["completion_ids"])) == {5}
-
-
-@pytest.mark.parametrize("config_name", ["d2_l5_n50", "d2_l3_n10_rev", "d3_l2_n120", "d1_l2_n9"])
-def test_numeral_tokenizer_gives_the_text_back(config_name):
-    tokenizer = numeral_tokenizer(int(config_name.split("_")[2][1:]))
-    rows = star_graphs(config_name)
-    for column in ("prompt", "completion"):
-        ids = tokenizer(list(rows[column]))["input_ids"]
-        assert tokenizer.batch_decode(ids) == list(rows[column])
-        assert tokenizer.batch_decode(ids, skip_special_tokens=True) == list(rows[column])
-
-
-def test_numeral_tokenizer_survives_saving(tmp_path):
-    tokenizer = numeral_tokenizer(num_nodes=12)
-    tokenizer.save_pretrained(tmp_path)
-    loaded = AutoTokenizer.from_pretrained(tmp_path)
-    text = "11,3|3,0/11,0="
-    assert loaded.get_vocab() == tokenizer.get_vocab()
-    assert (loaded.dummy_token, loaded.dummy_token_id) == ("$", 15)
-    assert (loaded.pad_token_id, loaded.eos_token_id, loaded.bos_token_id) == (16, None, None)
-    assert loaded(text)["input_ids"] == tokenizer(text)["input_ids"]
-    assert loaded.decode(loaded(text)["input_ids"]) == text
 
 
 # Loading
@@ -218,31 +151,7 @@ def test_prompt_begins_with_the_begin_token_where_texts_do():
     assert tokenizer.batch_decode(list(dataset["completion_ids"])) == list(rows["completion"])
 
 
-# Nodes of tokens
-
-
-def test_each_numeral_token_is_a_node():
-    nodes = node_of_each_token(numeral_tokenizer(num_nodes=30), ["3,12,7", "12,3"], width=4)
-    np.testing.assert_array_equal(nodes, [[0, 1, 2, -1], [0, 1, -1, -1]])
-
-
-def test_separators_and_end_tokens_belong_to_the_node_that_they_end():
-    tokenizer = byte_level_tokenizer(eos_token=END)
-    assert tokenizer.tokenize("3,12,7") == ["3", ",", "12", ",", "7"]
-    nodes = node_of_each_token(tokenizer, ["3,12,7", "12,3,29"], width=7)
-    np.testing.assert_array_equal(nodes, [[0, 0, 1, 1, 2, 2, -1]] * 2)
-
-
-def test_all_digits_of_a_label_belong_to_its_node():
-    tokenizer = byte_level_tokenizer(split_digits=True)
-    assert tokenizer.tokenize("3,12,7") == ["3", ",", "1", "2", ",", "7"]
-    nodes = node_of_each_token(tokenizer, ["3,12,7", "12,3,4", "1,2,3"], width=6)
-    np.testing.assert_array_equal(nodes, [[0, 0, 1, 1, 1, 2], [0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 2, -1]])
-
-
-def test_a_slow_tokenizer_does_not_know_where_its_tokens_come_from():
-    with pytest.raises(ValueError, match="the tokenizer is a ByT5Tokenizer, which does not say where"):
-        node_of_each_token(ByT5Tokenizer(), ["1,2"], 4)
+# What the columns say
 
 
 def test_a_dataset_that_has_ids_is_taken_as_it_is():
@@ -263,47 +172,3 @@ def test_longest_completion_counts_its_end_token():
     texts = Dataset.from_dict({"prompt": ["1,2=", "3="], "completion": ["1", "12,3"]})
     assert longest_completion(tokenize_dataset(texts, byte_level_tokenizer(eos_token=END))) == 4
     assert longest_completion(tokenize_dataset(texts, numeral_tokenizer(num_nodes=20))) == 2
-
-
-# Many texts at once
-
-
-def texts_of_labels(num_nodes, count):
-    draw = np.random.default_rng(0)
-    return [
-        "".join(draw.choice([*map(str, range(num_nodes)), *",,,,||/=$"], size=draw.integers(12))) for _ in range(count)
-    ]
-
-
-@pytest.mark.parametrize("num_nodes", [1, 2, 10, 11, 50, 100, 1000])
-def test_many_texts_at_once_are_tokenized_as_each_by_itself(num_nodes):
-    tokenizer, texts = numeral_tokenizer(num_nodes), [*texts_of_labels(num_nodes, 500), "", "0", "0,", ",0", "="]
-    known, ids = [], []
-    for text in texts:
-        try:
-            ids.append(tokenizer(text)["input_ids"])
-            known.append(text)
-        except Exception:  # two labels beside each other make another, that may not exist
-            assert numeral_ids([text], num_nodes) is None
-    assert len(known) > 50
-    assert numeral_ids(known, num_nodes) == ids
-    assert encode_texts(tokenizer, known) == ids
-    assert [numeral_ids([text], num_nodes) for text in known] == [[row] for row in ids]
-
-
-@pytest.mark.parametrize(
-    "text", ["3,50", "3,07", "00", "3, 1", "3;1", "3,x", "é,3", "<pad>", "99999999999999999999999"]
-)
-def test_texts_of_anything_else_are_for_the_tokenizer_to_judge(text):
-    assert numeral_ids(["1,2", text], 50) is None
-
-
-def test_only_the_numeral_tokenizer_is_taken_for_one(tmp_path):
-    tokenizer = numeral_tokenizer(12)
-    assert num_labels(tokenizer) == 12
-    tokenizer("1,2", padding="max_length", max_length=8)
-    tokenizer.save_pretrained(tmp_path)
-    assert num_labels(load_tokenizer(str(tmp_path))) == 12
-    assert num_labels(byte_level_tokenizer()) is None
-    tokenizer.add_tokens(["12,3"])
-    assert num_labels(tokenizer) is None

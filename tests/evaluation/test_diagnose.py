@@ -24,6 +24,7 @@ from known_models import (
     draw,
 )
 from small_tokenizers import TOKENIZERS
+from tiny_models import tiny_gpt2
 
 from hf_nextfail import load_paper_file
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
@@ -32,7 +33,6 @@ from hf_nextfail.decoding import DECODINGS
 from hf_nextfail.diagnoses.star_graph import product_of_means
 from hf_nextfail.evaluation.diagnose import diagnose, read_diagnosis
 from hf_nextfail.metrics import KINDS, mean_and_standard_error
-from hf_nextfail.models import build_model
 from hf_nextfail.objectives import TeacherForcedObjective
 from hf_nextfail.tasks import StarGraph
 from hf_nextfail.training.collator import CompletionCollator
@@ -522,9 +522,7 @@ def test_progress_bar_changes_no_number():
 
 
 def small_gpt2(tokenizer, **overrides):
-    torch.manual_seed(0)
-    sizes = {"n_layer": 2, "n_head": 2, "n_embd": 32, "n_positions": 64}
-    return build_model(tokenizer, model_type="gpt2", config_overrides=sizes | overrides).float()
+    return tiny_gpt2(tokenizer, n_embd=32, **overrides).float()
 
 
 def half_trained(config_name, steps, learning_rate):

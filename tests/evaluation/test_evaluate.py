@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset, concatenate_datasets, load_dataset
+from tiny_models import NO_DROPOUT, tiny_gpt2
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -15,7 +16,6 @@ from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.tokenization import tokenize_dataset
 from hf_nextfail.evaluation.evaluate import evaluate
 from hf_nextfail.metrics import correct_nodes
-from hf_nextfail.models import build_model
 from hf_nextfail.objectives import OBJECTIVES, Objective
 from hf_nextfail.tasks import StarGraph
 from hf_nextfail.training.collator import CompletionCollator
@@ -50,10 +50,7 @@ def digit_tokenizer():
 
 
 def small_gpt2(tokenizer, **overrides):
-    torch.manual_seed(0)
-    sizes = {"n_layer": 2, "n_head": 2, "n_embd": 32, "n_positions": 32}
-    dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-    return build_model(tokenizer, model_type="gpt2", config_overrides=sizes | dropout | overrides)
+    return tiny_gpt2(tokenizer, **NO_DROPOUT | {"n_embd": 32} | overrides)
 
 
 def train(model, dataset, objective, tokenizer, steps):

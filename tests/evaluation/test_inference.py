@@ -3,12 +3,12 @@ import torch
 from accelerate import PartialState
 from datasets import Dataset, load_dataset
 from known_models import CleverHans
+from tiny_models import tiny_gpt2
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.rows import Rows
 from hf_nextfail.decoding import DECODINGS
 from hf_nextfail.evaluation.inference import Inference
-from hf_nextfail.models import build_model
 
 TOKENIZER = numeral_tokenizer(8)
 every_decoding = pytest.mark.parametrize("name", DECODINGS)
@@ -20,9 +20,7 @@ def star_graphs(num_rows=30):
 
 
 def inference_of(name, batch_size=7, shared=False, model=None):
-    torch.manual_seed(0)
-    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "n_positions": 32, "initializer_range": 0.5}
-    model = model or build_model(TOKENIZER, model_type="gpt2", config_overrides=sizes)
+    model = model or tiny_gpt2(TOKENIZER, initializer_range=0.5)
     return Inference(model, DECODINGS[name](TOKENIZER), TOKENIZER, batch_size, None, shared)
 
 

@@ -9,6 +9,7 @@ from datasets import Dataset, get_dataset_config_names, load_dataset
 from huggingface_hub import DatasetCard, EvalResultEntry, ModelCard, hf_hub_download
 from huggingface_hub._eval_results import parse_eval_result_entries
 from loopback_hub.server import Fault
+from tiny_models import tiny_options
 
 import hf_nextfail
 import hf_nextfail.hub.push
@@ -250,11 +251,11 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("on_this_machine")
     options = {"num_train": 500, "num_validation": 50, "num_test": 60, "max_steps": 4, "eval_steps": 2}
     options |= {"per_device_train_batch_size": 16, "precision": "fp32", "disable_tqdm": "true"}
-    overrides = {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 32, "initializer_range": 0.5}
     finetune(
         [
             *(f"--{name}={value}" for name, value in options.items()),
-            *("--model_type", "gpt2", "--config_overrides", json.dumps(overrides), "--output_dir", str(folder)),
+            *tiny_options(initializer_range=0.5),
+            *("--output_dir", str(folder)),
         ]
     )
     return folder / "star_graph"

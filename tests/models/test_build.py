@@ -63,9 +63,15 @@ def test_overrides_reach_the_configuration_and_the_weights():
 
 
 def test_overrides_by_the_common_names_of_fields():
-    overrides = {"num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 2, "max_position_embeddings": 24}
-    model = build_model(TOKENIZER, model_type="gpt2", config_overrides=overrides)
-    assert (model.config.n_layer, model.config.n_embd, model.config.n_positions) == (1, 16, 24)
+    common = {
+        "n_layer": "num_hidden_layers",
+        "n_embd": "hidden_size",
+        "n_head": "num_attention_heads",
+        "n_positions": "max_position_embeddings",
+    }
+    overrides = {common[name]: value for name, value in TINY_GPT2.items()}
+    config = build_model(TOKENIZER, model_type="gpt2", config_overrides=overrides).config.to_dict()
+    assert {name: config[name] for name in TINY_GPT2} == TINY_GPT2
 
 
 def test_other_families():

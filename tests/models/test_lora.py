@@ -6,10 +6,13 @@ from peft import AutoPeftModelForCausalLM, PeftModel
 from safetensors import safe_open
 from small_tokenizers import whole_numbers
 from tiny_models import TINY_GPT2
+from tiny_rows import ragged_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from hf_nextfail import OBJECTIVES, generate_teacherless, load_tokenizer
+from hf_nextfail import TeacherlessObjective, generate_teacherless, load_tokenizer
 from hf_nextfail.commands.finetune import main as finetune
+from hf_nextfail.data.rows import Rows
+from hf_nextfail.decoding import ParallelDecoding
 from hf_nextfail.hub.publish import model_files
 from hf_nextfail.models import build_model
 from hf_nextfail.models.lora import add_lora, load_checkpoint
@@ -62,7 +65,7 @@ def batch(tokenizer):
     return {name: ids[name] for name in ("input_ids", "attention_mask")}
 
 
-@pytest.mark.parametrize("training", OBJECTIVES)
+@pytest.mark.parametrize("training", ["teacher_forced", "teacherless"])
 def test_an_adapter_is_trained_saved_reloaded_merged_and_evaluated(base, tmp_path, training):
     folder = train(base, tmp_path, training)
     record = json.loads((folder / "results.json").read_text())
@@ -107,9 +110,8 @@ def test_the_row_of_the_dummy_is_the_only_embedding_that_trains(base, tmp_path):
 def test_every_trainable_parameter_moves(base):
     tokenizer = load_tokenizer(str(base))
     model = add_lora(build_model(tokenizer, str(base)), tokenizer)
-    objective = OBJECTIVES["teacherless"](tokenizer)
-    lengths = torch.tensor([[5, 3], [4, 3]])
-    encoded = objective.encode(torch.randint(300, (2, 5)), torch.randint(300, (2, 3)), lengths)
+    objective = TeacherlessObjective(tokenizer)
+    encoded = objective.encode(ragged_rows(tokenizer))
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
     before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
     for _ in range(2):  # one of the two factors begins at 0, so that the other moves from the second step on
@@ -135,7 +137,8 @@ def test_an_adapter_is_pushed_without_a_path_and_decodes_as_its_card_says(hub, b
     inputs = batch(tokenizer)
     outputs = model.generate(**inputs, generation_config=settings, custom_generate=generate_teacherless)
     lengths = inputs["attention_mask"].sum(dim=1)
-    decoded = OBJECTIVES["teacherless"](tokenizer).decode(model, inputs["input_ids"], lengths, settings.max_new_tokens)
+    rows = Rows(inputs["input_ids"], inputs["input_ids"], torch.stack([lengths, lengths], dim=1))
+    decoded = ParallelDecoding(tokenizer).write(model, rows, settings.max_new_tokens)
     assert torch.equal(outputs[:, inputs["input_ids"].shape[1] :], decoded)
 
 

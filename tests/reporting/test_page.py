@@ -14,8 +14,9 @@ import matplotlib.image
 import pytest
 from datasets import load_dataset
 from made_records import OBJECTIVES, diagnosed_record, diagnosed_records, old_record
+from tiny_models import tiny_gpt2
 
-from hf_nextfail import build_model, diagnose, numeral_tokenizer
+from hf_nextfail import diagnose, numeral_tokenizer
 from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.errors import UsageError
 from hf_nextfail.reporting.markdown import code, fence, plain, table, to_html
@@ -168,9 +169,8 @@ def test_data_of_somebody_else_have_no_nodes(tmp_path):
 def test_a_real_diagnosis_of_a_model_that_knows_nothing(tmp_path):
     rows = load_dataset("nextfail/star_graph", "d3_l4_n20", split="test", num_train=0, num_validation=0, num_test=20)
     tokenizer = numeral_tokenizer(num_nodes=20)
-    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 64}
     record = old_record("teacher_forced")
-    model = build_model(tokenizer, model_type="gpt2", config_overrides=sizes)
+    model = tiny_gpt2(tokenizer)
     record["diagnosis"] = diagnose(model, tokenizer, rows, "autoregressive")
     page = report_runs([save(record, tmp_path / "run")], tmp_path / "report")
     markdown = page.with_suffix(".md").read_text(encoding="utf-8")

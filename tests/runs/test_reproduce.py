@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 from filelock import FileLock
+from tiny_models import TINY_GPT2
 
 from hf_nextfail.commands.main import main as nextfail
 from hf_nextfail.errors import UsageError
 from hf_nextfail.runs.grid import conditions, find_grid, mean_and_spread, parse_cells, read_grid
 from hf_nextfail.runs.reproduce import last_line, reproduce
 
-TINY = {"n_layer": 1, "n_head": 1, "n_embd": 8, "n_positions": 64}
 GRID = {
     "base": {
         "num_train": 64,
@@ -30,7 +30,7 @@ GRID = {
         "teacherless": {"objective": "teacherless"},
         "reversed": {"objective": "teacher_forced", "reverse": True},
     },
-    "models": {"tiny": {"model_type": "gpt2", "config_overrides": TINY}},
+    "models": {"tiny": {"model_type": "gpt2", "config_overrides": TINY_GPT2}},
     "blocks": [
         {"trainings": ["teacherless", "reversed"], "graphs": ["d2_l3_n20"], "models": ["tiny"], "seeds": [1, 2]},
         {"trainings": ["reversed"], "graphs": ["d3_l3_n20"], "models": ["tiny"], "seeds": [1], "options": {"seed": 7}},

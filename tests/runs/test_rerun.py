@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiny_models import TINY_GPT2
 
 from hf_nextfail.commands.finetune import main
 from hf_nextfail.commands.main import main as nextfail
@@ -16,7 +17,7 @@ RECIPE = {
     "num_validation": 50,
     "num_test": 60,
     "model_type": "gpt2",
-    "config_overrides": {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 64, "resid_pdrop": 0.1},
+    "config_overrides": TINY_GPT2 | {"resid_pdrop": 0.1},
     "objective": "teacherless",
     "per_device_train_batch_size": 16,
     "learning_rate": 0.003,

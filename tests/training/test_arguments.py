@@ -2,6 +2,7 @@ import pytest
 import torch
 from transformers import TrainingArguments
 
+from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.training.arguments import EVALUATED_TOGETHER, NextFailTrainingArguments
 from hf_nextfail.training.hardware import fast_bf16
 
@@ -49,13 +50,13 @@ def test_fp16_of_transformers_has_the_last_word():
     assert (args.fp16, args.bf16) == (True, False)
 
 
-@pytest.mark.parametrize("objective", ["teacher_forced", "teacherless"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
 def test_known_objectives(objective):
     assert NextFailTrainingArguments(objective=objective).objective == objective
 
 
 def test_unknown_objective_is_named_beside_the_known_ones():
-    with pytest.raises(ValueError, match="objective must be teacher_forced or teacherless, got 'teacher-forced'"):
+    with pytest.raises(ValueError, match=f"objective must be {' or '.join(OBJECTIVES)}, got 'teacher-forced'"):
         NextFailTrainingArguments(objective="teacher-forced")
 
 

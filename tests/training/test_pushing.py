@@ -7,13 +7,13 @@ import pytest
 from datasets import load_dataset
 from huggingface_hub import ModelCard
 from loopback_hub.server import Fault
+from tiny_models import tiny_gpt2
 from transformers import TrainerCallback, TrainingArguments
 
 import hf_nextfail.hub.push
 from hf_nextfail import NextFailTrainer, NextFailTrainingArguments, TeacherForcedObjective, TeacherlessObjective
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.errors import HubError
-from hf_nextfail.models import build_model
 
 REPO = "nextfail/trained"
 PUSHED = {".gitattributes", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json"}
@@ -28,11 +28,10 @@ def no_waiting(monkeypatch):
 def trainer(folder, objective=TeacherlessObjective, arguments=NextFailTrainingArguments, **options):
     rows = load_dataset("nextfail/star_graph", "d2_l3_n20", num_train=64, num_validation=16, num_test=0)
     tokenizer = numeral_tokenizer(num_nodes=20)
-    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 32}
     defaults = {"max_steps": 4, "save_steps": 2, "eval_strategy": "steps", "eval_steps": 2, "disable_tqdm": True}
     defaults |= {"push_to_hub": True, "hub_model_id": REPO, "report_to": [], "use_cpu": True}
     return NextFailTrainer(
-        build_model(tokenizer, model_type="gpt2", config_overrides=sizes),
+        tiny_gpt2(tokenizer),
         arguments(str(folder / "run"), **(defaults | options)),
         objective=objective(tokenizer),
         train_dataset=rows["train"],

@@ -27,9 +27,10 @@ class NoisyObjective(TeacherForcedObjective):
 
     name = "noisy"
 
-    def shown_completion(self, completion_ids, generator=None):
-        noise = torch.randint(20, completion_ids.shape, generator=generator)
-        return torch.where(torch.rand(completion_ids.shape, generator=generator) < 0.3, noise, completion_ids)
+    def encode(self, rows, generator=None):
+        noise = torch.randint(20, rows.completion_ids.shape, generator=generator)
+        noisy = torch.rand(noise.shape, generator=generator) < 0.3
+        return rows.lay_out(torch.where(noisy, noise, rows.completion_ids), self.pad_token_id)
 
 
 class Exploding(TeacherForcedObjective):

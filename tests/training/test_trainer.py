@@ -1,6 +1,7 @@
 import pytest
 import torch
 from datasets import Dataset, concatenate_datasets, load_dataset
+from tiny_models import NO_DROPOUT, tiny_gpt2
 from transformers import Trainer, TrainingArguments
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
@@ -37,11 +38,7 @@ def one_completion(completion, count):
 
 
 def small_gpt2(attention=None, **overrides):
-    torch.manual_seed(0)
-    sizes = {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 32}
-    dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-    overrides = sizes | dropout | overrides
-    return build_model(TOKENIZER, model_type="gpt2", config_overrides=overrides, attn_implementation=attention)
+    return tiny_gpt2(TOKENIZER, attention, **NO_DROPOUT | overrides)
 
 
 def options(folder, **overrides):
