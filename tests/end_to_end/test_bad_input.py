@@ -243,7 +243,7 @@ OPTIONS = {
     "--lora_dropout nan": "lora_dropout must be from 0 to below 1, got nan",
     "--config_overrides '{\"n_layer\": 0}'": "config_overrides: n_layer must be at least 1, got 0",
     '--config_overrides \'{"n_layer": 1, "n_embd": 10, "n_head": 3}\'': "gpt2 cannot be built: ValueError: ",
-    "--config_overrides '{\"n_positions\": 8}'": "a row has 18 tokens, but the model has 8 positions",
+    '--config_overrides \'{"n_positions": 8, "n_embd": 12}\'': "a row has 18 tokens, but the model has 8 positions",
     "--dataset_config d2_l3_n4": "num_nodes must be an integer from 5 to",
     # unknown, with the near one
     "--learning_rat 1": "there is no option --learning_rat (did you mean 'learning_rate'?)",

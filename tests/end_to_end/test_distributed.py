@@ -42,7 +42,7 @@ ACCUMULATED = {"per_device_train_batch_size": GLOBAL_BATCH_SIZE // 4, "gradient_
 SHARD_ON_CPU = """
 from accelerate.state import PartialState
 from accelerate.utils import DistributedType
-from hf_nextfail.runs.run import main
+from hf_nextfail.commands.finetune import main
 from hf_nextfail.training.trainer import NextFailTrainer
 
 init, train = PartialState.__init__, NextFailTrainer.train
@@ -69,7 +69,7 @@ main()
 DIE_AT_STEP_4 = """
 import os
 import signal
-from hf_nextfail.runs.run import main
+from hf_nextfail.commands.finetune import main
 from hf_nextfail.training.trainer import NextFailTrainer
 
 step = NextFailTrainer.training_step

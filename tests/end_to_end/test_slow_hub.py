@@ -83,7 +83,7 @@ def test_a_hub_that_is_shut_down_during_training(hub, tmp_path, fresh):
     other, serving = Hub(tmp_path / "hub"), contextlib.ExitStack()
     url = serving.enter_context(other.serve())
     other.faults = [Fault("GET", "/api/models/nextfail/slow", call=serving.close)]
-    script = "from hf_nextfail.runs.run import main; import sys; main(sys.argv[1:])"
+    script = "from hf_nextfail.commands.finetune import main; import sys; main(sys.argv[1:])"
     done = fresh(["-c", script, *COMMAND, "--output_dir", tmp_path / "runs"], check=False, HF_ENDPOINT=url)
     assert done.returncode == 1, done.stderr
     assert "A push failed while training goes on" in done.stdout

@@ -50,7 +50,7 @@ def digit_tokenizer():
 
 
 def small_gpt2(tokenizer, **overrides):
-    return tiny_gpt2(tokenizer, **NO_DROPOUT | {"n_embd": 32} | overrides)
+    return tiny_gpt2(tokenizer, **NO_DROPOUT | {"n_embd": 32, "n_positions": 32} | overrides)
 
 
 def train(model, dataset, objective, tokenizer, steps):

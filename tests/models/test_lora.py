@@ -89,7 +89,7 @@ def test_an_adapter_is_trained_saved_reloaded_merged_and_evaluated(base, tmp_pat
         merged = auto.merge_and_unload()
         assert torch.allclose(merged(**inputs).logits[..., :-1], expected[..., :-1], atol=1e-3)
 
-    measured = evaluate_checkpoint(str(folder), num_rows=40, progress=False)
+    measured = evaluate_checkpoint(str(folder), num_rows=40, progress=False).as_dict()
     assert measured["run"]["objective"] == training
     assert measured["results"]["loss"]["value"] == pytest.approx(record["results"]["loss"]["value"], abs=1e-4)
 
