@@ -27,7 +27,8 @@ from hf_nextfail.models.lora import add_lora
 REPOSITORY = Path(__file__).parents[2]
 SMOKE = ["--config=star_graph/teacher_forced/smoke", "--output_dir=out", "--max_steps=1", "--disable_tqdm=true"]
 SMALL = ["--num_train=50", "--num_validation=20", "--num_test=20", "--precision=fp32"]
-SCRATCH = tiny_options()
+FEW_POSITIONS = {"n_positions": 32}  # so that a row can be too long
+SCRATCH = tiny_options(**FEW_POSITIONS)
 
 # Name of the damaged copy of GOOD -> the file at fault, and what becomes of it; `None` for deleted.
 HALF = object()
@@ -143,7 +144,7 @@ def broken_things(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         tokenizer = numeral_tokenizer(num_nodes=20)
-        tiny_gpt2(tokenizer).save_pretrained("GOOD")
+        tiny_gpt2(tokenizer, **FEW_POSITIONS).save_pretrained("GOOD")
         tokenizer.save_pretrained("GOOD")
         add_lora(build_model(tokenizer, "GOOD"), tokenizer).save_pretrained("ADAPTER")
         tokenizer.save_pretrained("ADAPTER")
@@ -347,7 +348,7 @@ CHECKPOINTS = {
     "encoder": "model_type 'bert' is not supported: it is an encoder",
     "pictures": "pictures is not a causal LM",
     "wrong_field": "wrong_field: its config.json is not a valid configuration of gpt2:...'n_head'...'two'",
-    "more_layers": "the weights of more_layers do not fit its config.json: 24 tensors are missing",
+    "more_layers": "the weights of more_layers do not fit its config.json: 12 tensors are missing",  # those of a layer
     "wider": "the weights of wider do not fit its config.json",
     "cut_generation": "cut_generation/generation_config.json is damaged: it is not JSON",
     "cut_tokenizer": "cut_tokenizer/tokenizer.json is damaged: it is not JSON",

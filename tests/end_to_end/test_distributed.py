@@ -13,7 +13,7 @@ from tiny_models import NO_DROPOUT, TINY_GPT2, tiny_gpt2
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from hf_nextfail import TeacherlessObjective, evaluate, load_tokenizer
+from hf_nextfail import evaluate, load_tokenizer
 from hf_nextfail.commands.finetune import main
 
 REPOSITORY = Path(__file__).parents[2]
@@ -160,7 +160,7 @@ def assert_same_training(one: Path, two: Path) -> None:
 def assert_checkpoint_gives_its_numbers(run: Path) -> None:
     tokenizer, model = AutoTokenizer.from_pretrained(run), AutoModelForCausalLM.from_pretrained(run)
     rows = load_dataset("nextfail/star_graph", "d2_l3_n20", split="test", **SIZES)
-    again = evaluate(model, rows, TeacherlessObjective(tokenizer), tokenizer)
+    again = evaluate(model, rows, "parallel", tokenizer)
     results = record_of(run)["results"]
     for name in ("loss", "accuracy", "token_accuracy"):
         assert again[name]["n"] == results[name]["n"] == SIZES["num_test"]
