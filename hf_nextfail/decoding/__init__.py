@@ -49,6 +49,8 @@ def find_decoding(decoding: Decoding | str | None, model: nn.Module, tokenizer: 
     if isinstance(decoding, Decoding):
         return decoding
     name = decoding_name(model) if decoding is None else decoding
+    if not isinstance(name, str):
+        raise ValueError(f"decoding must be a Decoding or its name, got {name!r}; of an objective, objective.decoding")
     if name not in DECODINGS:
         raise ValueError(f"decoding must be {' or '.join(DECODINGS)}, got {name!r}{did_you_mean(name, DECODINGS)}")
     return DECODINGS[name](tokenizer)

@@ -133,3 +133,8 @@ def test_a_decoding_that_does_not_exist_is_named_beside_the_near_one(given):
     model.generation_config.decoding = "paralel"
     with pytest.raises(ValueError, match=r"decoding.* must be .*, got 'paralel' \(did you mean 'parallel'\?\)"):
         find_decoding(given, model, TOKENIZER)
+
+
+def test_an_objective_in_the_place_of_its_decoding_is_refused_in_words():
+    with pytest.raises(ValueError, match=r"of an objective, objective\.decoding"):
+        find_decoding(object(), tiny_gpt2(TOKENIZER), TOKENIZER)
