@@ -47,7 +47,7 @@ def load_tokenizer(name_or_path: str, trust_remote_code: bool = False) -> PreTra
         `PreTrainedTokenizerBase` with `dummy_token_id` and `pad_token_id`.
 
     Raises:
-        ValueError: if there is no tokenizer of that name, or it is damaged.
+        ValueError: if no tokenizer has that name, or it is damaged.
     """
     folder = Path(name_or_path)
     if folder.is_dir():

@@ -44,7 +44,7 @@ def find_decoding(decoding: Decoding | str | None, model: nn.Module, tokenizer: 
             generation config says.
 
     Raises:
-        ValueError: if there is no decoding of that name, or the tokenizer lacks a token that it needs.
+        ValueError: if no decoding has that name, or the tokenizer lacks a token that it needs.
     """
     if isinstance(decoding, Decoding):
         return decoding

@@ -124,7 +124,7 @@ def push_metric(
         token (`str`, *optional*): by default the one of `HF_TOKEN` or `hf auth login`.
 
     Raises:
-        UsageError: if there is no metric of that name.
+        UsageError: if no metric has that name.
         HubError: if the Hub refuses or cannot be reached; the repository is as it was.
     """
     if name not in (known := metric_names()):
