@@ -13,7 +13,7 @@ PACKAGE = Path(hf_nextfail.__file__).parent
 
 # Rooms, and the modules that lie beside them, the lowest floor first. Those of one line are on one floor.
 HOUSE = """
-errors files version
+errors files own_code version
 tasks
 metrics
 diagnoses
@@ -30,9 +30,9 @@ commands
 hub_cards recipes
 """
 FLOORS = {room: floor for floor, line in enumerate(HOUSE.strip().splitlines()) for room in line.split()}
-BESIDE_THE_ROOMS = {"__init__.py", "errors.py", "files.py", "version.py"}
+BESIDE_THE_ROOMS = {"__init__.py", "errors.py", "files.py", "own_code.py", "version.py"}
 IN_A_WHEEL = {"hub_cards", "recipes"}  # in a checkout they lie beside the package
-WITHOUT_TORCH = ["errors", "files", "version", "tasks", "metrics", "diagnoses", "reporting"]
+WITHOUT_TORCH = ["errors", "files", "own_code", "version", "tasks", "metrics", "diagnoses", "reporting"]
 LONGEST_MODULE, LONGEST_FUNCTION = 320, 70  # lines; those of a function without docstrings
 
 # Modules by names such as `tasks.star_graph`; that of a room's `__init__.py` is the room's.

@@ -4,7 +4,9 @@ import json
 
 import torch
 
+from hf_nextfail.data.rows import IGNORED
 from hf_nextfail.models import build_model
+from hf_nextfail.models.completion_logits import completion_outputs
 
 # Two layers and two heads, so that a token can act through another; room for the longest rows of most tests.
 TINY_GPT2 = {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 64}
@@ -22,3 +24,9 @@ def tiny_gpt2(tokenizer, attention=None, **overrides):
     return build_model(
         tokenizer, model_type="gpt2", config_overrides=TINY_GPT2 | overrides, attn_implementation=attention
     )
+
+
+def mean_loss(objective, model, batch, first=None, heads=None):
+    """The loss of a batch a label, all its parts together."""
+    outputs = completion_outputs(model, batch, first, heads)
+    return sum(objective.loss(outputs, batch).values()) / (outputs.labels != IGNORED).sum()

@@ -20,13 +20,15 @@ from hf_nextfail.files import shipped_folder
 from hf_nextfail.hub.cards import PublishedConfig, dataset_card, eval_results, evaluation_name, model_card
 from hf_nextfail.hub.push import check_access, push_files
 from hf_nextfail.metrics import METRICS_VERSION
+from hf_nextfail.models.with_heads import HEADS_FILE
 from hf_nextfail.reporting.pictures import plot_graph
 from hf_nextfail.reporting.record import Record, without_paths
 from hf_nextfail.tasks import SPLITS, StarGraph
 
-# What of a run's folder goes to the Hub: no pickles, no state of the Trainer, which names local folders, no seal.
+# What of a run's folder goes to the Hub: no pickles, no state of the Trainer, which names local folders, no seal, and
+# no heads of an objective.
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.png", "custom_generate/*.py")
-PRIVATE_FILES = ("trainer_state.json", "results.json", "whole.json")
+PRIVATE_FILES = ("trainer_state.json", "results.json", "whole.json", HEADS_FILE)
 # What an earlier push may have left in a model repository and this one may not have.
 MODEL_STALE = ("*.safetensors", "*.safetensors.index.json", "adapter_config.json", "custom_generate/*")
 

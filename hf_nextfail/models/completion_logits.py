@@ -1,40 +1,58 @@
 """Logits on completions only."""
 
+from contextlib import nullcontext
+
 import torch
 from accelerate.utils import extract_model_from_parallel
 from torch import nn
 
 from hf_nextfail.data.rows import IGNORED, Batch
 from hf_nextfail.decoding.parallel_generate import accepted
+from hf_nextfail.models.outputs import Outputs
+from hf_nextfail.models.with_heads import WithHeads
+
+
+def completion_outputs(
+    model: nn.Module, batch: Batch, first: int | None = None, heads: WithHeads | None = None
+) -> Outputs:
+    """Run a model, and its heads if there are any, where completion tokens are predicted.
+
+    The output embedding is applied from the first position that predicts anything. The last input position predicts
+    nothing and is left out altogether.
+
+    Args:
+        model (`nn.Module`): a causal LM, possibly wrapped by DDP or PEFT.
+        batch (`dict`): `input_ids` and `labels`, each `(B, S)`, in the meaning of transformers: the label of position
+            `t` is predicted by the logits of position `t - 1`. `attention_mask`, `(B, S)`, or `(B, 1, S, S)` with what
+            is added to the scores or `True` where a position is seen. And `position_ids` `(B, S)`, if they are not
+            the usual ones.
+        first (`int`, *optional*): a position that no label stands before; by default looked for in the batch, for
+            which a GPU must be waited for.
+        heads (`WithHeads`, *optional*): what is attached to the model, to be asked.
+    """
+    labels, mask = batch["labels"], batch["attention_mask"]
+    if first is None:
+        first = max(1, int((labels != IGNORED).any(dim=0).int().argmax()))  # nothing predicts the first token of a row
+    labels = labels[:, first:]  # (B, K)
+    num_kept = labels.shape[1]
+    inputs = {"input_ids": batch["input_ids"][:, :-1]}
+    inputs["attention_mask"] = mask[:, :-1] if mask.dim() == 2 else mask[..., :-1, :-1]
+    if "position_ids" in batch:
+        inputs["position_ids"] = batch["position_ids"][:, :-1]
+    # Nothing is written token by token here, and some hybrids cannot make the cache they would fill.
+    options = accepted(extract_model_from_parallel(model), logits_to_keep=num_kept, use_cache=False)
+    with nullcontext() if heads is None else heads.asked(batch, num_kept):
+        answer = model(**inputs, **options)
+    output, said = (answer, None) if heads is None else answer
+    return Outputs(output.logits[:, -num_kept:].float(), labels, first, said)
 
 
 def completion_logits(
     model: nn.Module, batch: Batch, first: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Run a model and return the logits that predict completion tokens, beside those tokens.
-
-    The head is applied from the first position that predicts anything. The last input position predicts nothing and
-    is left out altogether.
-
-    Args:
-        model (`nn.Module`): a causal LM, possibly wrapped by DDP or PEFT.
-        batch (`dict`): `input_ids`, `attention_mask` and `labels`, each `(B, S)`, in the meaning of transformers:
-            the label of position `t` is predicted by the logits of position `t - 1`.
-        first (`int`, *optional*): a position that no label stands before; by default looked for in the batch, for
-            which a GPU must be waited for.
-
-    Returns:
-        Logits `(B, K, V)` in float32, the labels `(B, K)` that they predict, and the position of the first of these.
-    """
-    labels = batch["labels"]
-    if first is None:
-        first = int((labels != IGNORED).any(dim=0).int().argmax())
-    labels = labels[:, first:]  # (B, K)
-    num_kept = labels.shape[1]
-    # Nothing is written token by token here, and some hybrids cannot make the cache they would fill.
-    options = accepted(extract_model_from_parallel(model), logits_to_keep=num_kept, use_cache=False)
-    outputs = model(input_ids=batch["input_ids"][:, :-1], attention_mask=batch["attention_mask"][:, :-1], **options)
-    return outputs.logits[:, -num_kept:].float(), labels, first
+    """Return the logits, labels and first position of `completion_outputs`."""
+    outputs = completion_outputs(model, batch, first)
+    return outputs.logits, outputs.labels, outputs.first
 
 
 def at_completion(values: torch.Tensor, first: int, lengths: torch.Tensor) -> torch.Tensor:

@@ -1,12 +1,66 @@
 """HOW it is learnt: one file an objective, one line in `OBJECTIVES`."""
 
-from hf_nextfail.objectives.base import Objective
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from hf_nextfail.errors import did_you_mean
+from hf_nextfail.objectives.base import Objective, summed_cross_entropy
+from hf_nextfail.objectives.options import check_options
 from hf_nextfail.objectives.teacher_forced import TeacherForcedObjective
 from hf_nextfail.objectives.teacherless import TeacherlessObjective
+from hf_nextfail.own_code import FORMS, is_reference, load_class
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "teacher_forced": TeacherForcedObjective,
     "teacherless": TeacherlessObjective,
 }
 
-__all__ = ["OBJECTIVES", "Objective", "TeacherForcedObjective", "TeacherlessObjective"]
+
+def objective_class(name: str, options: Mapping[str, Any] | None = None) -> type[Objective]:
+    """Find an objective, and check options for it.
+
+    Args:
+        name (`str`): in `OBJECTIVES`, or a reference to a class of your own, which is imported.
+        options (mapping, *optional*): fields of the objective and their values.
+
+    Raises:
+        ValueError: in one line, if there is no such objective, or an option is unknown or of another type.
+    """
+    if is_reference(name):
+        found = load_class(name, Objective)
+    elif name in OBJECTIVES:
+        found = OBJECTIVES[name]
+    else:
+        hint = did_you_mean(name, OBJECTIVES)
+        raise ValueError(f"objective must be {', '.join(OBJECTIVES)}, or {FORMS}, got {name!r}{hint}")
+    check_options(found, options or {})
+    return found
+
+
+def build_objective(
+    name: str, tokenizer: PreTrainedTokenizerBase, options: Mapping[str, Any] | None = None
+) -> Objective:
+    """Build an objective from its name and options: the one place where that happens.
+
+    Args:
+        name (`str`): in `OBJECTIVES`, or a reference to a class of your own, which is imported.
+        tokenizer (`PreTrainedTokenizerBase`): the model's.
+        options (mapping, *optional*): fields of the objective and their values.
+
+    Raises:
+        ValueError: in one line, if there is no such objective, or it refuses an option or the tokenizer.
+    """
+    return objective_class(name, options)(tokenizer, **(options or {}))
+
+
+__all__ = [
+    "OBJECTIVES",
+    "Objective",
+    "TeacherForcedObjective",
+    "TeacherlessObjective",
+    "build_objective",
+    "objective_class",
+    "summed_cross_entropy",
+]

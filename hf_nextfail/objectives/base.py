@@ -1,5 +1,6 @@
 """What every objective shares."""
 
+from dataclasses import InitVar, dataclass
 from typing import ClassVar
 
 import torch
@@ -9,32 +10,44 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_nextfail.data.rows import IGNORED, Batch, Rows
 from hf_nextfail.decoding import Decoding
-from hf_nextfail.models.completion_logits import completion_logits
+from hf_nextfail.models.outputs import Outputs
 
 
+@dataclass
 class Objective:
     """Define how a completion is learnt: what a model sees of it, and what it must predict.
 
-    An objective knows nothing of graphs. Pass one to [`NextFailTrainer`] and to [`CompletionCollator`], or name it in
-    a recipe; adding one takes a file in this folder and a line in `OBJECTIVES`. A subclass sets `name` and
-    `decoding_class`, and overrides `encode` or `loss` where it differs.
+    An objective knows nothing of tasks. Pass one to [`NextFailTrainer`] and to [`CompletionCollator`], or name it in a
+    recipe or on a command line; one of your own by `--objective FILE.py:Class`. A subclass is a dataclass: it sets
+    `name` and `decoding_class`, its fields are its options, which it checks in `__post_init__`, and it overrides what
+    differs: `encode`, `loss`, `heads`.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): where the ids of special tokens come from.
 
     Attributes:
         decoding (`Decoding`): how a checkpoint of it writes.
+        pad_token_id (`int`): of the tokenizer.
 
     Raises:
         ValueError: if the tokenizer lacks a token that the decoding needs.
     """
 
+    #: What it is called in recipes, records and tables.
     name: ClassVar[str]
+    #: How a checkpoint that learnt this way writes.
     decoding_class: ClassVar[type[Decoding]]
+    #: Whether nothing before a completion is predicted; then the loss needs no look at the labels of a batch first.
+    labels_follow_prompt: ClassVar[bool] = True
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase):
+    tokenizer: InitVar[PreTrainedTokenizerBase]
+
+    def __post_init__(self, tokenizer: PreTrainedTokenizerBase):
         self.decoding = self.decoding_class(tokenizer)
         self.pad_token_id: int = self.decoding.pad_token_id
+
+    def check(self, model: nn.Module) -> None:
+        """Raise `ValueError` with the reason for a model that cannot be trained this way; by default for none."""
 
     def encode(self, rows: Rows, generator: torch.Generator | None = None) -> Batch:
         """Lay out a batch to learn from, by default as the decoding scores it.
@@ -44,26 +57,50 @@ class Objective:
             generator (`torch.Generator`, *optional*): where a stochastic objective draws from; by default torch's own.
 
         Returns:
-            `input_ids`, `attention_mask` and `labels`, each `(B, max(P + T))`; see [`Rows.lay_out`].
+            `input_ids`, `attention_mask` and `labels`, each `(B, max(P + T))`; see [`Rows.lay_out`]. An objective may
+            add `position_ids`, or give a mask `(B, 1, S, S)`, and what its own `run_heads` and `loss` read.
         """
         return self.decoding.view(rows)
 
-    def loss(
-        self,
-        model: nn.Module,
-        batch: Batch,
-        num_items_in_batch: torch.Tensor | int | None = None,
-        first: int | None = None,
-    ) -> torch.Tensor:
-        """Return the cross-entropy of a batch, a scalar in nats.
+    def heads(self, model: nn.Module) -> nn.Module | None:
+        """Make what is trained beside the model and left out of its checkpoint; by default nothing.
 
         Args:
-            model (`nn.Module`): a causal LM.
-            batch (`dict`): what `encode` returned.
-            num_items_in_batch (`torch.Tensor` or `int`, *optional*): divide the sum by this, the number of labels of
-                all batches of one optimizer step; by default by the number of labels here.
-            first (`int`, *optional*): a position that no label stands before; see `completion_logits`.
+            model (`nn.Module`): the causal LM, for its sizes.
         """
-        logits, labels, _ = completion_logits(model, batch, first)
-        total = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")
-        return total / ((labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch)
+        return None
+
+    def run_heads(self, heads: nn.Module, states: torch.Tensor, batch: Batch) -> object:
+        """Run the heads inside the model's forward, where DDP and FSDP see their parameters.
+
+        Args:
+            heads (`nn.Module`): what `heads` made.
+            states (`torch.Tensor` `(B, K, H)`): what the output embedding sees: `states[:, k]` predicts
+                `outputs.labels[:, k]`.
+            batch (`dict`): what `encode` returned.
+
+        Returns:
+            Tensors, alone or in a list or `dict`: `outputs.heads` of the loss. By default `heads(states)`.
+        """
+        return heads(states)
+
+    def loss(self, outputs: Outputs, batch: Batch) -> dict[str, torch.Tensor]:
+        """Return the loss of a batch in named parts, each summed over labels, in nats.
+
+        The trainer divides each by the number of labels of an optimizer step, adds them up, and logs each that is not
+        alone as `loss_{name}`.
+
+        Args:
+            outputs (`Outputs`): of the model and the heads, on the positions that predict.
+            batch (`dict`): what `encode` returned.
+        """
+        return {"next_token": summed_cross_entropy(outputs.logits, outputs.labels)}
+
+
+def summed_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Sum the cross-entropy over all labels but -100, in nats.
+
+    Args:
+        logits (`torch.Tensor` `(B, K, V)`), labels (`torch.Tensor` `(B, K)`): what is predicted, and what is right.
+    """
+    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,7 +29,7 @@ from hf_nextfail.runs.options import ModelArguments
 from hf_nextfail.runs.recipes import Run
 from hf_nextfail.runs.resume import check_recipe, finished_record, resume_point
 from hf_nextfail.training.arguments import NextFailTrainingArguments
-from hf_nextfail.training.checkpoints import read_seal, tidy, writing
+from hf_nextfail.training.checkpoints import read_seal, writing
 from hf_nextfail.training.trackers import report_end
 from hf_nextfail.training.trainer import NextFailTrainer
 
@@ -172,7 +171,7 @@ def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[Record, lis
             if run.training.push_to_hub:
                 logger.warning("It is not pushed again: nextfail push-model %s --repo USER/NAME", run.folder)
             return record, []
-        checkpoint = find_checkpoint(run)
+        checkpoint = resume_point(run)
         if checkpoint is not None:
             check_recipe(run, checkpoint)
             logger.info("%s goes on from %s.", run.name, checkpoint)
@@ -206,14 +205,6 @@ def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[Record, lis
             again = f"nextfail push-model {run.folder} --repo {trainer.hub_model_id}"
             trainer.failed_pushes.append(f"{error} (here: {again})")
     return record, trainer.failed_pushes
-
-
-def find_checkpoint(run: Run) -> Path | None:
-    """Tidy what a killed command left in the folder of a run, and return the checkpoint to go on from, if any."""
-    with run.training.main_process_first():
-        if run.training.process_index == 0:
-            tidy(run.folder)
-        return resume_point(run)
 
 
 def measure_run(run: Run, trainer: NextFailTrainer, evaluated: dict[str, Dataset], train_seconds: float) -> Record:

@@ -14,7 +14,8 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from transformers.trainer_utils import IntervalStrategy
 
 from hf_nextfail.errors import did_you_mean
-from hf_nextfail.objectives import OBJECTIVES
+from hf_nextfail.objectives import OBJECTIVES, objective_class
+from hf_nextfail.own_code import FORMS
 from hf_nextfail.tasks.base import check_integer
 from hf_nextfail.training.hardware import fast_bf16
 
@@ -53,13 +54,15 @@ TRACKER_PACKAGES = ("tensorboard", "trackio", "wandb", "mlflow", "neptune", "cod
 
 @dataclass
 class NextFailTrainingArguments(TrainingArguments):
-    """Extend `transformers.TrainingArguments` by four fields, and give three of its own other defaults.
+    """Extend `transformers.TrainingArguments` by five fields, and give three of its own other defaults.
 
     `output_dir` is `"runs"`; `logging_nan_inf_filter` off: a loss that is not finite ends the training; and
     `per_device_eval_batch_size` `None`: chosen for the device, see `EVALUATED_TOGETHER`.
 
     Args:
-        objective (`str`, *optional*, defaults to `"teacher_forced"`): a name in `OBJECTIVES`.
+        objective (`str`, *optional*, defaults to `"teacher_forced"`): a name in `OBJECTIVES`, or a reference to a
+            class of your own, `FILE.py:Class` or `package.module:Class`, which is imported.
+        objective_options (`dict` or its JSON, *optional*): fields of the objective and their values.
         stop_at_accuracy (`float`, above 0 to 1, *optional*): stop as soon as validation accuracy reaches this.
         precision (`str`, *optional*, defaults to `"auto"`): `"bf16"` (autocast; weights stay float32), `"fp32"`, or
             `"auto"`: bf16 where the device is faster at it. `bf16=True` or `fp16=True` has the last word.
@@ -75,7 +78,11 @@ class NextFailTrainingArguments(TrainingArguments):
 
     output_dir: str | None = field(default="runs", metadata={"help": "Folder for all runs; each gets its own inside."})
     objective: str = field(
-        default="teacher_forced", metadata={"help": f"How completions are learnt: {' or '.join(OBJECTIVES)}."}
+        default="teacher_forced",
+        metadata={"help": f"How completions are learnt: {', '.join(OBJECTIVES)}, or one of your own: {FORMS}."},
+    )
+    objective_options: dict | str | None = field(
+        default=None, metadata={"help": "Options of the objective, as JSON: '{\"weight\": 0.5}'."}
     )
     stop_at_accuracy: float | None = field(
         default=None, metadata={"help": "Stop as soon as validation accuracy reaches this, above 0 and at most 1."}
@@ -106,9 +113,8 @@ class NextFailTrainingArguments(TrainingArguments):
     )
 
     def __post_init__(self):
-        if self.objective not in OBJECTIVES:
-            near = did_you_mean(self.objective, OBJECTIVES)
-            raise ValueError(f"objective must be {' or '.join(OBJECTIVES)}, got {self.objective!r}{near}")
+        self.objective_options = self._read_object("objective_options", self.objective_options or {})
+        objective_class(self.objective, self.objective_options)
         if self.stop_at_accuracy is not None and not 0 < self.stop_at_accuracy <= 1:
             raise ValueError(f"stop_at_accuracy must be above 0 and at most 1, got {self.stop_at_accuracy}")
         if self.num_diagnosed < 0:
@@ -156,12 +162,18 @@ class NextFailTrainingArguments(TrainingArguments):
                 if not Path(value).is_file():
                     raise ValueError(f"{name} must be a JSON object or a file of one; there is no file {value}")
                 continue
+            self._read_object(name, value)
+
+    @staticmethod
+    def _read_object(name: str, value: dict | str) -> dict:
+        if isinstance(value, str):
             try:
-                loaded = json.loads(value)
+                value = json.loads(value)
             except json.JSONDecodeError as error:
                 raise ValueError(f"{name} must be a JSON object, got {value!r}: {error}") from error
-            if not isinstance(loaded, dict):
-                raise ValueError(f"{name} must be a JSON object, got {value!r}")
+        if not isinstance(value, dict):
+            raise ValueError(f"{name} must be a JSON object, got {value!r}")
+        return value
 
     def _check_trackers(self) -> None:
         names = [self.report_to] if isinstance(self.report_to, str) else self.report_to or []

@@ -10,6 +10,8 @@ from transformers.trainer_utils import SaveStrategy
 from hf_nextfail.decoding import Decoding
 from hf_nextfail.evaluation.diagnose import diagnose, read_diagnosis
 from hf_nextfail.evaluation.nodes import check_fast
+from hf_nextfail.tasks import StarGraph
+from hf_nextfail.training.collator import CompletionCollator
 
 TRACKER_CALLBACKS = tuple(INTEGRATION_TO_CALLBACK.values())
 
@@ -38,6 +40,21 @@ class StopAtAccuracy(TrainerCallback):
             control.should_save = args.save_strategy != SaveStrategy.NO  # as at any other end
 
 
+class TellEpoch(TrainerCallback):
+    """Tell the collator for which epoch it makes batches.
+
+    Args:
+        collator (`CompletionCollator`): of the trainer.
+    """
+
+    def __init__(self, collator: CompletionCollator):
+        self.collator = collator
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any):
+        """Tell it before the first batch is made; a run may be resumed in the middle of an epoch."""
+        self.collator.epoch = int(state.epoch or 0)
+
+
 class DiagnosticsCallback(TrainerCallback):
     """Diagnose the model at every evaluation, so that the order in which things are learnt can be drawn.
 
@@ -50,20 +67,27 @@ class DiagnosticsCallback(TrainerCallback):
         decoding (`Decoding` or `str`, *optional*): as in `diagnose`.
         shared (`bool`, *optional*, defaults to `False`): divide the rows among processes, where each has the whole
             model.
+        task_name (`str`, *optional*, defaults to `"star_graph"`): what the rows are of, as in `diagnose`.
 
     Raises:
-        ValueError: if the rows are not star graphs of one shape, or the tokenizer is a slow one.
+        ValueError: if there is no diagnosis of such rows, or the tokenizer is a slow one.
     """
 
     def __init__(
-        self, trainer: Trainer, dataset: Dataset, decoding: Decoding | str | None = None, shared: bool = False
+        self,
+        trainer: Trainer,
+        dataset: Dataset,
+        decoding: Decoding | str | None = None,
+        shared: bool = False,
+        task_name: str = StarGraph.name,
     ):
-        read_diagnosis(dataset)
+        read_diagnosis(dataset, task_name)
         check_fast(trainer.processing_class)
         self.trainer = trainer
         self.dataset = dataset
         self.decoding = decoding
         self.shared = shared
+        self.task_name = task_name
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any):
         """Diagnose, unless that was done at this step: several datasets make several evaluations."""
@@ -77,6 +101,7 @@ class DiagnosticsCallback(TrainerCallback):
             self.decoding,
             batch_size=args.eval_batch_size,
             shared=self.shared,
+            task_name=self.task_name,
         )
         values = {name: result["value"] for name, result in diagnosis["numbers"].items() if result is not None}
         errors = {kind: result["value"] for kind, result in diagnosis["errors"].items()}

@@ -17,13 +17,12 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hf_nextfail.decoding import Decoding
 from hf_nextfail.errors import TrainingError
+from hf_nextfail.files import write_whole
 
 logger = logging.getLogger(__name__)
 
 #: The file that is written last into a checkpoint: the sizes of all others, and what was chosen for the run.
 SEAL = "whole.json"
-#: What the name of a checkpoint begins with until it is whole.
-PARTIAL = "partial-"
 
 
 @contextmanager
@@ -60,32 +59,25 @@ def sync(path: Path) -> None:
         # Windows, and some file systems elsewhere, cannot do it to folders.
 
 
-def seal(partial: Path, checkpoint: Path, choices: dict[str, Any]) -> None:
-    """Give a checkpoint its name, now that all of it is written.
+def seal(checkpoint: Path, choices: dict[str, Any]) -> None:
+    """Say in a checkpoint that it is whole, now that all of it is written.
 
-    Whatever happens to the process or the machine, a folder of that name is whole, or says itself that it is not.
+    Whatever happens to the process or the machine, a folder with a seal is whole, or the sizes in it say that it is
+    not.
 
     Args:
-        partial (`Path`): where it was written, beside `checkpoint`.
-        checkpoint (`Path`): its final name.
+        checkpoint (`Path`): the folder.
         choices (`dict`): what a resumed run must choose alike: device, precision, ...
     """
-    files = [path for path in sorted(partial.rglob("*")) if path.is_file()]
-    sizes = {path.relative_to(partial).as_posix(): path.stat().st_size for path in files}
-    (partial / SEAL).write_text(json.dumps({"choices": choices, "files": sizes}, indent=2) + "\n", encoding="utf-8")
-    for path in [*files, partial / SEAL, *(path for path in partial.rglob("*") if path.is_dir()), partial]:
+    files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file()]
+    sizes = {path.relative_to(checkpoint).as_posix(): path.stat().st_size for path in files}
+    for path in files:
         sync(path)
-    put_in_place(partial, checkpoint)
-
-
-def put_in_place(partial: Path, checkpoint: Path) -> None:
-    """Rename what is whole, over an older checkpoint of the step if there is one."""
-    old = checkpoint.with_name(f"{PARTIAL}old-{checkpoint.name}")
-    if checkpoint.is_dir():
-        checkpoint.rename(old)
-    partial.rename(checkpoint)
+    content = json.dumps({"choices": choices, "files": sizes}, indent=2) + "\n"
+    write_whole(checkpoint / SEAL, content)
+    for path in [checkpoint / SEAL, *(path for path in checkpoint.rglob("*") if path.is_dir()), checkpoint]:
+        sync(path)
     sync(checkpoint.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def read_seal(checkpoint: Path) -> dict[str, Any]:
@@ -153,18 +145,3 @@ def last_whole_checkpoint(run_folder: Path) -> Path | None:
         else:
             return checkpoint
     return None
-
-
-def tidy(run_folder: Path) -> None:
-    """Finish or remove what a killed run was about to rename or to write."""
-    for leftover in sorted(run_folder.glob(f"{PARTIAL}{PREFIX_CHECKPOINT_DIR}-*")):
-        checkpoint = leftover.with_name(leftover.name.removeprefix(PARTIAL))
-        try:
-            read_seal(leftover)
-        except ValueError:
-            logger.warning("%s was being written when the run ended: removed.", leftover)
-            shutil.rmtree(leftover)
-        else:
-            put_in_place(leftover, checkpoint)
-    for leftover in run_folder.glob(f"{PARTIAL}old-*"):
-        shutil.rmtree(leftover)

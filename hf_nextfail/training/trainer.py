@@ -2,26 +2,27 @@
 
 import logging
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import DistributedType
 from datasets import Dataset, IterableDataset
-from torch import nn
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerState, TrainingArguments
 
 from hf_nextfail.data.rows import Rows
 from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS, longest_completion, tokenize_dataset
 from hf_nextfail.evaluation.evaluate import evaluate
-from hf_nextfail.objectives import OBJECTIVES, Objective
+from hf_nextfail.objectives import Objective, build_objective
 from hf_nextfail.reporting.record import Record
+from hf_nextfail.tasks import StarGraph, Task
 from hf_nextfail.training.arguments import NextFailTrainingArguments
 from hf_nextfail.training.callbacks import DiagnosticsCallback, StopAtAccuracy
-from hf_nextfail.training.checkpoints import add_decoding
 from hf_nextfail.training.collator import CompletionCollator
 from hf_nextfail.training.hardware import device_name
+from hf_nextfail.training.objective_trainer import ObjectiveTrainer
 from hf_nextfail.training.pushing import HubTrainer
 from hf_nextfail.training.resumable import ResumableTrainer
 from hf_nextfail.training.streams import EndlessStream
@@ -39,7 +40,7 @@ INSTEAD = {
 }
 
 
-class NextFailTrainer(ResumableTrainer, HubTrainer):
+class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
     """Train a causal LM on prompts and completions with any objective.
 
     A `transformers.Trainer` that applies the head of the model to completion positions only, and evaluates `accuracy`
@@ -54,11 +55,13 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
             unless it has `prompt_ids` and `completion_ids`.
         eval_dataset (`Dataset`, or a `dict` of them, *optional*): likewise; `eval_accuracy` comes of it.
         processing_class (`PreTrainedTokenizerBase`): the tokenizer.
+        task (`Task`, *optional*): what the rows are of, whose verifier scores them; by default an answer is right if
+            it is the completion of its row.
         kwargs: everything else that `transformers.Trainer` takes, but for what stands in `INSTEAD`.
 
     Raises:
-        ValueError: if no objective is given and `args` name none, several datasets are to stop the training, or it is
-            given what would have no effect.
+        ValueError: if no objective is given and `args` name none, the objective refuses the model, several datasets
+            are to stop the training, or it is given what would have no effect.
 
     Example:
 
@@ -83,9 +86,6 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
     ```
     """
 
-    # `compute_loss` divides by the labels of all accumulated batches, so the Trainer must not divide again.
-    loss_is_scaled_for_ga = True
-
     def __init__(
         self,
         model: PreTrainedModel,
@@ -94,6 +94,7 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         train_dataset: Dataset | IterableDataset | None = None,
         eval_dataset: Dataset | dict[str, Dataset] | None = None,
         processing_class: PreTrainedTokenizerBase | None = None,
+        task: Task | None = None,
         **kwargs: Any,
     ):
         if processing_class is None:
@@ -108,15 +109,13 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         if objective is None:
             if not isinstance(args, NextFailTrainingArguments):
                 raise ValueError("pass an objective, or name one in NextFailTrainingArguments(objective=...)")
-            objective = OBJECTIVES[args.objective](processing_class)
-        self.objective = objective
+            objective = build_objective(args.objective, processing_class, args.objective_options)
+        self.task = task
         #: What of `hf_nextfail.models.fast_path` the model uses, for the record.
         self.fast_path: list[str] = []
-        # Before this position stands no label of a training batch, if that is known and the loss is told.
-        self._first_label: int | None = None
 
         if train_dataset is not None:
-            train_dataset = tokenize_dataset(train_dataset, processing_class)
+            train_dataset = ids_of(train_dataset, processing_class)
         if isinstance(train_dataset, IterableDataset):
             train_dataset = EndlessStream(train_dataset)
             args.accelerator_config.dispatch_batches = False
@@ -126,16 +125,16 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
             eval_dataset = tokenize_dataset(eval_dataset, processing_class)
         seed = args.seed if args.data_seed is None else args.data_seed
         kwargs.setdefault("data_collator", CompletionCollator(objective, seed))
+        args.remove_unused_columns = False  # what the collator takes is chosen here
         super().__init__(
             model,
             args,
+            objective=objective,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,
             **kwargs,
         )
-        # Our loss takes the number of labels whatever the forward of the model accepts.
-        self.model_accepts_loss_kwargs = True
         # A checkpoint decodes as it was trained, not as the one that it began from.
         known = next((rows for rows in (train_dataset, eval_dataset) if isinstance(rows, Dataset)), None)
         length = None if known is None else longest_completion(known)
@@ -152,38 +151,18 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
             return
         try:
             rows = rows.select(range(min(num_rows, len(rows))))
-            callback = DiagnosticsCallback(self, rows, self.objective.decoding, shared=self.has_whole_model)
+            name = StarGraph.name if self.task is None else self.task.name
+            callback = DiagnosticsCallback(self, rows, self.objective.decoding, self.has_whole_model, name)
         except ValueError as error:  # another task
             logger.info("Training is not diagnosed: %s.", error)
         else:
             self.add_callback(callback)
 
-    def _set_signature_columns_if_needed(self) -> None:
-        # The stock method keeps the columns that the model takes; ours are the collator's.
-        self._signature_columns = [PROMPT_IDS, COMPLETION_IDS]
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        super()._save(output_dir, state_dict)
-        if not self.args.should_save:
-            return
-        model, decoding = self.accelerator.unwrap_model(self.model), self.objective.decoding
-        add_decoding(Path(output_dir or self.args.output_dir), model, decoding)
-
-    def _get_collator_with_removed_columns(self, data_collator: Any, description: str | None = None) -> Any:
-        if isinstance(data_collator, CompletionCollator):  # which takes what it needs
-            return data_collator
-        return super()._get_collator_with_removed_columns(data_collator, description)
-
-    def _run_epoch(self, *args: Any, epoch: int, **kwargs: Any) -> None:
-        if isinstance(self.data_collator, CompletionCollator):
-            self.data_collator.epoch = epoch
-        super()._run_epoch(*args, epoch=epoch, **kwargs)
-
-    def is_finished(self) -> bool:
+    def is_finished(self, state: TrainerState, max_steps: int) -> bool:
         """Say whether all steps are made, or the accuracy to stop at was reached."""
         stop = getattr(self.args, "stop_at_accuracy", None)
-        reached = stop is not None and any(point.get("accuracy", 0) >= stop for point in self.history())
-        return reached or self.state.global_step >= self.state.max_steps
+        reached = stop is not None and any(point.get("eval_accuracy", 0) >= stop for point in state.log_history)
+        return reached or state.global_step >= max_steps
 
     def get_train_dataloader(self) -> DataLoader:
         """Return the batches of training, cut from tensors where ours is the collator."""
@@ -192,7 +171,7 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         plain = self.args.train_sampling_strategy in ("random", "sequential")
         if plain and isinstance(rows, Dataset) and isinstance(self.data_collator, CompletionCollator):
             self.train_dataset = Rows.of_ids(rows, self.objective.pad_token_id)
-            if (type(self.objective).encode, type(self.objective).loss) == (Objective.encode, Objective.loss):
+            if self.objective.labels_follow_prompt:
                 self._first_label = self.train_dataset.shortest_prompt
         try:
             return super().get_train_dataloader()
@@ -201,26 +180,7 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
 
     def get_test_dataloader(self, test_dataset: Dataset) -> DataLoader:
         """Return the batches of `predict`, of texts or ids."""
-        return super().get_test_dataloader(tokenize_dataset(test_dataset, self.processing_class))
-
-    def compute_loss(
-        self,
-        model: nn.Module,
-        inputs: dict[str, torch.Tensor],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
-        """Return the objective's loss; with `return_outputs`, as `predict` asks, the stock loss and all logits."""
-        if return_outputs:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        known = {} if self._first_label is None else {"first": self._first_label}
-        loss = self.objective.loss(model, inputs, num_items_in_batch, **known)
-        if self.args.average_tokens_across_devices and num_items_in_batch is not None:
-            # The labels were counted over all processes, and gradients are averaged over them. As in the stock method.
-            loss = loss * (
-                self.accelerator.num_processes // self.get_tp_size() if self.args.n_gpu <= 1 else self.args.n_gpu
-            )
-        return loss
+        return super().get_test_dataloader(ids_of(test_dataset, self.processing_class))
 
     def evaluate(
         self,
@@ -246,8 +206,9 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
             eval_dataset,
             self.objective.decoding,
             self.processing_class,
+            task=self.task,
             batch_size=self.args.eval_batch_size,
-            per_node=False,
+            per_part=False,
             shared=self.has_whole_model,
         )
         metrics = {
@@ -277,8 +238,10 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         model = self.accelerator.unwrap_model(self.model)
         return {
             "objective": self.objective.name,
+            "objective_options": {field.name: getattr(self.objective, field.name) for field in fields(self.objective)},
             "decoding": self.objective.decoding.name,
             "num_parameters": model.num_parameters(),
+            "num_head_parameters": None if self.heads is None else self.heads.num_parameters,
             "num_trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
             "seed": args.seed,
             "steps": state.global_step,
@@ -315,3 +278,8 @@ class NextFailTrainer(ResumableTrainer, HubTrainer):
         config = self.accelerator.unwrap_model(self.model).config
         name = getattr(config, "_name_or_path", "") or config.model_type
         return Record.build(None, {"name": name, "model": name, **self.describe()}, {}, history=self.history())
+
+
+def ids_of(dataset: Dataset | IterableDataset, tokenizer: PreTrainedTokenizerBase) -> Dataset | IterableDataset:
+    """Return the columns of ids of a dataset, tokenized unless they are there."""
+    return tokenize_dataset(dataset, tokenizer).select_columns([PROMPT_IDS, COMPLETION_IDS])

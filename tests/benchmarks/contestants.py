@@ -13,7 +13,8 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from hf_nextfail import numeral_tokenizer
-from hf_nextfail.models.completion_logits import IGNORED
+from hf_nextfail.data.rows import IGNORED
+from hf_nextfail.models.completion_logits import completion_outputs
 from hf_nextfail.runs.recipes import Run, parse_runs
 from hf_nextfail.runs.run import prepare
 from hf_nextfail.training.trainer import NextFailTrainer
@@ -155,7 +156,9 @@ def bare(parent: Parent, recipe: str, options: dict[str, Any], folder: str) -> N
     gate = Gate(parent, facts_of(model, batches[0], args))
     for batch in cycle(batches):
         with torch.autocast(args.device.type, torch.bfloat16, enabled=args.bf16):
-            loss = objective.loss(model, batch)
+            outputs = completion_outputs(model, batch)
+            (total,) = objective.loss(outputs, batch).values()
+            loss = total / (outputs.labels != IGNORED).sum()
         loss.backward()
         clip_grad_norm_(model.parameters(), args.max_grad_norm)
         optimizer.step()

@@ -1,20 +1,24 @@
 """Two processes on the CPU train as one does whose batches are as large as theirs together."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from datasets import load_dataset
+from safetensors.torch import load_file
 from tiny_models import NO_DROPOUT, TINY_GPT2, tiny_gpt2
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from hf_nextfail import evaluate, load_tokenizer
 from hf_nextfail.commands.finetune import main
+from hf_nextfail.models.with_heads import HEADS_FILE
 
 REPOSITORY = Path(__file__).parents[2]
 TWO_CPU_PROCESSES = REPOSITORY / "recipes/accelerate_configs/multi_cpu.yaml"
@@ -36,6 +40,8 @@ BASE = SIZES | {
     "disable_tqdm": True,
 }
 NUMERALS = {"model_type": "gpt2", "config_overrides": TINY_GPT2 | NO_DROPOUT}
+# A second head, for the token after the next.
+HEADS = NUMERALS | {"objective": f"{REPOSITORY / 'tests/own_code/after_next.py'}:AfterNext"}
 HALVED = {"per_device_train_batch_size": GLOBAL_BATCH_SIZE // 2}
 ACCUMULATED = {"per_device_train_batch_size": GLOBAL_BATCH_SIZE // 4, "gradient_accumulation_steps": 2}
 # accelerate 1.15 shards models on accelerators only, and silently trains whole copies on CPUs.
@@ -56,7 +62,7 @@ def init_as_accelerator(self, *args, **kwargs):
 
 def train_and_look(self, *args, **kwargs):
     train(self, *args, **kwargs)
-    for weight in self.model.parameters():
+    for weight in [*self.model.parameters(), *(self.heads.heads.parameters() if self.heads else [])]:
         assert weight.to_local().numel() < weight.numel(), "not sharded"
 
 
@@ -160,7 +166,7 @@ def assert_same_training(one: Path, two: Path) -> None:
 def assert_checkpoint_gives_its_numbers(run: Path) -> None:
     tokenizer, model = AutoTokenizer.from_pretrained(run), AutoModelForCausalLM.from_pretrained(run)
     rows = load_dataset("nextfail/star_graph", "d2_l3_n20", split="test", **SIZES)
-    again = evaluate(model, rows, "parallel", tokenizer)
+    again = evaluate(model, rows, None, tokenizer)
     results = record_of(run)["results"]
     for name in ("loss", "accuracy", "token_accuracy"):
         assert again[name]["n"] == results[name]["n"] == SIZES["num_test"]
@@ -168,12 +174,16 @@ def assert_checkpoint_gives_its_numbers(run: Path) -> None:
         assert again[name]["standard_error"] == pytest.approx(results[name]["standard_error"], abs=1e-6)
 
 
+def heads_of(checkpoint: Path) -> torch.Tensor:
+    return load_file(checkpoint / HEADS_FILE)["weight"]
+
+
 def assert_nothing_is_left_half_written(runs: Path) -> None:
     assert not [path for path in runs.rglob("*") if "partial" in path.name or "tmp" in path.name]
 
 
 def test_two_processes_train_and_evaluate_as_one(ragged_rows, tmp_path):
-    recipes = {"rows": NUMERALS, "stream": NUMERALS | {"streaming": True}, "ragged": ragged_rows}
+    recipes = {"rows": NUMERALS, "stream": NUMERALS | {"streaming": True}, "ragged": ragged_rows, "heads": HEADS}
     one = run_on_one(tmp_path / "one", recipes)
     halved = {f"{name}_halved": recipe | HALVED for name, recipe in recipes.items()}
     accumulated = {f"{name}_accumulated": recipe | ACCUMULATED for name, recipe in recipes.items()}
@@ -195,11 +205,22 @@ def test_a_sharded_model_trains_as_a_whole_one_and_is_saved_whole(ragged_rows, t
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     script, config_file = tmp_path / "shard_on_cpu.py", TWO_CPU_PROCESSES.with_name("fsdp2.yaml")
     script.write_text(SHARD_ON_CPU)
-    one = run_on_one(tmp_path / "one", {"ragged": ragged_rows})
-    two = run_on_two(tmp_path / "two", {"ragged": ragged_rows | HALVED}, config_file=config_file, script=script)
-    assert_same_training(one / "ragged", two / "ragged")
-    assert_checkpoint_gives_its_numbers(two / "ragged")
+    recipes = {"ragged": ragged_rows, "heads": HEADS | {"save_steps": STEPS // 2}}
+    halved = {name: recipe | HALVED for name, recipe in recipes.items()}
+    one = run_on_one(tmp_path / "one", recipes)
+    two = run_on_two(tmp_path / "two", halved, config_file=config_file, script=script)
+    for run in recipes:
+        assert_same_training(one / run, two / run)
+        assert_checkpoint_gives_its_numbers(two / run)
     assert_nothing_is_left_half_written(two)
+
+    whole = heads_of(two / f"heads/checkpoint-{STEPS}")
+    torch.testing.assert_close(whole, heads_of(one / f"heads/checkpoint-{STEPS}"), rtol=0, atol=1e-5)
+    shutil.rmtree(two / f"heads/checkpoint-{STEPS}")
+    (two / "heads/results.json").unlink()
+    options = {"config_file": config_file, "script": script}
+    run_on_two(tmp_path / "two", {"heads": halved["heads"]}, "--resume_from_checkpoint", "true", **options)
+    assert torch.equal(heads_of(two / f"heads/checkpoint-{STEPS}"), whole)
 
 
 @pytest.mark.parametrize("victim", [0, 1])

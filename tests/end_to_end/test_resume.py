@@ -17,7 +17,7 @@ import yaml
 from tiny_models import TINY_GPT2
 
 from hf_nextfail.commands.finetune import main
-from hf_nextfail.training.checkpoints import SEAL, last_whole_checkpoint, read_seal, seal, tidy
+from hf_nextfail.training.checkpoints import SEAL, last_whole_checkpoint, read_seal, seal
 from hf_nextfail.training.hardware import fast_bf16
 
 REPOSITORY = Path(__file__).parents[2]
@@ -89,7 +89,7 @@ def uninterrupted(tmp_path_factory) -> Path:
 def test_a_command_killed_three_times_ends_as_if_it_had_not_been(uninterrupted, tmp_path):
     moments = {
         "while it writes a checkpoint": lambda: (
-            (tmp_path / "rows/checkpoint-10").exists() and any((tmp_path / "rows").glob("partial-*"))
+            (tmp_path / "rows/checkpoint-15").exists() and not (tmp_path / "rows/checkpoint-15" / SEAL).exists()
         ),
         "between two checkpoints of a stream": lambda: (tmp_path / "stream/checkpoint-15").exists(),
         "after its model is saved, before its results are": lambda: (tmp_path / "stream/model.safetensors").exists(),
@@ -105,8 +105,8 @@ def test_a_command_killed_three_times_ends_as_if_it_had_not_been(uninterrupted, 
     assert (tmp_path / "rows/results.json").read_bytes() == first  # skipped
     output = " ".join((tmp_path / "output.txt").read_text().split())
     assert "rows is finished; its results are read from" in output
-    assert re.search(r"partial-checkpoint-\d+ was being written when the run ended: removed", output)
-    assert not list(tmp_path.glob("*/partial-*"))
+    assert re.search(r"checkpoint-15 is not whole, and left out: it has no whole.json, which is written last", output)
+    assert all((checkpoint / SEAL).is_file() for checkpoint in tmp_path.glob("*/checkpoint-*"))
 
 
 @pytest.mark.slow
@@ -347,31 +347,11 @@ def test_a_results_file_of_others_ends_the_command(content, killed, capfd):
 # The parts
 
 
-def test_a_folder_gets_its_name_when_it_is_whole(tmp_path):
-    partial, checkpoint = tmp_path / "partial-checkpoint-5", tmp_path / "checkpoint-5"
-    (partial / "inside").mkdir(parents=True)
-    (partial / "inside/file").write_text("12345")
-    seal(partial, checkpoint, {"device": "cpu"})
-    assert not partial.exists()
-    assert read_seal(checkpoint) == {"choices": {"device": "cpu"}, "files": {"inside/file": 5}}
-
-
-def test_what_was_being_written_is_removed_and_nothing_else(tmp_path, caplog):
-    for name in ("partial-checkpoint-5", "checkpoint-4", "other", "partial-other"):
-        (tmp_path / name).mkdir()
-    with caplog.at_level(logging.WARNING, logger="hf_nextfail"):
-        tidy(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-4", "other", "partial-other"}
-    assert "partial-checkpoint-5 was being written when the run ended: removed" in caplog.text
-
-
-@pytest.mark.parametrize("old_name", ["checkpoint-5", "partial-old-checkpoint-5"])
-def test_what_was_being_renamed_is_renamed(old_name, tmp_path):
-    for name, text in (("checkpoint-3", "new"), (old_name, "old")):
-        (tmp_path / "partial-x").mkdir()
-        (tmp_path / "partial-x/file").write_text(text)
-        seal(tmp_path / "partial-x", tmp_path / name, {})
-    (tmp_path / "checkpoint-3").rename(tmp_path / "partial-checkpoint-5")
-    tidy(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-5"}
-    assert (tmp_path / "checkpoint-5/file").read_text() == "new"
+def test_a_seal_names_the_size_of_every_file(tmp_path):
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside/file").write_text("12345")
+    seal(tmp_path, {"device": "cpu"})
+    assert read_seal(tmp_path) == {"choices": {"device": "cpu"}, "files": {"inside/file": 5}}
+    (tmp_path / "inside/file").write_text("1234")
+    with pytest.raises(ValueError, match="inside/file has 4 of 5 bytes"):
+        read_seal(tmp_path)

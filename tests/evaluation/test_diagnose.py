@@ -24,7 +24,7 @@ from known_models import (
     draw,
 )
 from small_tokenizers import TOKENIZERS
-from tiny_models import tiny_gpt2
+from tiny_models import mean_loss, tiny_gpt2
 
 from hf_nextfail import load_paper_file
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
@@ -534,7 +534,7 @@ def half_trained(config_name, steps, learning_rate):
     for _ in range(steps):
         chosen_rows = torch.randint(len(rows), (32,)).tolist()
         optimizer.zero_grad()
-        objective.loss(model, collator([rows[i] for i in chosen_rows])).backward()
+        mean_loss(objective, model, collator([rows[i] for i in chosen_rows])).backward()
         optimizer.step()
     return model.eval(), tokenizer
 

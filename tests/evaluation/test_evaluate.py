@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset, concatenate_datasets, load_dataset
-from tiny_models import NO_DROPOUT, tiny_gpt2
+from tiny_models import NO_DROPOUT, mean_loss, tiny_gpt2
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -60,7 +60,7 @@ def train(model, dataset, objective, tokenizer, steps):
     for _ in range(steps):
         chosen = torch.randint(len(rows), (32,)).tolist()
         optimizer.zero_grad()
-        objective.loss(model, collator([rows[i] for i in chosen])).backward()
+        mean_loss(objective, model, collator([rows[i] for i in chosen])).backward()
         optimizer.step()
 
 

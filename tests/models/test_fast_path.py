@@ -3,6 +3,7 @@
 import pytest
 import torch
 from families import FAMILIES, TOKENIZER, build
+from tiny_models import mean_loss
 from tiny_rows import random_rows
 from transformers.activations import FastGELUActivation, NewGELUActivation
 
@@ -39,7 +40,7 @@ def batch_of(objective):
 
 def loss_and_gradients(model, objective, batch):
     model.zero_grad()
-    loss = objective.loss(model, batch)
+    loss = mean_loss(objective, model, batch)
     loss.backward()
     return loss.item(), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
@@ -75,7 +76,7 @@ def test_the_last_mlp_sees_only_what_is_asked_for():
     assert use_fast_path(model, LONGEST, ["last_mlp"]) == ["last_mlp"]
     model.transformer.h[-1].mlp.c_fc.register_forward_hook(lambda _, args, out: seen.append(args[0].shape[1]))
     batch = batch_of(objective)
-    objective.loss(model, batch)
+    mean_loss(objective, model, batch)
     whole = model(batch["input_ids"]).logits
     kept = model(batch["input_ids"], logits_to_keep=2).logits
     hidden = model(batch["input_ids"], logits_to_keep=2, output_hidden_states=True).hidden_states

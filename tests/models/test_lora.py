@@ -5,7 +5,7 @@ import torch
 from peft import AutoPeftModelForCausalLM, PeftModel
 from safetensors import safe_open
 from small_tokenizers import whole_numbers
-from tiny_models import TINY_GPT2
+from tiny_models import TINY_GPT2, mean_loss
 from tiny_rows import ragged_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
@@ -115,7 +115,7 @@ def test_every_trainable_parameter_moves(base):
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
     before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
     for _ in range(2):  # one of the two factors begins at 0, so that the other moves from the second step on
-        objective.loss(model, encoded).backward()
+        mean_loss(objective, model, encoded).backward()
         optimizer.step()
     still = [name for name, p in model.named_parameters() if p.requires_grad and torch.equal(p, before[name])]
     assert still == []

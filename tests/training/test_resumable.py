@@ -17,7 +17,7 @@ from hf_nextfail import NextFailTrainer, NextFailTrainingArguments, numeral_toke
 from hf_nextfail.commands.finetune import main
 from hf_nextfail.errors import TrainingError
 from hf_nextfail.objectives import TeacherForcedObjective
-from hf_nextfail.training.checkpoints import last_whole_checkpoint
+from hf_nextfail.training.checkpoints import SEAL, last_whole_checkpoint
 
 TOKENIZER = numeral_tokenizer(num_nodes=20)
 
@@ -38,9 +38,10 @@ class Exploding(TeacherForcedObjective):
 
     batches = 0
 
-    def loss(self, *args):
+    def loss(self, outputs, batch):
         self.batches += 1
-        return super().loss(*args) * (math.inf if self.batches > 6 else 1)
+        (loss,) = super().loss(outputs, batch).values()
+        return {"next_token": loss * (math.inf if self.batches > 6 else 1)}
 
 
 def trainer_of(folder: Path, objective=None, seed: int = 3, **options) -> NextFailTrainer:
@@ -108,10 +109,11 @@ class NoGradient(TeacherForcedObjective):
 
     batches = 0
 
-    def loss(self, *args):
+    def loss(self, outputs, batch):
         self.batches += 1
-        loss = super().loss(*args)
-        return loss + (loss.detach() - loss).sqrt() if self.batches > 7 else loss  # sqrt has no gradient at 0
+        (loss,) = super().loss(outputs, batch).values()
+        # sqrt has no gradient at 0
+        return {"next_token": loss + (loss.detach() - loss).sqrt() if self.batches > 7 else loss}
 
 
 @pytest.mark.parametrize("options", [{}, {"max_steps": 8, "save_strategy": "no"}, {"save_steps": 8}])
@@ -194,7 +196,7 @@ def test_a_full_disk_ends_the_training_and_leaves_the_last_checkpoint(small_disk
         trainer.train()
     last = last_whole_checkpoint(small_disk)
     assert str(last) in str(failure.value)
-    assert not list(small_disk.glob("partial-*"))
+    assert not [path for path in small_disk.glob("checkpoint-*") if not (path / SEAL).is_file()]
     for path in small_disk.glob("checkpoint-*"):
         if path != last:  # room enough to end
             subprocess.run(["rm", "-r", path], check=True)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from datasets import Dataset, concatenate_datasets, load_dataset
-from tiny_models import NO_DROPOUT, tiny_gpt2
+from tiny_models import NO_DROPOUT, mean_loss, tiny_gpt2
 from transformers import Trainer, TrainingArguments
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
@@ -262,7 +262,7 @@ def test_prediction_gives_the_logits_of_whole_rows(tmp_path, objective):
     batch = trainer.data_collator([rows[i] for i in range(40)])
     with torch.no_grad():
         logits, labels, first = completion_logits(trainer.model, batch)
-        loss = trainer.objective.loss(trainer.model, batch)
+        loss = mean_loss(trainer.objective, trainer.model, batch)
     assert output.label_ids.tolist() == batch["labels"].tolist()
     predicted = torch.from_numpy(output.predictions)[:, first - 1 : -1]
     torch.testing.assert_close(predicted, logits, rtol=0.0, atol=1e-5)

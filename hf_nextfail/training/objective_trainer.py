@@ -1,0 +1,117 @@
+"""A Trainer that learns by an objective, and trains its heads."""
+
+import functools
+import operator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers.trainer_utils import TrainOutput
+
+from hf_nextfail.data.rows import IGNORED
+from hf_nextfail.models.completion_logits import completion_outputs
+from hf_nextfail.models.with_heads import WithHeads, of_model
+from hf_nextfail.objectives import Objective
+from hf_nextfail.training.callbacks import TellEpoch
+from hf_nextfail.training.checkpoints import add_decoding
+from hf_nextfail.training.collator import CompletionCollator
+
+
+class ObjectiveTrainer(Trainer):
+    """Train as `transformers.Trainer` does, by the same options, with the loss and the heads of an objective.
+
+    Every part of the loss is logged. What is saved is the plain model, which says how it decodes; the heads stand
+    beside it in checkpoints only, to go on from.
+
+    Args:
+        model (`PreTrainedModel`): any causal LM that the objective allows.
+        args (`TrainingArguments`): the stock options.
+        objective (`Objective`): how completions are learnt.
+        kwargs: everything else that `transformers.Trainer` takes.
+
+    Raises:
+        ValueError: if the objective refuses the model, or has heads and the model is made anew for each training.
+    """
+
+    # `compute_loss` divides by the labels of all accumulated batches, so the Trainer must not divide again.
+    loss_is_scaled_for_ga = True
+
+    def __init__(self, model: PreTrainedModel | None, args: TrainingArguments, objective: Objective, **kwargs: Any):
+        self.objective = objective
+        # Before this position stands no label of a training batch, if that is known and the loss is told.
+        self._first_label: int | None = None
+        # The loss in its named parts, summed since step `_parts_from`, the last one that was logged.
+        self._parts: dict[str, torch.Tensor] = {}
+        self._parts_from = 0
+        super().__init__(model, args, **kwargs)
+        # Our loss takes the number of labels and shifts them, whatever the forward of the model does.
+        self.model_accepts_loss_kwargs = True
+        self._loss_shifts_labels = True
+        objective.check(self.model)
+        heads = objective.heads(self.model)
+        if heads is not None and self.model_init is not None:
+            raise ValueError(f"the objective {objective.name} has heads, which belong to one model: give it as model")
+        self.heads = None if heads is None else WithHeads(self.model, heads, objective.run_heads)
+        if isinstance(self.data_collator, CompletionCollator):
+            self.add_callback(TellEpoch(self.data_collator))
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
+        """Train, or go on from a checkpoint, with the heads of the objective. As the stock method."""
+        if self.heads is not None and isinstance(resume_from_checkpoint, str):
+            self.heads.load(Path(resume_from_checkpoint))
+        self._parts = {}
+        with nullcontext() if self.heads is None else self.heads.attached():
+            return super().train(resume_from_checkpoint, *args, **kwargs)
+
+    @property
+    def _attached_heads(self) -> WithHeads | None:
+        return self.heads if self.heads is not None and self.heads.are_attached else None
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        # The stock method would save the heads as a part of the model.
+        folder, heads = Path(output_dir or self.args.output_dir), self._attached_heads
+        with nullcontext() if heads is None else heads.taken_off():
+            super()._save(output_dir, state_dict and of_model(state_dict))
+        if self.args.should_save:
+            if heads is not None:
+                heads.save(folder, state_dict)
+            add_decoding(folder, self.accelerator.unwrap_model(self.model), self.objective.decoding)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
+        """Return the objective's loss; with `return_outputs`, as `predict` asks, the stock loss and all logits."""
+        if return_outputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        outputs = completion_outputs(model, inputs, self._first_label, self._attached_heads)
+        count = (outputs.labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        parts = {name: total / count for name, total in self.objective.loss(outputs, inputs).items()}
+        if self.args.average_tokens_across_devices and num_items_in_batch is not None:
+            # The labels were counted over all processes, and gradients are averaged over them. As in the stock method.
+            factor = self.accelerator.num_processes // self.get_tp_size() if self.args.n_gpu <= 1 else self.args.n_gpu
+            parts = {name: part * factor for name, part in parts.items()}
+        self._keep_parts(parts)
+        return functools.reduce(operator.add, parts.values())
+
+    def _keep_parts(self, parts: dict[str, torch.Tensor]) -> None:
+        if len(parts) == 1:  # which is the loss
+            return
+        if not self._parts:
+            self._parts_from = self.state.global_step
+        self._parts = {name: self._parts.get(name, 0) + part.detach() for name, part in parts.items()}
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log as the stock method, and beside the `loss` of training its parts, if the objective has several."""
+        if "loss" in logs and self._parts:
+            steps = self.state.global_step - self._parts_from
+            for name, total in self._parts.items():
+                logs[f"loss_{name}"] = self.accelerator.gather(total).mean().item() / steps
+            self._parts = {}
+        super().log(logs, start_time)
