@@ -1,6 +1,6 @@
 """Tasks as Arrow: the `datasets` builder behind `load_dataset("nextfail/<task>", ...)`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -9,16 +9,24 @@ import numpy as np
 import pyarrow as pa
 from datasets.builder import Key
 
-from hf_nextfail.tasks import SPLITS, TASKS, Task
+from hf_nextfail.tasks import SPLITS, StarGraph, Task
 from hf_nextfail.tasks.base import SHARD_ROWS, Columns, check_integer
 from hf_nextfail.tasks.text import TextColumn
 
+#: What a dataset says of the paper that its task is from.
+PAPER = {
+    "citation": "@inproceedings{bachmann2024pitfalls, title={The Pitfalls of Next-Token Prediction}, "
+    "author={Gregor Bachmann and Vaishnavh Nagarajan}, booktitle={ICML}, year={2024}}",
+    "homepage": "https://arxiv.org/abs/2403.06963",
+    "license": "apache-2.0",
+}
 #: How many pieces a split is divided into at most, for workers and processes to share.
 MAX_PIECES = 1024
 
 
-def to_arrow_text(column: TextColumn) -> pa.Array:
-    """View a text column as an Arrow array of strings, without a copy of the text."""
+def to_arrow_text(texts: TextColumn | Sequence[str]) -> pa.Array:
+    """View a text column as an Arrow array of strings, without a copy of the text; Python strings are copied."""
+    column = TextColumn.of(texts)
     offsets, data = pa.py_buffer(column.offsets.astype(np.int32)), pa.py_buffer(column.data)
     return pa.StringArray.from_buffers(len(column.offsets) - 1, offsets, data)
 
@@ -120,7 +128,7 @@ class TaskConfig(datasets.BuilderConfig):
         shard, place = divmod(index, SHARD_ROWS)
         columns = self.task.sample_shard(split, shard, self.seed, place + 1)
         columns = {name: values[-1:] for name, values in columns.items()}
-        texts = {name: column.tolist()[0] for name, column in self.task.to_text(columns).items()}
+        texts = {name: TextColumn.of(column).tolist()[0] for name, column in self.task.to_text(columns).items()}
         return texts | {name: values[0].tolist() for name, values in columns.items()}
 
     def cache_options(self) -> dict[str, int]:
@@ -135,7 +143,7 @@ class DefaultConfigName(str):
 
 
 class TaskBuilder(datasets.ArrowBasedBuilder):
-    """Generate a task of `TASKS` (the one named by `dataset_name`) as whole columns, shard by shard."""
+    """Generate a task, that of its configurations, as whole columns, shard by shard."""
 
     BUILDER_CONFIG_CLASS = TaskConfig
 
@@ -144,18 +152,14 @@ class TaskBuilder(datasets.ArrowBasedBuilder):
         if isinstance(config_name, DefaultConfigName):
             config_name = None
         options = {key: value for key, value in options.items() if value is not None}
-        config = TaskConfig.resolve(TASKS[self.dataset_name], config_name, **options)
+        config = TaskConfig.resolve(type(self.BUILDER_CONFIGS[0].task), config_name, **options)
         return config, config_id or config.create_config_id(config.cache_options(), custom_features)
 
     def _info(self) -> datasets.DatasetInfo:
-        return datasets.DatasetInfo(
-            description=type(self.config.task).__doc__.partition("\n")[0],
-            features=task_features(self.config.task),
-            citation="@inproceedings{bachmann2024pitfalls, title={The Pitfalls of Next-Token Prediction}, "
-            "author={Gregor Bachmann and Vaishnavh Nagarajan}, booktitle={ICML}, year={2024}}",
-            homepage="https://arxiv.org/abs/2403.06963",
-            license="apache-2.0",
-        )
+        task = self.config.task
+        description = (type(task).__doc__ or "").partition("\n")[0]
+        of_paper = PAPER if task.name == StarGraph.name else {}
+        return datasets.DatasetInfo(description=description, features=task_features(task), **of_paper)
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
         generators = []

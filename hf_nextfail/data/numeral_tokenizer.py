@@ -5,8 +5,9 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from hf_nextfail.data.word_tokenizer import DUMMY, word_tokenizer
 
 SIGNS = "|/=$"  # that the numeral tokenizer knows beside labels, in the order of their ids
 
@@ -37,25 +38,7 @@ def numeral_tokenizer(num_nodes: int) -> PreTrainedTokenizerFast:
 
     Reference: Bachmann and Nagarajan (arXiv 2403.06963); the ids of labels and signs are those of their code.
     """
-    vocabulary = {token: i for i, token in enumerate([*map(str, range(num_nodes)), *SIGNS, "<pad>"])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary))
-    # Numbers and signs become tokens; whatever lies between them, the commas, is dropped.
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[0-9]+|[^0-9,]"), behavior="removed", invert=True)
-    tokenizer.decoder = decoders.Sequence(
-        [
-            decoders.WordPiece(prefix="##", cleanup=False),  # a space before each token but the first
-            decoders.Fuse(),
-            *(decoders.Replace(Regex(f" ?{sign} ?"), sign.strip("\\")) for sign in (r"\|", "/", "=")),
-            decoders.Replace(" ", ","),
-        ]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        extra_special_tokens={"dummy_token": "$"},
-        model_input_names=["input_ids", "attention_mask"],  # GPT-2 would add token types to its embeddings
-        clean_up_tokenization_spaces=False,
-    )
+    return word_tokenizer([*map(str, range(num_nodes)), *SIGNS.rstrip(DUMMY)], ",", ends=False)
 
 
 def num_labels(tokenizer: PreTrainedTokenizerBase) -> int | None:

@@ -11,6 +11,7 @@ from datasets import Dataset
 
 from hf_nextfail.data.builder import task_features
 from hf_nextfail.tasks import StarGraph, split_of
+from hf_nextfail.tasks.graphs import hash_edges
 from hf_nextfail.tasks.star_graph import parse_problem
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ def load_paper_file(path: str | PathLike, reverse: bool = False) -> datasets.Dat
         for name, value in (("edges", edges), ("path", nodes), ("start", start), ("goal", goal)):
             rows[name].append(value)
     edges = np.stack(rows["edges"])
-    num_train = int((split_of(edges) == "train").sum())
+    num_train = int((split_of(hash_edges(edges)) == "train").sum())
     logger.info(
         "%s: %d of %d graphs (%.1f %%) fall into our train split",
         path,
@@ -93,4 +94,4 @@ def describe_test_file(path: str | None, dataset: Dataset | None) -> dict[str, A
     if path is None:
         return None
     edges = dataset.with_format("numpy")["edges"][:]
-    return {"path": Path(path).name, "train_share": float((split_of(edges) == "train").mean())}
+    return {"path": Path(path).name, "train_share": float((split_of(hash_edges(edges)) == "train").mean())}

@@ -1,4 +1,4 @@
-"""Make `load_dataset("nextfail/<task>", ...)` find our builder.
+"""Make `load_dataset("nextfail/<task>", ...)` and `load_dataset("FILE.py:Class", ...)` find our builder.
 
 `datasets` has no plug-in point. All its loaders call the function `dataset_module_factory` through their module, so
 that is where a name of ours is answered. This is private to `datasets`: `tests/test_registration.py` holds a canary.
@@ -7,13 +7,17 @@ that is where a name of ours is answered. This is private to `datasets`: `tests/
 import functools
 import hashlib
 import inspect
+import marshal
 import sys
+from pathlib import Path
+from types import ModuleType
 
 import datasets.inspect
 import datasets.load
 from datasets.load import BuilderConfigsParameters, DatasetModule
 
 from hf_nextfail.data import builder as dataset_builder
+from hf_nextfail.own_code import is_reference, load_class
 from hf_nextfail.tasks import TASKS, Task
 
 NAMESPACE = "nextfail"
@@ -38,26 +42,78 @@ def task_called(dataset_name: str) -> type[Task] | None:
     return TASKS[name]
 
 
-def builder_module(task_name: str) -> DatasetModule:
+def task_class(dataset_name: str) -> type[Task] | None:
+    """Return the task that `nextfail/<task>` names, or a reference to one of your own, which is imported; else `None`.
+
+    Raises:
+        ValueError: in one line, if it names no task of ours, or its file cannot be loaded.
+    """
+    return load_class(dataset_name, Task) if is_reference(dataset_name) else task_called(dataset_name)
+
+
+def builder_module(task: type[Task]) -> DatasetModule:
     """Describe our builder of a task in the form that `datasets` expects of a repository it has looked at."""
-    task = TASKS[task_name]
-    # The hash is part of the cache folder's name: changed code never meets rows of the code before.
-    sources = [dataset_builder, *(sys.modules[name] for name in sorted(sys.modules) if name.startswith(TASKS_ROOM))]
-    digest = hashlib.sha256("".join(inspect.getsource(module) for module in sources).encode()).hexdigest()
-    configs = [dataset_builder.TaskConfig.resolve(task, name) for name in task.grid]
+    grid = task.grid or (task().config_name,)
+    # These are listed and never generated, and a small space has no rows of some splits.
+    configs = [dataset_builder.TaskConfig.resolve(task, name, num_validation=0, num_test=0) for name in grid]
     return DatasetModule(
         dataset_builder.__name__,
-        digest,
-        {"dataset_name": task_name, "repo_id": f"{NAMESPACE}/{task_name}"},
+        code_digest(task),
+        {"dataset_name": task.name, "repo_id": f"{NAMESPACE}/{task.name}" if task.name in TASKS else None},
         BuilderConfigsParameters(
-            builder_configs=configs, default_config_name=dataset_builder.DefaultConfigName(task.grid[0])
+            builder_configs=configs, default_config_name=dataset_builder.DefaultConfigName(grid[0])
         ),
     )
+
+
+def code_digest(task: type[Task]) -> str:
+    """Digest all code that may change the rows of a task: this builder, our tasks, and what a task of yours uses.
+
+    It is part of the name of a cache folder, so that changed code never meets rows of the code before.
+    """
+    ours = [dataset_builder, *(module for name, module in sys.modules.items() if name.startswith(TASKS_ROOM))]
+    used = {module.__name__: module for module in [*ours, *own_modules(task)]}
+    digest = hashlib.sha256()
+    for _, module in sorted(used.items()):
+        digest.update(Path(module.__file__).read_bytes())
+    if getattr(sys.modules[task.__module__], "__file__", None) is None:  # typed into a notebook
+        for _, value in sorted(vars(task).items()):
+            code = getattr(getattr(value, "fget", value), "__code__", None)
+            digest.update(repr(value).encode() if code is None else marshal.dumps(code))
+    return digest.hexdigest()
+
+
+def own_modules(task: type[Task]) -> list[ModuleType]:
+    """Return the module of a task that is not ours, and those that it uses of its folder or package, however far."""
+    found: dict[str, ModuleType] = {}
+    waiting = [sys.modules[kind.__module__] for kind in task.__mro__]
+    while waiting:
+        module = waiting.pop()
+        if module.__name__ in found or not belongs_to(task, module):
+            continue
+        found[module.__name__] = module
+        for value in vars(module).values():
+            name = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None)
+            if name in sys.modules:
+                waiting.append(sys.modules[name])
+    return list(found.values())
+
+
+def belongs_to(task: type[Task], module: ModuleType) -> bool:
+    """Say whether a module with a source stands in the folder of a task, or in its package."""
+    path, own = (getattr(of, "__file__", None) or "" for of in (module, sys.modules[task.__module__]))
+    if not (path.endswith(".py") and own) or task.__module__.startswith(TASKS_ROOM):
+        return False
+    folder, path = Path(own).resolve().parent, Path(path).resolve()
+    beside = path.is_relative_to(folder) and "site-packages" not in path.relative_to(folder).parts
+    package, _, inside = task.__module__.partition(".")
+    return module.__name__.partition(".")[0] == package if inside else beside
 
 
 def register() -> None:
     """Let `datasets` generate `nextfail/<task>` here; done by `import hf_nextfail`.
 
+    So is a task of your own, by `load_dataset("FILE.py:Class", ...)` or `load_dataset("package.module:Class", ...)`.
     `revision=`, `data_files=`, `data_dir=` and `hf://datasets/nextfail/<task>` still mean the files on the Hub.
     """
     original = datasets.load.dataset_module_factory
@@ -67,8 +123,9 @@ def register() -> None:
     @functools.wraps(original)
     def dataset_module_factory(path, revision=None, *args, data_dir=None, data_files=None, **kwargs):
         namespace, _, task_name = str(path).partition("/")
-        if namespace == NAMESPACE and task_name in TASKS and not (revision or data_dir or data_files):
-            return builder_module(task_name)
+        on_the_hub = revision or data_dir or data_files
+        if not on_the_hub and ((namespace == NAMESPACE and task_name in TASKS) or is_reference(str(path))):
+            return builder_module(task_class(str(path)))
         return original(path, revision, *args, data_dir=data_dir, data_files=data_files, **kwargs)
 
     dataset_module_factory.nextfail_original = original

@@ -6,6 +6,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from hf_nextfail.tasks import Task
+
 
 class Definition(NamedTuple):
     """One number of a diagnosis.
@@ -41,6 +43,10 @@ class Answer(NamedTuple):
     part_of_token: np.ndarray
 
 
+class NoDiagnosis(ValueError):
+    """There is no diagnosis of a task, or of these rows of it: one line says why."""
+
+
 class Diagnosis(ABC):
     """Find out why a model fails on the rows of a task, or that it does not.
 
@@ -54,6 +60,8 @@ class Diagnosis(ABC):
         ValueError: if a column is missing, or the rows do not fit.
     """
 
+    #: What the rows are of.
+    task: Task
     #: The columns that it reads.
     columns: ClassVar[tuple[str, ...]]
     #: The numbers that it gives, in the order of tables.

@@ -48,8 +48,8 @@ class StarGraphDiagnosis(Diagnosis):
 
     def probes(self, shows_true_tokens: bool) -> dict[str, list[str]]:
         """Name the wrong arms. See [`Diagnosis.probes`]."""
-        places = {AT_HARD_TOKEN: self.task.hard_node}
-        if shows_true_tokens and self.task.hard_node != 1:
+        places = {AT_HARD_TOKEN: self.task.hard_part}
+        if shows_true_tokens and self.task.hard_part != 1:
             places[AT_FIRST_STEP] = 1
         return {
             f"{what} {number}": [",".join(arms[0][:place] + arms[number][place:]) for arms in self.graphs]
@@ -72,7 +72,7 @@ class StarGraphDiagnosis(Diagnosis):
         neighbours = [answer for name, answer in probes.items() if name.startswith(AT_HARD_TOKEN)]
         entered = [answer for name, answer in probes.items() if name.startswith(AT_FIRST_STEP)] or neighbours
         candidates = np.stack(  # (n, degree), the right one first
-            [probability_of_node(answer, task.hard_node) for answer in (truth, *neighbours)], axis=1
+            [probability_of_node(answer, task.hard_part) for answer in (truth, *neighbours)], axis=1
         )
         confidence = candidates.max(axis=1)
         likeliest = candidates == confidence[:, None]
@@ -89,7 +89,7 @@ class StarGraphDiagnosis(Diagnosis):
                 "degree": task.degree,
                 "path_length": task.path_length,
                 "reverse": task.reverse,
-                "hard_node": task.hard_node,
+                "hard_node": task.hard_part,
                 "decoding": decoding,
             },
             "numbers": {
@@ -113,7 +113,7 @@ class StarGraphDiagnosis(Diagnosis):
         given = right_nodes(truth, 2, end)
         return {
             "accuracy": truth.correct.all(axis=1).astype(np.float64),
-            "hard_token_accuracy": tokens[:, self.task.hard_node],
+            "hard_token_accuracy": tokens[:, self.task.hard_part],
             "token_accuracy": tokens,
             "forced_token_accuracy": forced,
             "independent_errors_accuracy": product_of_means(forced),
@@ -141,7 +141,7 @@ class StarGraphDiagnosis(Diagnosis):
         return {
             **{name: self.rows[shown][name] for name in ("edges", "path", "start", "goal")},
             "written": written[shown],
-            "probabilities": {arm[self.task.hard_node]: probability for arm, probability in probabilities},
+            "probabilities": {arm[self.task.hard_part]: probability for arm, probability in probabilities},
         }
 
 

@@ -2,17 +2,16 @@
 
 from typing import Any
 
-import numpy as np
 from datasets import Dataset
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from hf_nextfail.data.graph_groups import graph_hashes
+from hf_nextfail.data.problem_keys import problem_keys
 from hf_nextfail.data.rows import Rows
 from hf_nextfail.decoding import Decoding, find_decoding
-from hf_nextfail.diagnoses import DIAGNOSES, Answer, Diagnosis
+from hf_nextfail.diagnoses import DIAGNOSES, Answer, Diagnosis, NoDiagnosis
 from hf_nextfail.evaluation.inference import Inference, Scores
-from hf_nextfail.evaluation.nodes import node_of_each_token
+from hf_nextfail.evaluation.parts import part_of_each_token, part_texts
 from hf_nextfail.tasks import StarGraph
 
 #: The rows that are diagnosed unless somebody says otherwise: the first ones.
@@ -23,12 +22,15 @@ def read_diagnosis(dataset: Dataset, task_name: str = StarGraph.name) -> Diagnos
     """Let the diagnosis of a task read rows.
 
     Raises:
-        ValueError: if the task has no diagnosis, or the rows do not fit it.
+        NoDiagnosis: if the task has no diagnosis, or the rows do not fit it.
     """
     if task_name not in DIAGNOSES:
-        raise ValueError(f"the task {task_name} has no diagnosis, only {' and '.join(DIAGNOSES)}")
+        raise NoDiagnosis(f"there is no diagnosis of {task_name}, only of {' and '.join(DIAGNOSES)}")
     kind = DIAGNOSES[task_name]
-    return kind({name: dataset[name][:] for name in kind.columns if name in dataset.column_names})
+    try:
+        return kind({name: dataset[name][:] for name in kind.columns if name in dataset.column_names})
+    except ValueError as error:
+        raise NoDiagnosis(str(error)) from error
 
 
 def diagnose(
@@ -73,8 +75,9 @@ def diagnose(
         - `verdict`: all this in a few words.
 
     Raises:
-        ValueError: if the dataset is empty, or holds other things than star graphs of one shape, or there is no such
-            decoding, or no diagnosis of that task, or the tokenizer is a slow one.
+        NoDiagnosis: a `ValueError`, if there is no diagnosis of that task, or the dataset holds other things than star
+            graphs of one shape.
+        ValueError: if the dataset is empty, or there is no such decoding, or the tokenizer is a slow one.
 
     Example:
 
@@ -95,15 +98,16 @@ def diagnose(
     inference = Inference(model, decoding, tokenizer, batch_size, description, shared)
 
     def answer(scores: Scores, texts: list[str]) -> Answer:
-        parts = node_of_each_token(tokenizer, texts, scores.correct.shape[1])
+        parts = part_of_each_token(tokenizer, texts, scores.correct.shape[1], diagnosis.task)
         return Answer(scores.correct.numpy(), scores.log_probs.numpy(), parts)
 
     scores = inference.score(rows)
-    truth = answer(scores, dataset["completion"][:])
-    written = inference.write_paths(rows, scores, diagnosis.references)
+    completions = dataset["completion"][:]
+    truth = answer(scores, completions)
+    written = [part_texts(diagnosis.task, text) for text in inference.write_texts(rows, scores, completions)]
     probes = {
         name: answer(inference.score(rows.with_completions(texts, tokenizer), name), texts)
         for name, texts in diagnosis.probes(decoding.shows_true_tokens).items()
     }
-    groups: np.ndarray | None = graph_hashes(dataset)
+    groups = problem_keys(dataset, diagnosis.task)
     return diagnosis.conclude(truth, probes, written, groups, decoding.name, decoding.shows_true_tokens)

@@ -1,16 +1,18 @@
 """A model and datasets to numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 from datasets import Dataset
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from hf_nextfail.data.graph_groups import graph_hashes
+from hf_nextfail.data.problem_keys import problem_keys
 from hf_nextfail.data.rows import Rows
 from hf_nextfail.decoding import Decoding, find_decoding
 from hf_nextfail.evaluation.inference import Inference
-from hf_nextfail.evaluation.nodes import node_of_each_token
+from hf_nextfail.evaluation.parts import has_parts, part_of_each_token, part_texts
+from hf_nextfail.evaluation.verify import verified
 from hf_nextfail.metrics import correct_nodes, hard_token_accuracy, token_accuracy
 from hf_nextfail.metrics.standard_error import Estimate, summarise
 from hf_nextfail.tasks import Task
@@ -26,7 +28,7 @@ def evaluate(
     tokenizer: PreTrainedTokenizerBase,
     task: Task | None = None,
     batch_size: int = 256,
-    per_node: bool = True,
+    per_part: bool = True,
     description: str | None = None,
     shared: bool = False,
 ) -> dict[str, Estimate | None]:
@@ -34,18 +36,21 @@ def evaluate(
 
     Greedy free-running output is exactly right if and only if every most likely token given the *true* previous ones
     is right, so `accuracy` costs one pass and no decoding. Only the rows that are not exactly right are decoded, to
-    learn where.
+    learn where; or, where a prompt has many right answers, to ask the verifier of the task.
 
     Args:
         model (`nn.Module`): a causal LM, evaluated in the precision of its forward (a model that accelerate prepared
             for bf16 runs under autocast, the same model saved and loaded in that of its weights).
-        dataset (`Dataset`): has `prompt` and `completion`; with `edges`, standard errors are taken over graphs.
+        dataset (`Dataset`): has `prompt` and `completion`. Standard errors are taken over the problems of the task, or
+            over the graphs of `edges`.
         decoding (`Decoding` or `str`, *optional*): how the model writes; by default what its generation config
             says, and `"autoregressive"` for models that are not ours.
         tokenizer (`PreTrainedTokenizerBase`): the model's.
-        task (`Task`, *optional*): says which node is the hard one; without it the `hard_token` numbers are left out.
+        task (`Task`, *optional*): what the rows are of: says what is right, what the parts of an answer are, and which
+            is the hard one. Without it, right is the completion itself, and there are no numbers per part.
         batch_size (`int`, >= 1, *optional*, defaults to 256): rows of one pass.
-        per_node (`bool`, *optional*, defaults to `True`): also compute the numbers per node, which need decoding.
+        per_part (`bool`, *optional*, defaults to `True`): also compute the numbers per part, such as nodes, which need
+            decoding.
         description (`str`, *optional*): show a progress bar under this name.
         shared (`bool`, *optional*, defaults to `False`): divide the rows among the processes that accelerate knows.
             Each has the whole model, and each must call this; all get the same numbers.
@@ -54,42 +59,57 @@ def evaluate(
         `dict` from names to `Estimate`s:
 
         - `loss`: cross-entropy per completion, in nats per token.
-        - `accuracy`: the whole completion, free-running (end token included where there is one).
-        - `token_accuracy`: per node, free-running.
+        - `accuracy`: the whole answer, free-running (end token included where there is one).
+        - `token_accuracy`: per part, such as a node, free-running; it and those below for tasks with parts.
         - `hard_token_accuracy`: the node next to the start, free-running.
         - `forced_token_accuracy`, `forced_hard_token_accuracy`: the same with the true previous tokens shown; `None`
           for a decoding that shows none. (`accuracy` under forcing is `accuracy`, as said above.)
 
     Raises:
-        ValueError: if the dataset is empty, a stream, or has an empty row, or its paths differ in length and numbers
-            per node are wanted, or there is no such decoding.
+        ValueError: if the dataset is empty, a stream, or has an empty row, there is no such decoding, or the verifier
+            of the task fails.
     """
     rows = Rows.of(dataset, tokenizer)
-    groups = graph_hashes(dataset)
+    groups = problem_keys(dataset, task)
     decoding = find_decoding(decoding, model, tokenizer)
     inference = Inference(model, decoding, tokenizer, batch_size, description, shared)
     scores = inference.score(rows)
-    correct_tokens = scores.correct.numpy()
+    completions, written = dataset["completion"][:], None
+    if task is None or (task.answers_are_unique and decoding.one_pass_exact):
+        right = inference.exact_match(rows, scores).double().numpy()
+    else:
+        written = inference.write_texts(rows, scores, completions)
+        right = np.array([verified(task, text, row) for text, row in zip(written, dataset, strict=True)])
     results: dict[str, Estimate | None] = {
         "loss": summarise((-scores.log_probs.sum(dim=1) / rows.lengths[:, 1]).numpy(), groups),
-        "accuracy": summarise(inference.exact_match(rows, scores).double().numpy(), groups),
+        "accuracy": summarise(right, groups),
     }
-    if per_node:
-        references = [text.split(",") for text in dataset["completion"]]
-        if len(set(map(len, references))) > 1:
-            raise ValueError("numbers per node need completions of one number of nodes; pass per_node=False")
-        written = inference.write_paths(rows, scores, references)
-        results["token_accuracy"] = summarise(token_accuracy(written, references), groups)
+    if task is not None and per_part and has_parts(task, completions):
+        written = written or inference.write_texts(rows, scores, completions)
+        answers, references = ([part_texts(task, text) for text in texts] for texts in (written, completions))
         forced = None
         if decoding.shows_true_tokens:
-            node_of_token = node_of_each_token(tokenizer, dataset["completion"], correct_tokens.shape[1])
-            forced = correct_nodes(correct_tokens, node_of_token)
-        results["forced_token_accuracy"] = None if forced is None else summarise(forced, groups)
-        if task is not None:
-            hard = hard_token_accuracy(written, references, task.hard_node)
-            results["hard_token_accuracy"] = summarise(hard, groups)
-            forced_hard = None if forced is None else summarise(forced[:, task.hard_node], groups)
-            results["forced_hard_token_accuracy"] = forced_hard
+            part_of_token = part_of_each_token(tokenizer, completions, scores.correct.shape[1], task)
+            forced = correct_nodes(scores.correct.numpy(), part_of_token)
+        results |= of_parts(answers, references, forced, task.hard_part, groups)
+    return results
+
+
+def of_parts(
+    answers: Sequence[Sequence[str]],
+    references: Sequence[Sequence[str]],
+    forced: np.ndarray | None,
+    hard_part: int | None,
+    groups: np.ndarray | None,
+) -> dict[str, Estimate | None]:
+    """Measure each part of the answers, and the hard one; `forced` is `None` where no true token is shown."""
+    results: dict[str, Estimate | None] = {
+        "token_accuracy": summarise(token_accuracy(answers, references), groups),
+        "forced_token_accuracy": None if forced is None else summarise(forced, groups),
+    }
+    if hard_part is not None:
+        results["hard_token_accuracy"] = summarise(hard_token_accuracy(answers, references, hard_part), groups)
+        results["forced_hard_token_accuracy"] = None if forced is None else summarise(forced[:, hard_part], groups)
     return results
 
 
@@ -106,7 +126,7 @@ def evaluate_all(
     """Evaluate a model on several datasets: the numbers of a run.
 
     Args:
-        task (`Task`, *optional*): without one there are no numbers per node.
+        task (`Task`, *optional*): what the rows are of, as in `evaluate`.
         datasets (mapping): what the names of the results begin with, such as `train_` -> rows.
         progress (`bool`): show a progress bar.
         shared (`bool`, *optional*, defaults to `False`): divide the rows among processes, as `evaluate` does.
@@ -117,7 +137,6 @@ def evaluate_all(
     results: dict[str, Estimate | None] = {}
     for prefix, dataset in datasets.items():
         description = f"Evaluating {prefix.replace('_', ' ')}rows" if progress else None
-        per_node = task is not None
-        measured = evaluate(model, dataset, decoding, tokenizer, task, batch_size, per_node, description, shared)
+        measured = evaluate(model, dataset, decoding, tokenizer, task, batch_size, True, description, shared)
         results |= {prefix + name: result for name, result in measured.items()}
     return results

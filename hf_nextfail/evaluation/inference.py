@@ -94,14 +94,14 @@ class Inference:
         self.model.train(was_training)
         return self._everyones(decoded, len(which))
 
-    def write_paths(self, rows: Rows, scores: Scores, references: Sequence[list[str]]) -> list[list[str]]:
-        """Return the nodes that are written for each row, decoding only those rows whose output is not known."""
+    def write_texts(self, rows: Rows, scores: Scores, completions: Sequence[str]) -> list[str]:
+        """Return what is written for each row, decoding only those rows whose output is not known."""
         known = scores.correct.all(dim=1) if self.decoding.one_pass_exact else torch.zeros(len(rows), dtype=torch.bool)
         unknown = (~known).nonzero().squeeze(1)
         texts = self.tokenizer.batch_decode(self.write(rows, unknown), skip_special_tokens=True)
-        written = list(references)
+        written = list(completions)
         for row, text in zip(unknown.tolist(), texts, strict=True):
-            written[row] = [node.strip() for node in text.split(",")]
+            written[row] = text
         return written
 
     def exact_match(self, rows: Rows, scores: Scores) -> torch.Tensor:

@@ -13,7 +13,7 @@ from huggingface_hub import CommitInfo
 from huggingface_hub.utils import tqdm
 
 from hf_nextfail.data.builder import TaskConfig
-from hf_nextfail.data.graph_groups import graph_hashes
+from hf_nextfail.data.problem_keys import problem_keys
 from hf_nextfail.data.registration import NAMESPACE
 from hf_nextfail.errors import UsageError, did_you_mean
 from hf_nextfail.files import shipped_folder
@@ -57,7 +57,7 @@ def publish_config(config: TaskConfig, folder: Path) -> PublishedConfig:
             dataset_size=generated.dataset_size,
         ),
         data_files=[{"split": split, "path": f"{config.name}/{split}-*"} for split in splits],
-        num_graphs={split: len(np.unique(graph_hashes(dataset))) for split, dataset in splits.items()},
+        num_graphs={split: len(np.unique(problem_keys(dataset, config.task))) for split, dataset in splits.items()},
         example=example,
         picture=picture,
     )

@@ -124,13 +124,13 @@ class Record:
         """
         dataset_name = run.get("dataset_name")
         if task is not None:
-            of_task = {"title": task.title, "hard_node": task.hard_node}
+            of_task = {"title": task.title, "hard_node": task.hard_part}
         else:
             of_task = {"title": dataset_name and Path(dataset_name).name}
         parts = {
             "run": of_task | run,
             "results": results,
-            "chance": {"hard_token_accuracy": task and task.hard_token_chance},
+            "chance": {} if task is None else task.chance,
             "test_file": test_file,
             "diagnosis": diagnosis,
             "history": list(history),

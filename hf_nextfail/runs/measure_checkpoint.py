@@ -23,7 +23,7 @@ from hf_nextfail.decoding import DECODINGS, Decoding, find_decoding
 from hf_nextfail.errors import UsageError, did_you_mean
 from hf_nextfail.evaluation.diagnose import NUM_DIAGNOSED, diagnose
 from hf_nextfail.evaluation.evaluate import NUM_TRAIN_SAMPLE, evaluate_all
-from hf_nextfail.evaluation.nodes import check_fast
+from hf_nextfail.evaluation.parts import check_fast
 from hf_nextfail.files import read_json
 from hf_nextfail.models.checks import check_layout, check_model_source, check_positions
 from hf_nextfail.models.lora import load_checkpoint

@@ -16,7 +16,7 @@ from hf_nextfail.data.tokenization import load_tokenizer, longest_row, tokenize_
 from hf_nextfail.errors import HubError, UsageError, did_you_mean
 from hf_nextfail.evaluation.diagnose import NUM_DIAGNOSED, diagnose
 from hf_nextfail.evaluation.evaluate import NUM_TRAIN_SAMPLE, evaluate_all
-from hf_nextfail.evaluation.nodes import check_fast
+from hf_nextfail.evaluation.parts import check_fast
 from hf_nextfail.files import write_whole
 from hf_nextfail.models import build_model
 from hf_nextfail.models.checks import check_layout, check_positions

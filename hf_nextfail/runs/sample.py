@@ -14,7 +14,7 @@ from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS, load_tokenizer, tokenize_dataset
 from hf_nextfail.errors import UsageError, did_you_mean
-from hf_nextfail.evaluation.nodes import node_of_each_token
+from hf_nextfail.evaluation.parts import part_of_each_token
 from hf_nextfail.models.completion_logits import IGNORED
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.tasks import SPLITS, StarGraph
@@ -138,10 +138,11 @@ def hard_token_line(sample: Sample) -> Text:
     task = sample.task
     node = sample.row["path"][1]
     text = Text(f"{'hard token':{INDENT}}").append(str(node), HARD)
-    text.append(f", node {task.hard_node + 1} of {task.path_length} in the completion: ")
-    if task.hard_token_chance is None:
+    text.append(f", node {task.hard_part + 1} of {task.path_length} in the completion: ")
+    chance = task.chance["hard_token_accuracy"]
+    if chance is None:
         return text.append("no guess, one edge leads back")
-    return text.append(f"guessing gives 1/{task.degree} = {task.hard_token_chance:.3g}")
+    return text.append(f"guessing gives 1/{task.degree} = {chance:.3g}")
 
 
 def objective_lines(sample: Sample, name: str, width: int, hard: Sequence[int]) -> list[Text]:
@@ -170,8 +171,8 @@ def sample_lines(sample: Sample, width: int) -> list[Text]:
     row, tokenizer = sample.row, sample.tokenizer
     hard = []
     if tokenizer.is_fast:  # slow ones do not say where their tokens come from
-        nodes = node_of_each_token(tokenizer, [row["completion"]], len(row[COMPLETION_IDS]))[0]
-        hard = (nodes == sample.task.hard_node).nonzero()[0].tolist()
+        nodes = part_of_each_token(tokenizer, [row["completion"]], len(row[COMPLETION_IDS]), sample.task)[0]
+        hard = (nodes == sample.task.hard_part).nonzero()[0].tolist()
     tokens = []
     for name, ids, marked in (("prompt", row[PROMPT_IDS], []), ("completion", row[COMPLETION_IDS], hard)):
         cells = {name: tokenizer.convert_ids_to_tokens(ids), "ids": list(map(str, ids))}

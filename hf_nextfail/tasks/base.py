@@ -1,51 +1,51 @@
-"""What every task shares: columns, text, seeding, and which split a graph belongs to."""
+"""What every task shares: columns, text, words, seeding, and which split a problem belongs to."""
 
 import functools
+import re
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from hf_nextfail.tasks.graphs import hash_edges
+from hf_nextfail.errors import did_you_mean
+from hf_nextfail.tasks.hashing import hash_texts
 from hf_nextfail.tasks.text import TextColumn
 
 #: One array per column, the rows along the first axis.
 Columns = dict[str, np.ndarray]
 
 NUM_BUCKETS = 16
-#: The buckets of `graph hash mod 16` that make up each split.
+#: The buckets of `split key mod 16` that make up each split.
 SPLITS = {"train": range(12), "validation": range(12, 14), "test": range(14, 16)}
 
 #: Rows are sampled in shards of this size, each from its own generator, and cut to the number asked for.
 SHARD_ROWS = 10_000
 
-#: A space with fewer graphs than this is enumerated, to learn whether each split owns a graph at all.
-ENUMERABLE_GRAPHS = 10_000
 
+def split_of(keys: np.ndarray) -> np.ndarray:
+    """Say which split each problem belongs to: a function of its split key alone.
 
-def split_of(edges: np.ndarray) -> np.ndarray:
-    """Say which split each graph belongs to: a function of its edge set alone.
-
-    No seed, size, query or configuration can therefore carry a graph from one split into another.
+    No seed, size, query or configuration can therefore carry a problem from one split into another.
 
     Args:
-        edges (`np.ndarray` of integers, shape `(rows, E, 2)`): source and target labels.
+        keys (`np.ndarray` of `uint64`, shape `(rows,)`): of `Task.split_key`.
 
     Returns:
-        `np.ndarray` of `str`, shape `(rows,)`: `"train"`, `"validation"` or `"test"`, 12, 2 and 2 of 16 graphs.
+        `np.ndarray` of `str`, shape `(rows,)`: `"train"`, `"validation"` or `"test"`, 12, 2 and 2 of 16 problems.
 
     Example:
 
     ```python
     >>> import numpy as np
-    >>> edges = np.array([[[4, 1], [1, 7], [4, 2], [2, 9]]])
-    >>> (split_of(edges) == split_of(edges[:, ::-1])).all()
-    np.True_
+    >>> split_of(np.array([3, 12, 31], dtype=np.uint64)).tolist()
+    ['train', 'validation', 'test']
 
     ```
     """
     names = np.array([name for name, buckets in SPLITS.items() for _ in buckets])
-    return names[hash_edges(edges) % np.uint64(NUM_BUCKETS)]
+    return names[keys % np.uint64(NUM_BUCKETS)]
 
 
 def check_integer(name: str, value: Any, low: int, high: int | None = None, why: str = "") -> None:
@@ -57,82 +57,125 @@ def check_integer(name: str, value: Any, low: int, high: int | None = None, why:
 
 @functools.lru_cache
 def occupied_splits(task: "Task") -> frozenset[str]:
-    """Enumerate the graphs of a task with a small space and say which splits they fall into."""
-    return frozenset(split_of(task.all_graphs()).tolist())
+    """Say which splits some problems of a task fall into: as many as there are in a shard."""
+    problems = task.sample(np.random.default_rng(0), SHARD_ROWS)
+    return frozenset(split_of(task.split_key(problems)).tolist())
 
 
 class Task(ABC):
-    """Define what is asked: a family of graph problems with text, a seedable sampler and a scorer.
+    """Define what is asked: problems as text, a seedable sampler, and a verifier.
 
     A task knows nothing of tokens or models. A subclass is a frozen dataclass whose fields are the configuration,
-    validated in `__post_init__`; adding one takes a file in this folder and a line in `TASKS`.
+    validated in `__post_init__`. Adding one takes a file in this folder and a line in `TASKS`; one of your own is used
+    by `--task FILE.py:Class` and `load_dataset("FILE.py:Class")`.
 
-    The columns of a sample are those that `sample` returns (`edges` among them, which decides the split) and the two
-    texts `prompt` and `completion`.
+    The columns of a row are those that `sample` returns and the two texts `prompt` and `completion`.
     """
 
+    #: What it is called in recipes, records and tables.
     name: ClassVar[str]
     #: Changes whenever the same seed gives other rows.
-    version: ClassVar[str]
-    #: The configurations that are published by name; the first is the default.
-    grid: ClassVar[tuple[str, ...]]
+    version: ClassVar[str] = "1.0.0"
+    #: The configurations that are published by name; the first is the default, and of none that of the defaults.
+    grid: ClassVar[tuple[str, ...]] = ()
+    #: Whether a prompt has one right completion. Where it has many, every row is decoded and scored.
+    answers_are_unique: ClassVar[bool] = True
+    #: What stands between two words of letters or digits, and is no token; empty where each character is a word.
+    separator: ClassVar[str] = ""
+    #: Whether all completions of a configuration have one number of words; then they need no end token.
+    fixed_length: ClassVar[bool] = False
 
     @property
     @abstractmethod
-    def config_name(self) -> str:
-        """The configuration as a name without spaces, which `from_config_name` reads back."""
-
-    @classmethod
-    @abstractmethod
-    def from_config_name(cls, config_name: str, **overrides: Any) -> "Task":
-        """Read a configuration name; raise `ValueError` for any other text, or when an override contradicts it."""
-
-    @property
-    @abstractmethod
-    def title(self) -> str:
-        """What the configuration is called in prose, the direction of its completions left out."""
-
-    @property
-    @abstractmethod
-    def hard_node(self) -> int:
-        """The index, among the nodes of a completion, of the node that needs planning."""
-
-    @property
-    @abstractmethod
-    def hard_token_chance(self) -> float | None:
-        """The accuracy of guessing the hard node among the candidates, or `None` when it needs no guess."""
-
-    @property
-    @abstractmethod
-    def num_graphs(self) -> int:
-        """How many different graphs the configuration has."""
-
-    @abstractmethod
-    def all_graphs(self) -> np.ndarray:
-        """Enumerate the edges of every graph, shape `(num_graphs, E, 2)`; for small spaces only."""
+    def words(self) -> Sequence[str]:
+        """All words that prompts and completions are made of: the vocabulary of one token a word."""
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, count: int) -> Columns:
-        """Draw `count` problems, whatever their split, without a Python loop over them."""
+        """Draw `count` problems, whatever their split: arrays of numbers or of text, the rows along the first axis."""
 
     @abstractmethod
-    def to_text(self, columns: Columns) -> dict[str, TextColumn]:
-        """Write `prompt` and `completion`."""
+    def to_text(self, columns: Columns) -> Mapping[str, TextColumn | Sequence[str]]:
+        """Write `prompt` and `completion`, a right one."""
 
     @abstractmethod
-    def parse(self, text: str) -> dict[str, Any]:
-        """Read `prompt + completion` back into a row of all columns; raise `ValueError` with the reason."""
+    def score(self, prediction: str, row: Mapping[str, Any]) -> float:
+        """Return 1.0 when `prediction` is a right completion of `row`, else 0.0; it may be any text."""
 
-    @abstractmethod
-    def score(self, prediction: str, example: dict[str, Any]) -> float:
-        """Return 1.0 when `prediction` is the right completion of `example`, else 0.0."""
+    def split_key(self, columns: Columns) -> np.ndarray:
+        """Return what decides the split, and which rows are about one problem: by default a hash of the prompt.
+
+        Args:
+            columns (`Columns`): what `sample` returns.
+
+        Returns:
+            `np.ndarray` of `uint64`, shape `(rows,)`.
+        """
+        return hash_texts(TextColumn.of(self.to_text(columns)["prompt"]))
+
+    def parts(self, completion: str) -> list[tuple[int, int]] | None:
+        """Divide a completion into parts that are measured each, such as nodes: where they begin and end.
+
+        `None`, the default, where there are no such parts. Whatever a model writes can be divided.
+        """
+        return None
+
+    @property
+    def hard_part(self) -> int | None:
+        """The index, among the parts of a completion, of the one that needs planning; `None` if there is none."""
+        return None
+
+    @property
+    def chance(self) -> dict[str, float | None]:
+        """What guessing gives, by the name of a result; `None` where no guess is needed."""
+        return {}
+
+    def canonical(self, prediction: str) -> Hashable | None:
+        """Return what all completions that mean the same have in common; `None` for one that means nothing."""
+        return prediction.strip() or None
+
+    @property
+    def config_name(self) -> str:
+        """The configuration as a name without spaces, which `from_config_name` reads back: by default the fields.
+
+        Raises:
+            ValueError: if a field is a text that could not be told from the rest of the name.
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, value in values.items():
+            if isinstance(value, str) and not re.fullmatch(r"[\w.]+", value):
+                raise ValueError(f"{name} must be of letters, digits, dots and underscores, got {value!r}")
+        return "-".join(f"{name}_{value}" for name, value in values.items()) or "default"
+
+    @classmethod
+    def from_config_name(cls, config_name: str, **overrides: Any) -> Self:
+        """Read a configuration name; raise `ValueError` for any other text, or when an override contradicts it."""
+        form = "-".join(f"{field.name}_(?P<{field.name}>.+?)" for field in fields(cls)) or "default"
+        match = re.fullmatch(form, config_name)
+        if match is None:
+            example = cls().config_name
+            hint = did_you_mean(config_name, (*cls.grid, example)) or f", such as {example!r}"
+            raise ValueError(f"unknown config {config_name!r} of {cls.name}: use {readable(form)}{hint}")
+        named = {field.name: value_of(field.name, match[field.name], field.default) for field in fields(cls)}
+        for name, value in overrides.items():
+            if named.get(name) != value:
+                raise ValueError(
+                    f"config {config_name!r} says {name}={named.get(name)}, but {name}={value!r} was given"
+                )
+        return cls(**named)
+
+    @property
+    def title(self) -> str:
+        """What the configuration is called in prose."""
+        values = ", ".join(f"{field.name.replace('_', ' ')} {getattr(self, field.name)}" for field in fields(self))
+        return self.name.replace("_", " ") + (values and f", {values}")
 
     def check_split(self, split: str) -> None:
-        """Raise `ValueError` when the space is so small that no graph of it falls into `split`."""
-        if self.num_graphs < ENUMERABLE_GRAPHS and split not in occupied_splits(self):
+        """Raise `ValueError` when the space is so small that no problem of it falls into `split`."""
+        if split not in occupied_splits(self):
             raise ValueError(
-                f"{self.config_name} has only {self.num_graphs} graphs, all of them outside the {split} split; "
-                f"raise num_nodes, or set num_{split}=0"
+                f"{self.config_name} of {self.name} has too few different problems, all of {SHARD_ROWS} drawn are outside "
+                f"the {split} split; choose a larger configuration, or set num_{split}=0"
             )
 
     def sample_shard(self, split: str, shard: int, seed: int = 0, num_rows: int = SHARD_ROWS) -> Columns:
@@ -145,10 +188,10 @@ class Task(ABC):
             num_rows (`int`, 1 to 10,000, *optional*): cut the shard to its first rows.
 
         Returns:
-            `Columns` with `num_rows` rows. Graphs may repeat within a split; none is in two.
+            `Columns` with `num_rows` rows. Problems may repeat within a split; none is in two.
 
         Raises:
-            ValueError: if no graph of this configuration falls into the split, or `num_rows` is out of range.
+            ValueError: if no problem of this configuration falls into the split, or `num_rows` is out of range.
         """
         self.check_split(split)
         if not 1 <= num_rows <= SHARD_ROWS:
@@ -161,7 +204,34 @@ class Task(ABC):
             # Bounded so that the working set stays in the cache.
             draws = min(2 * SHARD_ROWS, (SHARD_ROWS - found) * NUM_BUCKETS // len(SPLITS[split]) * 21 // 20 + 100)
             columns = self.sample(rng, draws)
-            kept = np.flatnonzero(split_of(columns["edges"]) == split)[: num_rows - found]
+            if wrong := [name for name, values in columns.items() if len(values) != draws]:
+                raise ValueError(
+                    f"{self.name}: sample(rng, {draws}) must return {draws} rows, the column {wrong[0]} has "
+                    f"{len(columns[wrong[0]])}"
+                )
+            kept = np.flatnonzero(split_of(self.split_key(columns)) == split)[: num_rows - found]
             parts.append({name: values[kept] for name, values in columns.items()})
             found += len(kept)
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def readable(form: str) -> str:
+    """Write the form of configuration names for people: `digits_<digits>`."""
+    return re.sub(r"\(\?P(<\w+>)\.\+\?\)", r"\1", form)
+
+
+def value_of(name: str, text: str, default: Any) -> Any:
+    """Read the value of a field of a configuration name, of the type that its default has.
+
+    Raises:
+        ValueError: if the text is of another type, or is not how that value is written.
+    """
+    kind = type(default)
+    if kind is bool and text in ("True", "False"):
+        return text == "True"
+    try:
+        if kind in (int, float, str) and str(kind(text)) == text:
+            return kind(text)
+    except ValueError:
+        pass  # not a number
+    raise ValueError(f"{name} must be written like {default!r}, got {text!r}")

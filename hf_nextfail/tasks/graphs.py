@@ -1,18 +1,68 @@
-"""What graph tasks share: a hash of a graph's edges, and labels drawn without replacement."""
+"""What graph tasks share: edges and their hash, paths as text, and labels drawn without replacement."""
+
+import functools
+import re
+from abc import abstractmethod
+from collections.abc import Hashable
+from typing import Any, ClassVar
 
 import numpy as np
 
+from hf_nextfail.tasks.base import Columns, Task, split_of
+from hf_nextfail.tasks.hashing import mix_bits
 
-def mix_bits(x: np.ndarray) -> np.ndarray:
-    """Scramble 64-bit integers so that each input bit flips about half of the output bits.
+#: A space with fewer graphs than this is enumerated, to learn whether each split owns a graph at all.
+ENUMERABLE_GRAPHS = 10_000
 
-    Reference: the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators",
-    OOPSLA 2014).
+
+class GraphTask(Task):
+    """Ask for something about a graph whose nodes are labels, and whose `edges` decide the split.
+
+    Its completions are labels separated by commas, which are their parts. A subclass has a column `edges`, shape
+    `(rows, E, 2)`.
     """
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+
+    separator: ClassVar[str] = ","
+
+    @property
+    @abstractmethod
+    def num_graphs(self) -> int:
+        """How many different graphs the configuration has."""
+
+    @abstractmethod
+    def all_graphs(self) -> np.ndarray:
+        """Enumerate the edges of every graph, shape `(num_graphs, E, 2)`; for small spaces only."""
+
+    @abstractmethod
+    def parse(self, text: str) -> dict[str, Any]:
+        """Read `prompt + completion` back into a row of all columns; raise `ValueError` with the reason."""
+
+    def split_key(self, columns: Columns) -> np.ndarray:
+        """Hash the edges. See [`Task.split_key`]."""
+        return hash_edges(columns["edges"])
+
+    def check_split(self, split: str) -> None:
+        """Raise `ValueError` when the space is so small that no graph of it falls into `split`."""
+        if self.num_graphs < ENUMERABLE_GRAPHS and split not in enumerated_splits(self):
+            raise ValueError(
+                f"{self.config_name} has only {self.num_graphs} graphs, all of them outside the {split} split; "
+                f"raise num_nodes, or set num_{split}=0"
+            )
+
+    def parts(self, completion: str) -> list[tuple[int, int]]:
+        """Divide a completion into what stands between commas, spaces around it left out. See [`Task.parts`]."""
+        return [piece.span(1) for piece in re.finditer(r"(?:^|,)\s*([^,]*?)\s*(?=,|\Z)", completion)]
+
+    def canonical(self, prediction: str) -> Hashable | None:
+        """Return the labels as integers; `None` if some are none. See [`Task.canonical`]."""
+        pieces = [prediction[begin:end] for begin, end in self.parts(prediction)]
+        return tuple(map(int, pieces)) if all(piece.isdecimal() for piece in pieces) else None
+
+
+@functools.lru_cache
+def enumerated_splits(task: GraphTask) -> frozenset[str]:
+    """Enumerate the graphs of a task with a small space and say which splits they fall into."""
+    return frozenset(split_of(hash_edges(task.all_graphs())).tolist())
 
 
 def hash_edges(edges: np.ndarray) -> np.ndarray:

@@ -3,14 +3,14 @@
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
 
-from hf_nextfail.tasks.base import Columns, Task, check_integer
-from hf_nextfail.tasks.graphs import sample_without_replacement
+from hf_nextfail.tasks.base import Columns, check_integer
+from hf_nextfail.tasks.graphs import GraphTask, sample_without_replacement
 from hf_nextfail.tasks.text import TextColumn, format_labels
 
 CONFIG_NAME = re.compile(r"d(?P<degree>\d+)_l(?P<path_length>\d+)_n(?P<num_nodes>\d+)(?P<reverse>_rev)?", re.ASCII)
@@ -112,7 +112,7 @@ def parse_problem(text: str) -> tuple[np.ndarray, list[int], int, int]:
 
 
 @dataclass(frozen=True)
-class StarGraph(Task):
+class StarGraph(GraphTask):
     """Ask for the path from the start of a star graph G(degree, path_length) to the end of one of its arms.
 
     `degree` arms share the start; only the first step needs planning, since every later one follows the single edge
@@ -147,6 +147,7 @@ class StarGraph(Task):
 
     name: ClassVar[str] = "star_graph"
     version: ClassVar[str] = "1.0.0"
+    fixed_length: ClassVar[bool] = True
     grid: ClassVar[tuple[str, ...]] = (
         "d2_l5_n50",
         "d2_l2_n50",
@@ -211,14 +212,19 @@ class StarGraph(Task):
         return f"G({self.degree},{self.path_length}), {self.num_nodes} labels"
 
     @property
-    def hard_node(self) -> int:
+    def words(self) -> list[str]:
+        """The labels and signs of the paper's tokenizer, in the order of their ids there."""
+        return [*map(str, range(self.num_nodes)), "|", "/", "="]
+
+    @property
+    def hard_part(self) -> int:
         """The place of the node next to the start, the one that needs planning."""
         return self.path_length - 2 if self.reverse else 1
 
     @property
-    def hard_token_chance(self) -> float | None:
+    def chance(self) -> dict[str, float | None]:
         """1/degree: the accuracy of guessing among the arms. A reversed path needs no guess."""
-        return None if self.reverse else 1 / self.degree
+        return {"hard_token_accuracy": None if self.reverse else 1 / self.degree}
 
     @property
     def num_graphs(self) -> int:
@@ -307,8 +313,8 @@ class StarGraph(Task):
             "goal": goal,
         }
 
-    def score(self, prediction: str, example: dict[str, Any]) -> float:
-        """Return 1.0 when `prediction` is the path of `example` in this task's direction, else 0.0."""
+    def score(self, prediction: str, row: Mapping[str, Any]) -> float:
+        """Return 1.0 when `prediction` is the path of `row` in this task's direction, else 0.0."""
         nodes = [node.strip() for node in prediction.split(",")] if isinstance(prediction, str) else []
-        path = example["path"][::-1] if self.reverse else example["path"]
+        path = row["path"][::-1] if self.reverse else row["path"]
         return float(nodes == [str(node) for node in path])

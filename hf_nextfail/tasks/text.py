@@ -1,6 +1,9 @@
 """Text columns in the memory layout of Arrow."""
 
+from collections.abc import Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -10,17 +13,26 @@ class TextColumn:
     """Hold a column of strings in the memory layout of Arrow, so that it becomes a dataset column without a copy.
 
     Args:
-        data (`np.ndarray` of `uint8`): the ASCII bytes of all rows, one after the other.
+        data (`np.ndarray` of `uint8`): the bytes of all rows in UTF-8, one after the other.
         offsets (`np.ndarray` of `int64`, shape `(rows + 1,)`): where each row begins, and the end of the last.
     """
 
     data: np.ndarray
     offsets: np.ndarray
 
+    @classmethod
+    def of(cls, texts: "TextColumn | Sequence[str]") -> "TextColumn":
+        """Take texts as they are, or lay out Python strings."""
+        if isinstance(texts, TextColumn):
+            return texts
+        rows = [text.encode() for text in texts]
+        offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+        return cls(np.frombuffer(b"".join(rows), np.uint8), offsets)
+
     def tolist(self) -> list[str]:
         """Return the rows as Python strings."""
-        text = self.data.tobytes().decode("ascii")
-        return [text[a:b] for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
+        data = self.data.tobytes()
+        return [data[a:b].decode() for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
 
 
 def format_labels(labels: np.ndarray, separators: str) -> TextColumn:

@@ -9,7 +9,7 @@ from transformers.trainer_utils import SaveStrategy
 
 from hf_nextfail.decoding import Decoding
 from hf_nextfail.evaluation.diagnose import diagnose, read_diagnosis
-from hf_nextfail.evaluation.nodes import check_fast
+from hf_nextfail.evaluation.parts import check_fast
 from hf_nextfail.tasks import StarGraph
 from hf_nextfail.training.collator import CompletionCollator
 

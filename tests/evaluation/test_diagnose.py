@@ -103,7 +103,7 @@ def test_task_is_read_from_the_rows(config_name):
         "degree": task.degree,
         "path_length": task.path_length,
         "reverse": task.reverse,
-        "hard_node": task.hard_node,
+        "hard_node": task.hard_part,
         "decoding": "autoregressive",
     }
 
@@ -641,7 +641,7 @@ def test_probability_of_a_node_is_the_product_of_its_tokens(tokenizer_name, conf
     tokenizer = with_padding(TOKENIZERS[tokenizer_name]())
     model, rows = small_gpt2(tokenizer, initializer_range=0.1).eval(), star_graphs(config_name, 40)
     bos = [tokenizer.bos_token_id] if tokenizer_name == "sentencepiece style" else []
-    hard_node = StarGraph.from_config_name(config_name).hard_node
+    hard_node = StarGraph.from_config_name(config_name).hard_part
     lengths, masses, likeliest = set(), [], []
 
     def ids_of(text):

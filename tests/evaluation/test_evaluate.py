@@ -11,7 +11,7 @@ from tiny_models import NO_DROPOUT, mean_loss, tiny_gpt2
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from hf_nextfail.data.graph_groups import graph_hashes
+from hf_nextfail.data.problem_keys import graph_hashes
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.tokenization import tokenize_dataset
 from hf_nextfail.evaluation.evaluate import evaluate
@@ -172,7 +172,7 @@ def test_numbers_per_node_are_those_of_what_the_model_writes(objective_name, tok
     right = right_nodes(trained, longest)
     results = trained.evaluate()
     np.testing.assert_allclose(results["token_accuracy"]["value"], right.mean(axis=0), rtol=1e-12)
-    assert results["hard_token_accuracy"]["value"] == pytest.approx(right[:, trained.task.hard_node].mean())
+    assert results["hard_token_accuracy"]["value"] == pytest.approx(right[:, trained.task.hard_part].mean())
     assert ((right.mean(axis=0) > 0.1) & (right.mean(axis=0) < 1)).any()
 
 
@@ -191,7 +191,7 @@ def test_forced_numbers_are_those_of_a_pass_over_the_true_tokens(tokenizer_name)
     results = trained.evaluate()
     np.testing.assert_allclose(results["forced_token_accuracy"]["value"], np.mean(right, axis=0), rtol=1e-12)
     forced = results["forced_hard_token_accuracy"]["value"]
-    assert forced == pytest.approx(np.mean(right, axis=0)[trained.task.hard_node])
+    assert forced == pytest.approx(np.mean(right, axis=0)[trained.task.hard_part])
     assert results["forced_token_accuracy"]["value"] != results["token_accuracy"]["value"]
 
 

@@ -4,7 +4,7 @@ from small_tokenizers import END, byte_level_tokenizer
 from transformers import ByT5Tokenizer
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
-from hf_nextfail.evaluation.nodes import node_of_each_token
+from hf_nextfail.evaluation.parts import node_of_each_token
 
 # Nodes of tokens
 

@@ -102,7 +102,7 @@ def expected(task: StarGraph) -> dict[str, dict]:
         "path_accuracy": with_error("path_accuracy", path_accuracy(predictions, references))
         | {"token_accuracy": pytest.approx(token_accuracy(predictions, references).mean(axis=0).tolist())},
         "hard_token_accuracy": with_error(
-            "hard_token_accuracy", hard_token_accuracy(predictions, references, task.hard_node)
+            "hard_token_accuracy", hard_token_accuracy(predictions, references, task.hard_part)
         ),
         "valid_path_rate": with_error("valid_path_rate", valid_path(kinds))
         | {"path_kinds": {kind: pytest.approx(kinds.count(kind) / len(kinds)) for kind in KINDS}},

@@ -107,8 +107,8 @@ def test_reading_does_not_change_what_is_read():
 def test_a_record_is_built_whole():
     record = Record.build(StarGraph(), {"name": "a", "model": "gpt2"}, {}, history=[{"step": 1, "accuracy": 0.5}])
     assert set(record.run) == set(RUN)
-    assert (record.run["title"], record.run["hard_node"]) == (StarGraph().title, StarGraph().hard_node)
-    assert record.chance == {"hard_token_accuracy": StarGraph().hard_token_chance}
+    assert (record.run["title"], record.run["hard_node"]) == (StarGraph().title, StarGraph().hard_part)
+    assert record.chance == StarGraph().chance
     assert record.history == [{"step": 1, "accuracy": 0.5, "loss": None, "diagnosis": None}]
     assert record.versions["star_graph"] == StarGraph.version
     own = Record.build(None, {"dataset_name": "me/sums"}, {})

@@ -377,14 +377,14 @@ def test_small_space_error_mentions_size_and_split():
     ("degree", "reverse", "chance"), [(1, False, 1.0), (2, False, 0.5), (5, False, 0.2), (2, True, None)]
 )
 def test_hard_token_chance(degree, reverse, chance):
-    assert StarGraph(degree, 3, reverse=reverse).hard_token_chance == chance
+    assert StarGraph(degree, 3, reverse=reverse).chance["hard_token_accuracy"] == chance
 
 
 @pytest.mark.parametrize(
     ("path_length", "reverse", "place"), [(5, False, 1), (5, True, 3), (2, False, 1), (2, True, 0), (3, True, 1)]
 )
 def test_hard_node(path_length, reverse, place):
-    assert StarGraph(path_length=path_length, reverse=reverse).hard_node == place
+    assert StarGraph(path_length=path_length, reverse=reverse).hard_part == place
 
 
 def test_text_is_that_of_the_paper_in_both_directions():

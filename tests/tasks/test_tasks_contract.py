@@ -214,7 +214,7 @@ def test_parse_undoes_to_text(task, split):
 @pytest.mark.parametrize("task", cases(VARIED))
 def test_hard_node_is_next_to_the_start(task):
     for row in rows(task, 20):
-        assert int(row["completion"].split(",")[task.hard_node]) == row["path"][1]
+        assert int(row["completion"].split(",")[task.hard_part]) == row["path"][1]
 
 
 @pytest.mark.parametrize("task", cases(VARIED))

@@ -1,0 +1,50 @@
+"""Which rows are about the same problem: standard errors are taken over problems."""
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset
+
+from hf_nextfail.tasks import Task
+from hf_nextfail.tasks.graphs import hash_edges
+
+
+def problem_keys(dataset: Dataset, task: Task | None) -> np.ndarray | None:
+    """Return the split key of each row.
+
+    Args:
+        dataset (`Dataset`): rows of the task, with the columns that it samples.
+        task (`Task`, *optional*): by default rows are about the graph of their `edges`, if they have some.
+
+    Returns:
+        `np.ndarray` of `uint64`, shape `(n,)`; `None` where nobody knows what belongs together.
+    """
+    if task is None:
+        return graph_hashes(dataset)
+    table = dataset.with_format("arrow")[:]
+    columns = {name: to_array(table.column(name).combine_chunks()) for name in table.column_names}
+    try:
+        return task.split_key({name: column for name, column in columns.items() if column is not None})
+    except KeyError:  # rows that were made by hand have the two texts alone
+        return None
+
+
+def to_array(column: pa.Array) -> np.ndarray | None:
+    """Turn a column into an array whose first axis are the rows; `None` if rows have different shapes."""
+    shape = [len(column)]
+    while pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        lengths = column.value_lengths().unique()
+        if len(lengths) > 1:
+            return None
+        shape.append(lengths[0].as_py() if len(lengths) else 0)
+        column = column.flatten()
+    return column.to_numpy(zero_copy_only=False).reshape(shape)
+
+
+def graph_hashes(dataset: Dataset) -> np.ndarray | None:
+    """Hash the graph of each row, or return `None` when there are no `edges` of ours, or not as many in every row."""
+    if "edges" not in dataset.column_names:
+        return None
+    column = dataset.select_columns("edges").with_format("arrow")[:].column(0).combine_chunks()
+    edges = to_array(column)
+    ours = edges is not None and edges.ndim == 3 and edges.shape[2] == 2 and np.issubdtype(edges.dtype, np.integer)
+    return hash_edges(edges) if ours else None

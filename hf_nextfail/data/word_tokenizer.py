@@ -1,0 +1,92 @@
+"""A tokenizer with one token a word, for models that begin from scratch."""
+
+import re
+from collections.abc import Sequence
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from hf_nextfail.tasks import Task
+
+DUMMY, PAD, EOS = "$", "<pad>", "<eos>"
+
+
+def task_tokenizer(task: Task) -> PreTrainedTokenizerFast:
+    """Build the tokenizer of the words of a task: see [`word_tokenizer`].
+
+    Raises:
+        ValueError: naming the task and the word, if a word cannot be a token.
+    """
+    try:
+        return word_tokenizer(task.words, task.separator, ends=not task.fixed_length)
+    except ValueError as error:
+        raise ValueError(f"the words of {task.name}: {error}") from None
+
+
+def word_tokenizer(words: Sequence[str], separator: str, ends: bool) -> PreTrainedTokenizerFast:
+    """Build a tokenizer that knows some words, a dummy token `$`, `<pad>`, and `<eos>` if texts end.
+
+    Word `i` has the id `i`. Decoding gives a text back.
+
+    Args:
+        words (sequence of `str`): without a separator each is one character; with one, each is letters and digits, or
+            one sign.
+        separator (`str`): the character between two words of letters and digits, which is no token; empty if there is
+            none.
+        ends (`bool`): whether the tokenizer has an end token, as completions of several lengths need.
+
+    Raises:
+        ValueError: naming the word, if one is not of that form, or stands there twice.
+
+    Example:
+
+    ```python
+    >>> tokenizer = word_tokenizer("0123456789+=", separator="", ends=True)
+    >>> tokenizer("12+3=")["input_ids"]
+    [1, 2, 10, 3, 11]
+    >>> tokenizer.decode([1, 2, 10, 3, 11])
+    '12+3='
+
+    ```
+    """
+    check_words(words, separator)
+    special = [DUMMY, PAD, *([EOS] if ends else [])]
+    tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate([*words, *special])}))
+    if separator:
+        signs = [word for word in words if not re.fullmatch(r"\w+", word)]
+        kind = "0-9" if all(word.isdecimal() for word in words if word not in signs) else r"\w"
+        # Words and signs become tokens; whatever lies between them, the separators, is dropped.
+        pattern = Regex(f"[{kind}]+|[^{kind}{re.escape(separator)}]")
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(pattern, behavior="removed", invert=True)
+        tokenizer.decoder = decoders.Sequence(
+            [
+                decoders.WordPiece(prefix="##", cleanup=False),  # a space before each token but the first
+                decoders.Fuse(),
+                *(decoders.Replace(Regex(f" ?{re.escape(sign)} ?"), sign) for sign in signs),
+                decoders.Replace(" ", separator),
+            ]
+        )
+    else:
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+        tokenizer.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        **({"eos_token": EOS} if ends else {}),
+        extra_special_tokens={"dummy_token": DUMMY},
+        model_input_names=["input_ids", "attention_mask"],  # GPT-2 would add token types to its embeddings
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def check_words(words: Sequence[str], separator: str) -> None:
+    """Raise `ValueError` for the first word that cannot be a token."""
+    known = {DUMMY, PAD, EOS}
+    for word in words:
+        if word in known:
+            raise ValueError(f"{word!r} stands there twice, or is the name of a special token")
+        known.add(word)
+        if not separator and len(word) != 1:
+            raise ValueError(f"without a separator each must be one character, got {word!r}; set separator")
+        if separator and not re.fullmatch(rf"\w+|[^\w\s{re.escape(separator)}]", word):
+            raise ValueError(f"with a separator each must be letters and digits, or one sign, got {word!r}")

@@ -1,0 +1,55 @@
+"""The verifier of a task, asked by evaluation."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from hf_nextfail.tasks import Task
+
+#: The rows on which a task is checked before anything is trained.
+NUM_CHECKED = 100
+#: What a model may write that has learnt nothing; a verifier must bear it.
+NONSENSE = ("", " ", "?", ",", "-1", "0" * 50, "\u221e\n")
+
+
+def verified(task: Task, text: str, row: Mapping[str, Any]) -> float:
+    """Score what a model wrote for a row.
+
+    Raises:
+        ValueError: in one line, if the verifier fails, or returns something else than a number from 0 to 1.
+    """
+    try:
+        score = float(task.score(text, row))
+    except Exception as error:  # a verifier may be anybody's
+        raise ValueError(
+            f"the verifier of {task.name} fails: score({text!r}, row) of the row {row['prompt']!r} raises "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not 0 <= score <= 1:
+        raise ValueError(f"the verifier of {task.name} must return a number from 0 to 1, got {score} for {text!r}")
+    return score
+
+
+def check_task(task: Task, dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Check the first rows of a task: the verifier takes their completions, as tokens, too, and bears nonsense.
+
+    Raises:
+        ValueError: in one line, naming the task and the row.
+    """
+    for row in dataset.select(range(min(NUM_CHECKED, len(dataset)))):
+        completion = row["completion"]
+        if verified(task, completion, row) != 1:
+            raise ValueError(
+                f"the verifier of {task.name} refuses the completion of a row: {completion!r} of {row['prompt']!r}"
+            )
+        ids = tokenizer(completion, add_special_tokens=False)["input_ids"]
+        text = tokenizer.decode(ids, skip_special_tokens=True)
+        if verified(task, text, row) != 1:
+            raise ValueError(
+                f"the tokenizer does not give {completion!r} of {task.name} back, but {text!r}, which the verifier "
+                "refuses: mend words and separator of the task, or score"
+            )
+    for text in NONSENSE:
+        verified(task, text, row)
