@@ -174,8 +174,8 @@ class Task(ABC):
         """Raise `ValueError` when the space is so small that no problem of it falls into `split`."""
         if split not in occupied_splits(self):
             raise ValueError(
-                f"{self.config_name} of {self.name} has too few different problems, all of {SHARD_ROWS} drawn are outside "
-                f"the {split} split; choose a larger configuration, or set num_{split}=0"
+                f"{self.config_name} of {self.name} has too few different problems: all {SHARD_ROWS} drawn are "
+                f"outside the {split} split; choose a larger configuration, or set num_{split}=0"
             )
 
     def sample_shard(self, split: str, shard: int, seed: int = 0, num_rows: int = SHARD_ROWS) -> Columns:

@@ -1,9 +1,7 @@
 """Text columns in the memory layout of Arrow."""
 
 from collections.abc import Sequence
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 

@@ -101,7 +101,7 @@ def sample_and_hash(task: StarGraph, rows: int) -> None:
     """Draw graphs as numbers, a shard at a time, and say which split each belongs to."""
     rng = np.random.default_rng(0)
     for first in range(0, rows, SHARD_ROWS):
-        split_of(task.sample(rng, min(SHARD_ROWS, rows - first))["edges"])
+        split_of(task.split_key(task.sample(rng, min(SHARD_ROWS, rows - first))))
 
 
 def train_tables(task: StarGraph, rows: int) -> None:
@@ -173,7 +173,7 @@ def parts(parent: Parent, task: StarGraph, repeat: int) -> Table:
     drawn = task.sample(np.random.default_rng(0), SHARD_ROWS)
     steps = {
         "sampling": lambda: task.sample(np.random.default_rng(0), SHARD_ROWS),
-        "hashing": lambda: split_of(drawn["edges"]),
+        "hashing": lambda: split_of(task.split_key(drawn)),
         "text": lambda: task.to_text(drawn),
         "text and Arrow columns": lambda: to_arrow_table(task, drawn),
     }

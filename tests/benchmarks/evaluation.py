@@ -67,8 +67,8 @@ def measure(
         f"the same, {FEW} rows a batch, as the Trainer evaluates": lambda: right_by_generate(
             model, dataset, tokenizer, FEW
         ),
-        "evaluate(per_node=False)": lambda: evaluate(
-            model, dataset, objective, tokenizer, run.data.task, batch_size, per_node=False
+        "evaluate(per_part=False)": lambda: evaluate(
+            model, dataset, objective, tokenizer, run.data.task, batch_size, per_part=False
         ),
         "evaluate(): also the numbers per node": lambda: evaluate(
             model, dataset, objective, tokenizer, run.data.task, batch_size

@@ -11,8 +11,8 @@ from tiny_models import NO_DROPOUT, mean_loss, tiny_gpt2
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from hf_nextfail.data.problem_keys import graph_hashes
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
+from hf_nextfail.data.problem_keys import graph_hashes
 from hf_nextfail.data.tokenization import tokenize_dataset
 from hf_nextfail.evaluation.evaluate import evaluate
 from hf_nextfail.metrics import correct_nodes
@@ -161,7 +161,7 @@ def test_accuracy_is_exact_match_of_what_the_model_writes(objective_name, tokeni
     assert trained.evaluate()["accuracy"]["value"] == np.mean(right)
     # and row by row
     for i, row_right in enumerate(right[::8]):
-        assert trained.evaluate(trained.rows.select([8 * i]), per_node=False)["accuracy"]["value"] == row_right
+        assert trained.evaluate(trained.rows.select([8 * i]), per_part=False)["accuracy"]["value"] == row_right
 
 
 @every_objective
@@ -248,7 +248,7 @@ def test_path_without_its_end_token_is_not_accurate(objective_name):
 
     def accuracy():
         options = {"decoding": OBJECTIVES[objective_name](tokenizer).decoding, "tokenizer": tokenizer}
-        return evaluate(model, rows, per_node=False, **options)["accuracy"]["value"]
+        return evaluate(model, rows, per_part=False, **options)["accuracy"]["value"]
 
     assert accuracy() == 1.0
     tokenizer.eos_token = END  # which the model never learnt to write
@@ -360,7 +360,7 @@ def test_dropout_is_off_and_the_mode_of_the_model_restored():
 def test_only_loss_and_accuracy_unless_numbers_per_node_are_wanted():
     trained = half_trained("teacherless", "numeral")
     results = trained.evaluate()
-    assert trained.evaluate(per_node=False) == {name: results[name] for name in ("loss", "accuracy")}
+    assert trained.evaluate(per_part=False) == {name: results[name] for name in ("loss", "accuracy")}
 
 
 def test_hard_token_numbers_are_left_out_without_a_task():

@@ -61,25 +61,25 @@ def test_only_rows_that_are_wrong_are_decoded():
     decoded = []
     write = inference.decoding.write
     inference.decoding.write = lambda model, rows, num: decoded.append(rows.prompt_ids) or write(model, rows, num)
-    references = [text.split(",") for text in dataset["completion"]]
-    written = inference.write_paths(rows, scores, references)
+    completions = dataset["completion"][:]
+    written = inference.write_texts(rows, scores, completions)
     assert torch.equal(torch.cat(decoded), rows.prompt_ids[wrong].long())
     everything = TOKENIZER.batch_decode(inference.write(rows, torch.arange(len(dataset))))
-    assert written == [text.split(",") for text in everything]
-    assert [row for row in range(len(dataset)) if written[row] != references[row]] == wrong.tolist()
+    assert written == everything
+    assert [row for row in range(len(dataset)) if written[row] != completions[row]] == wrong.tolist()
 
 
 def test_a_decoding_whose_output_one_pass_does_not_tell_is_run_on_every_row(monkeypatch):
     dataset = star_graphs()
     rows, inference = Rows.of(dataset, TOKENIZER), inference_of("autoregressive", model=CleverHans(8))
-    scores, references = inference.score(rows), [text.split(",") for text in dataset["completion"]]
-    by_one_pass = inference.exact_match(rows, scores), inference.write_paths(rows, scores, references)
+    scores, completions = inference.score(rows), dataset["completion"][:]
+    by_one_pass = inference.exact_match(rows, scores), inference.write_texts(rows, scores, completions)
     monkeypatch.setattr(type(inference.decoding), "one_pass_exact", False)
     decoded, write = [], inference.decoding.write
     inference.decoding.write = lambda model, rows, num: decoded.append(len(rows)) or write(model, rows, num)
     assert torch.equal(inference.exact_match(rows, scores), by_one_pass[0])
     assert sum(decoded) == len(dataset)
-    assert inference.write_paths(rows, scores, references) == by_one_pass[1]
+    assert inference.write_texts(rows, scores, completions) == by_one_pass[1]
     assert sum(decoded) == 2 * len(dataset)
 
 

@@ -19,6 +19,7 @@ from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.measure_checkpoint import diagnose_checkpoint, evaluate_checkpoint, trained_on
 from hf_nextfail.tasks import StarGraph, split_of
+from hf_nextfail.tasks.graphs import hash_edges
 
 SIZES = {"n_positions": 28, "initializer_range": 0.5}  # room for the rows of CONFIG, not for those of d4_l3_n10
 CONFIG, TASK = "d2_l3_n10_rev", StarGraph(degree=2, path_length=3, num_nodes=10, reverse=True)
@@ -178,7 +179,7 @@ def test_the_share_of_a_file_that_is_in_our_train_split(teacherless, tmp_path):
     path = tmp_path / "graphs.txt"
     rows = [*rows_of("d2_l3_n10", "train", 30), *rows_of("d2_l3_n10", "test", 10)]
     path.write_text("".join(row["prompt"] + row["completion"] + "\n" for row in rows))
-    assert (split_of(load_paper_file(path).with_format("numpy")["edges"][:]) == "train").mean() == 0.75
+    assert (split_of(hash_edges(load_paper_file(path).with_format("numpy")["edges"][:])) == "train").mean() == 0.75
     assert measured(teacherless, test_file=str(path)).test_file["train_share"] == 0.75
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from hf_nextfail.tasks import SPLITS, StarGraph
-from hf_nextfail.tasks.base import occupied_splits
-from hf_nextfail.tasks.graphs import sample_few_of_many, sample_without_replacement
+from hf_nextfail.tasks.graphs import enumerated_splits, sample_few_of_many, sample_without_replacement
 from hf_nextfail.tasks.star_graph import MAX_LABEL, arms_of, parse_problem
 
 # Rows of seed 0, shard 0 of d2_l5_n50. Whoever changes them changes every dataset: bump `StarGraph.version`.
@@ -364,7 +363,7 @@ def test_num_graphs(degree, path_length, num_nodes, expected):
 
 def test_small_space_error_mentions_size_and_split():
     task = StarGraph(degree=2, path_length=2, num_nodes=3)
-    empty = [split for split in SPLITS if split not in occupied_splits(task)]
+    empty = [split for split in SPLITS if split not in enumerated_splits(task)]
     assert empty, "these three graphs now occupy every split: choose another space"
     for split in empty:
         with pytest.raises(ValueError) as caught:
