@@ -56,7 +56,8 @@ def test_known_objectives(objective):
 
 
 def test_unknown_objective_is_named_beside_the_known_ones():
-    with pytest.raises(ValueError, match=f"objective must be {' or '.join(OBJECTIVES)}, got 'teacher-forced'"):
+    known = f"{', '.join(OBJECTIVES)}, or FILE.py:Class or package.module:Class"
+    with pytest.raises(ValueError, match=f"objective must be {known}, got 'teacher-forced'"):
         NextFailTrainingArguments(objective="teacher-forced")
 
 

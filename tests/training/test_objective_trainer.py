@@ -143,7 +143,7 @@ def test_a_model_that_its_user_saves_after_training_is_plain(trainer_of, tmp_pat
 
 
 def test_the_best_model_is_loaded_at_the_end_without_a_word_about_heads(trainer_of, tmp_path, caplog):
-    options = {"eval_strategy": "steps", "eval_steps": 3, "load_best_model_at_end": True, "learning_rate": 0.5}
+    options = {"eval_strategy": "steps", "eval_steps": 3, "load_best_model_at_end": True, "greater_is_better": True}
     trainer = trainer_of(metric_for_best_model="loss", **options)
     trainer.train()
     state = json.loads((tmp_path / "run/checkpoint-6/trainer_state.json").read_text())
