@@ -95,6 +95,17 @@ def import_named(name: str) -> ModuleType:
         raise ValueError(f"the module {name} cannot be imported: {type(error).__name__}: {error}") from error
 
 
+def sources_of(**kinds: type | None) -> dict[str, dict[str, str | None]] | None:
+    """Say where those of some classes stand that are not ours; `None` if all are ours."""
+    return {what: source for what, kind in kinds.items() if kind is not None and (source := source_of(kind))} or None
+
+
+def without_folder(reference: str) -> str:
+    """Leave the folder of a file out of a reference, for others to read."""
+    place, colon, name = reference.rpartition(":")
+    return re.split(r"[/\\]", place)[-1] + colon + name
+
+
 def source_of(kind: type) -> dict[str, str] | None:
     """Say where a class that is not ours stands, for a record.
 

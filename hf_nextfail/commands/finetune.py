@@ -74,16 +74,16 @@ def train_all(runs: Sequence[Run], console: Console) -> tuple[list[Record], list
         failed_pushes += [f"{run.name}: {failure}" for failure in failures]
         if run.training.process_index == 0:
             chance = record.chance["hard_token_accuracy"]
-            guess = "" if chance is None else f"; guessing the arm gives {chance:.3g}"
+            guess = "" if chance is None else f"; guessing at the hard token gives {chance:.3g}"
             console.print(f"test accuracy {format_accuracy(record.results['accuracy'])}{guess}")
-            if record.diagnosis is not None:
-                console.print(record.diagnosis["verdict"])
+            absent = f"No diagnosis: {record.run['diagnosis_absent']}."
+            console.print(absent if record.diagnosis is None else record.diagnosis["verdict"])
     return records, failed_pushes
 
 
 def show_results(runs: Sequence[Run], records: Sequence[Record], console: Console) -> None:
     """Print one table of all runs and where their files are, and draw the accuracy over steps of several runs."""
-    console.rule("Exact match: whole paths right, greedy and free-running (± standard error)")
+    console.rule("Accuracy: whole answers right, greedy and free-running (± standard error)")
     console.print(results_table(records))
     folder = runs[0].folder
     evaluated = [record for record in records if record.history]

@@ -36,18 +36,22 @@ def decoding_name(model: nn.Module) -> str:
     return name
 
 
-def find_decoding(decoding: Decoding | str | None, model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> Decoding:
+def find_decoding(
+    decoding: Decoding | type[Decoding] | str | None, model: nn.Module, tokenizer: PreTrainedTokenizerBase
+) -> Decoding:
     """Make a decoding of what a caller gave.
 
     Args:
-        decoding (`Decoding` or `str`, *optional*): one, or a name in `DECODINGS`; by default what the model's
-            generation config says.
+        decoding (`Decoding`, its class or `str`, *optional*): one, or a name in `DECODINGS`; by default what the
+            model's generation config says.
 
     Raises:
         ValueError: if no decoding has that name, or the tokenizer lacks a token that it needs.
     """
     if isinstance(decoding, Decoding):
         return decoding
+    if isinstance(decoding, type) and issubclass(decoding, Decoding):
+        return decoding(tokenizer)
     name = decoding_name(model) if decoding is None else decoding
     if not isinstance(name, str):
         raise ValueError(f"decoding must be a Decoding or its name, got {name!r}; of an objective, objective.decoding")

@@ -12,6 +12,7 @@ from typing import Any, Self
 from hf_nextfail.data.registration import task_called
 from hf_nextfail.errors import UsageError
 from hf_nextfail.files import write_whole
+from hf_nextfail.own_code import is_reference, without_folder
 from hf_nextfail.reporting.provenance import versions
 from hf_nextfail.reporting.schema import SCHEMA_VERSION, check_parts, filled, upgraded
 from hf_nextfail.tasks import Task
@@ -63,25 +64,32 @@ class Record:
     Args:
         run (`dict`): what was run:
 
-            - `name`: of the run, such as `star_graph/teacherless/smoke`; an evaluation is named after its model.
-            - `dataset_name`, `dataset_config`, `split` (the one that `results` are on), `title` (the data in words),
+            - `name`: what was run, such as `star_graph/teacherless/d2_l3_n20-gpt2`; an evaluation is named after its
+              model. `started_from`: the recipe of ours that the run is of, perhaps with other options.
+            - `task`: the name of the task, `None` for other data. `dataset_name` (of a task of somebody's own its
+              reference, such as `sums.py:Sums`), `dataset_config`, `split` (the one that `results` are on), `title`
+              (the data in words),
               `dataset_seed` (of generated rows), `hard_node` (where the token that needs planning stands).
             - `model`: a family, or the checkpoint that was measured or fine-tuned; `num_parameters`,
               `num_trainable_parameters`, `weights_sha256` (of the safetensors of the trained checkpoint).
-            - `objective`: how the model was trained; `None` where nobody knows. `decoding`: how it writes,
-              `"autoregressive"` or `"parallel"`.
+            - `objective`: how the model was trained; `None` where nobody knows; `objective_options`, and
+              `num_head_parameters` that were trained beside the model. `decoding`: how it writes, `"autoregressive"`
+              or `"parallel"`.
             - `seed`, `steps`, `epochs`, `examples` (rows seen, an epoch's last batch counted as a full one),
               `stopped_at_accuracy`: `None` where nothing was trained.
             - `precision`, `fast_path` (see `hf_nextfail.models.fast_path`), `device`, `device_name`, `num_threads`,
-              `num_processes`: what rounding depends on.
+              `num_processes`: what rounding depends on. `sources`: whose code was run that is not ours: `objective`
+              and `task`, each `class`, `file` and `sha256`.
+            - `diagnosis_absent`: why there is no diagnosis; `None` if there is one, or nobody knows.
         results (`dict`): name -> `{value, standard_error, n, num_graphs}`, or `None` where the number does not exist;
             see `hf_nextfail.evaluate`. Names without a prefix are on `split`, the test split after training;
             `train_...` on the first 10,000 training rows; `test_file_...` on the file of `--test_file`. Which names
             there are depends on the data: `estimate` looks one up.
-        chance (`dict`): `hard_token_accuracy`: the accuracy of guessing an arm, `None` where no guess is needed.
+        chance (`dict`): what guessing gives, by the name of a result, `None` where no guess is needed. Always with
+            `hard_token_accuracy`: of the star graph, guessing an arm.
         test_file (`dict`, *optional*): `path`, and `train_share`: how many of its graphs hash to the train split.
         diagnosis (`dict`, *optional*): why the model fails, on the first 2,000 rows of `split`; see
-            `hf_nextfail.diagnose`. `None` for data without a diagnosis.
+            `hf_nextfail.diagnose`. `None` without a diagnosis.
         history (list of `dict`): the evaluations on the validation split: `step`, `accuracy`, `loss`, and
             `diagnosis` of its first rows: name -> number, or one a node, and `errors`: kind -> share; or `None`.
         recipe (`dict`, *optional*): every option that differs from its default; `None` without training.
@@ -124,7 +132,7 @@ class Record:
         """
         dataset_name = run.get("dataset_name")
         if task is not None:
-            of_task = {"title": task.title, "hard_node": task.hard_part}
+            of_task = {"task": task.name, "title": task.title, "hard_node": task.hard_part}
         else:
             of_task = {"title": dataset_name and Path(dataset_name).name}
         parts = {
@@ -199,9 +207,14 @@ class Record:
         if "test_file" in recipe:  # a path, also where it does not lead anywhere from here
             recipe = recipe | {"test_file": Path(recipe["test_file"]).name}
         dataset_name = run["dataset_name"]
-        if dataset_name is not None and task_called(dataset_name) is None:
+        if dataset_name is not None and is_reference(dataset_name):
+            dataset_name = without_folder(dataset_name)
+        elif dataset_name is not None and task_called(dataset_name) is None:
             dataset_name = without_paths(dataset_name)
         recipe = {key: without_paths(value) for key, value in recipe.items() if key not in PLACES}
+        recipe |= {
+            key: without_folder(recipe[key]) for key in ("objective", "task") if is_reference(recipe.get(key, ""))
+        }
         if "dataset_name" in recipe:
             recipe["dataset_name"] = dataset_name
         run = run | {"name": name, "model": model, "dataset_name": dataset_name}
@@ -229,8 +242,8 @@ def find_results(places: Iterable[str | PathLike]) -> list[Path]:
             raise UsageError(f"there is no file or folder {place}")
         if not files:
             raise UsageError(
-                f"{place} holds no results.json: name the folder of a run, such as runs/star_graph/teacherless/smoke, "
-                "or files that are called otherwise"
+                f"{place} holds no results.json: name the folder of a run, such as "
+                "runs/star_graph/teacherless/d2_l3_n20-gpt2, or files that are called otherwise"
             )
         found |= {file.resolve(): file for file in files if file.resolve() not in found}
     if not found:

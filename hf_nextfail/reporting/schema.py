@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import NoneType
 from typing import Any
 
-from hf_nextfail.data.registration import task_called
+from hf_nextfail.data.registration import NAMESPACE, task_called
 
 SCHEMA_VERSION = 2
 
@@ -14,6 +14,8 @@ Types = tuple[type, ...]
 #: The keys of `run`, in the order of a file, and the types that each may have. A `float` may be a whole number.
 RUN: dict[str, Types] = {
     "name": (str,),
+    "started_from": (str, NoneType),
+    "task": (str, NoneType),
     "dataset_name": (str, NoneType),
     "dataset_config": (str, NoneType),
     "split": (str,),
@@ -22,8 +24,10 @@ RUN: dict[str, Types] = {
     "dataset_seed": (int, NoneType),
     "hard_node": (int, NoneType),
     "objective": (str, NoneType),
+    "objective_options": (dict, NoneType),
     "decoding": (str,),
     "num_parameters": (int,),
+    "num_head_parameters": (int, NoneType),
     "num_trainable_parameters": (int, NoneType),
     "seed": (int, NoneType),
     "steps": (int, NoneType),
@@ -37,6 +41,8 @@ RUN: dict[str, Types] = {
     "num_threads": (int, NoneType),
     "num_processes": (int, NoneType),
     "weights_sha256": (str, NoneType),
+    "sources": (dict, NoneType),
+    "diagnosis_absent": (str, NoneType),
 }
 TIMINGS = ("train_seconds", "examples_per_second", "evaluation_seconds")
 #: The keys of `diagnosis`, and what each is where an earlier version did not write it.
@@ -95,6 +101,12 @@ def upgraded(data: Mapping[str, Any]) -> dict[str, Any]:
     return data
 
 
+def task_name(dataset_name: Any) -> str | None:
+    """Name the task of ours that a dataset is of, as records did not always say."""
+    ours = isinstance(dataset_name, str) and dataset_name.startswith(f"{NAMESPACE}/")
+    return dataset_name.removeprefix(f"{NAMESPACE}/") if ours else None
+
+
 def filled(parts: dict[str, Any]) -> dict[str, Any]:
     """Give the parts of a record every key that readers look up: `None`, or what was meant by its absence."""
     parts = {"timings": {}, "test_file": None, "diagnosis": None, "recipe": None} | parts
@@ -109,8 +121,9 @@ def filled(parts: dict[str, Any]) -> dict[str, Any]:
         diagnosis["task"] = {"reverse": False} | diagnosis["task"]
     for number, point in enumerate(parts["history"]):
         check(f"history[{number}]", point, dict)
+    known = {"split": "test", "task": task_name(parts["run"].get("dataset_name"))}
     return {
-        "run": dict.fromkeys(RUN) | {"split": "test"} | parts["run"],
+        "run": dict.fromkeys(RUN) | known | parts["run"],
         "results": parts["results"],
         "chance": {"hard_token_accuracy": None} | parts["chance"],
         "test_file": parts["test_file"],

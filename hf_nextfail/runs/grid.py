@@ -162,14 +162,15 @@ def parse_cells(path: Path, cells: Sequence[Cell], folder: Path) -> dict[str, Ru
             runs = parse_runs(["--config", *map(str, drafts), "--output_dir", str(folder)])
         except UsageError as error:
             raise UsageError(f"{path}: {str(error).replace(f'{scratch}/', '')}") from error
-    return {run.name: run for run in runs}
+    return {cell.name: run for cell, run in zip(cells, runs, strict=True)}
 
 
 def write_recipes(cells: Sequence[Cell], folder: Path) -> list[Path]:
     """Write the recipes of cells into a folder, and return them in order."""
     recipes = [folder / f"{cell.name}.yaml" for cell in cells]
     for recipe, cell in zip(recipes, cells, strict=True):
-        recipe.write_text(yaml.safe_dump(cell.options, sort_keys=False), encoding="utf-8")
+        options = cell.options | {"run_name": cell.name}
+        recipe.write_text(yaml.safe_dump(options, sort_keys=False), encoding="utf-8")
     return recipes
 
 

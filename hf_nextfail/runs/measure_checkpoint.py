@@ -9,69 +9,42 @@ from typing import Any
 
 import torch
 from datasets import Dataset, load_dataset
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.data.own_dataset import load_own_dataset
 from hf_nextfail.data.paper_file import describe_test_file, load_test_file
-from hf_nextfail.data.registration import NAMESPACE, task_called
+from hf_nextfail.data.registration import NAMESPACE, task_class
 from hf_nextfail.data.tokenization import load_tokenizer, longest_row, tokenize_dataset
 from hf_nextfail.decoding import DECODINGS, Decoding, find_decoding
 from hf_nextfail.errors import UsageError, did_you_mean
 from hf_nextfail.evaluation.diagnose import NUM_DIAGNOSED, diagnose
 from hf_nextfail.evaluation.evaluate import NUM_TRAIN_SAMPLE, evaluate_all
-from hf_nextfail.evaluation.parts import check_fast
-from hf_nextfail.files import read_json
+from hf_nextfail.evaluation.parts import check_fast, has_parts
 from hf_nextfail.models.checks import check_layout, check_model_source, check_positions
 from hf_nextfail.models.lora import load_checkpoint
-from hf_nextfail.reporting.record import Record, is_local
+from hf_nextfail.objectives import Objective, objective_class
+from hf_nextfail.own_code import sources_of
+from hf_nextfail.reporting.record import Record
+from hf_nextfail.runs.trained_on import trained_on, what_to_measure_on
 from hf_nextfail.tasks import SPLITS, StarGraph, Task
 
 logger = logging.getLogger(__name__)
-
-
-def trained_on(name_or_path: str) -> dict[str, Any]:
-    """Return `run` of the `results.json` that came with a checkpoint of ours, nothing for any other.
-
-    With `num_train` of its recipe, `None` for all rows that there are.
-    """
-    path = Path(name_or_path) / "results.json"
-    if not Path(name_or_path).is_dir():
-        try:
-            path = Path(hf_hub_download(name_or_path, "results.json"))
-        except EntryNotFoundError:
-            return {}
-    if not path.is_file():
-        return {}
-    content = read_json(path)
-    try:
-        record = Record.from_dict(content)
-    except ValueError as error:
-        logger.warning("%s does not say what the checkpoint was trained on: %s", path, error)
-        return {}
-    run, num_train = record.run, (record.recipe or {}).get("num_train")
-    if run["dataset_name"] is None or not isinstance(num_train, int | None):
-        return {}
-    if not Path(name_or_path).is_dir() and is_local(run["dataset_name"]):
-        return {}  # what was downloaded does not choose what is read on this machine
-    return run | {"dataset_seed": run["dataset_seed"] or 0, "num_train": num_train}
 
 
 def load_rows(
     dataset_name: str, dataset_config: str | None, split: str, num_rows: int | None, seed: int, there_are: int | None
 ) -> tuple[Dataset, Task | None]:
     """Load one split, ours or the user's, and the task if it is ours; at most as many rows as `there_are`."""
-    task_class = task_called(dataset_name)
-    if task_class is None:
+    kind = task_class(dataset_name)
+    if kind is None:
         rows = load_own_dataset(dataset_name, dataset_config)[split]
         return rows.select(range(min(n for n in (num_rows, there_are, len(rows)) if n is not None))), None
     default = NUM_TRAIN_SAMPLE if split == "train" else getattr(TaskConfig, f"num_{split}")
     wanted = default if num_rows is None else num_rows
     sizes = {f"num_{other}": 0 for other in SPLITS} | {f"num_{split}": min(wanted, there_are or wanted)}
-    config = TaskConfig.resolve(task_class, dataset_config, seed=seed, **sizes)
+    config = TaskConfig.resolve(kind, dataset_config, seed=seed, **sizes)
     return load_dataset(dataset_name, config.name, split=split, seed=seed, **sizes), config.task
 
 
@@ -111,6 +84,8 @@ def load_subject(
     dataset_seed: int | None = None,
     test_file: str | None = None,
     decoding: str | None = None,
+    objective: str | None = None,
+    task: str | None = None,
     trust_remote_code: bool = False,
 ) -> Subject:
     """Load any checkpoint, ours or not, and rows to measure it on.
@@ -128,6 +103,9 @@ def load_subject(
         test_file (`str`, *optional*): a file in the paper's format, to be measured as well.
         decoding (`str`, *optional*): how the model writes, a name in `DECODINGS`; by default as it was trained, and
             token by token for checkpoints that are not ours.
+        objective (`str`, *optional*): how it was trained, a name in `OBJECTIVES` or a reference to one of your own,
+            which is imported: it knows how the model writes.
+        task (`str`, *optional*): a reference to a task of your own, in the place of `dataset_name`.
         trust_remote_code (`bool`, *optional*, defaults to `False`): run code that comes with the checkpoint.
 
     Raises:
@@ -143,26 +121,23 @@ def load_subject(
         tokenizer = load_tokenizer(name_or_path, trust_remote_code)
         model = load_checkpoint(tokenizer, name_or_path, trust_remote_code=trust_remote_code).eval()
         training = trained_on(name_or_path)
-        default_name = training.get("dataset_name", f"{NAMESPACE}/{StarGraph.name}")
-        dataset_name = dataset_name or default_name
-        if dataset_config is None and dataset_name == default_name:
-            dataset_config = training.get("dataset_config")
-        own = (dataset_name, dataset_config) == (default_name, training.get("dataset_config"))
-        if dataset_seed is None:
-            dataset_seed = training.get("dataset_seed", 0) if own else 0
+        dataset_name, dataset_config, dataset_seed, own = what_to_measure_on(
+            name_or_path, training, task, dataset_name, dataset_config, dataset_seed
+        )
         seen = own and split == "train" and dataset_seed == training.get("dataset_seed")
         there_are = training["num_train"] if seen else None
-        rows, task = load_rows(dataset_name, dataset_config, split, num_rows, dataset_seed, there_are)
+        rows, of_task = load_rows(dataset_name, dataset_config, split, num_rows, dataset_seed, there_are)
         datasets = {"": rows}
-        if test_file is not None and task is None:
+        if test_file is not None and not isinstance(of_task, StarGraph):
             raise ValueError(f"test_file goes with {NAMESPACE}/{StarGraph.name}, not with {dataset_name}")
         if test_file is not None:
-            datasets["test_file_"] = load_test_file(test_file, task)
-        if task is not None:
+            datasets["test_file_"] = load_test_file(test_file, of_task)
+        if of_task is not None and has_parts(of_task, rows["completion"][:]):
             check_fast(tokenizer)
         datasets = {prefix: tokenize_dataset(rows, tokenizer) for prefix, rows in datasets.items()}
         check_positions(model, max(map(longest_row, datasets.values())))
-        how = find_decoding(decoding, model, tokenizer)
+        kind = None if objective is None else objective_class(objective)
+        how = find_decoding(decoding_by(kind, decoding), model, tokenizer)
     except (ValueError, OSError) as error:
         raise UsageError(f"{name_or_path}: {' '.join(str(error).split())}") from error
     if torch.accelerator.is_available():
@@ -170,11 +145,13 @@ def load_subject(
     run = {
         "name": name_or_path,
         "dataset_name": dataset_name,
-        "dataset_config": dataset_config if task is None else task.config_name,
+        "dataset_config": dataset_config if of_task is None else of_task.config_name,
         "split": split,
         "model": name_or_path,
         "dataset_seed": dataset_seed,
         "objective": training.get("objective") or getattr(model.generation_config, "objective", None),
+        **({} if kind is None else {"objective": kind.name}),
+        "sources": sources_of(objective=kind, task=None if of_task is None else type(of_task)),
         "decoding": how.name,
         "num_parameters": model.num_parameters(),
         "precision": "fp32",
@@ -182,7 +159,22 @@ def load_subject(
         "num_threads": torch.get_num_threads(),
     }
     in_words = describe_test_file(test_file, datasets.get("test_file_"))
-    return Subject(model, tokenizer, how, task, datasets, run, in_words)
+    return Subject(model, tokenizer, how, of_task, datasets, run, in_words)
+
+
+def decoding_by(objective: type[Objective] | None, decoding: str | None) -> str | type[Decoding] | None:
+    """Choose how a checkpoint writes: as it was trained, or as is asked for.
+
+    Raises:
+        ValueError: if the two contradict each other.
+    """
+    if objective is None:
+        return decoding
+    if decoding not in (None, objective.decoding_class.name):
+        raise ValueError(
+            f"the objective {objective.name} decodes {objective.decoding_class.name}, not {decoding}: leave one out"
+        )
+    return objective.decoding_class
 
 
 def evaluation_timings(began: float) -> dict[str, float]:
@@ -214,9 +206,12 @@ def evaluate_checkpoint(name_or_path: str, batch_size: int = 256, progress: bool
     check_batch_size(batch_size)
     subject = load_subject(name_or_path, **options)
     began = time.perf_counter()
-    results = evaluate_all(
-        subject.model, subject.tokenizer, subject.decoding, subject.task, subject.datasets, batch_size, progress
-    )
+    try:
+        results = evaluate_all(
+            subject.model, subject.tokenizer, subject.decoding, subject.task, subject.datasets, batch_size, progress
+        )
+    except ValueError as error:
+        raise UsageError(f"{subject.run['dataset_name']}: {error}") from error
     timings = evaluation_timings(began)
     return Record.build(subject.task, subject.run, results, test_file=subject.test_file, timings=timings)
 
@@ -258,6 +253,7 @@ def diagnose_checkpoint(
             subject.decoding,
             batch_size,
             description,
+            task_name=StarGraph.name if subject.task is None else subject.task.name,
         )
     except ValueError as error:
         raise UsageError(f"{subject.run['dataset_name']}: {error}") from error

@@ -9,11 +9,12 @@ from datasets import Dataset, load_dataset
 
 from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.data.own_dataset import load_own_dataset
-from hf_nextfail.data.registration import NAMESPACE, task_called
+from hf_nextfail.data.registration import NAMESPACE, task_class
 from hf_nextfail.errors import did_you_mean
 from hf_nextfail.models.checks import check_model_source
 from hf_nextfail.models.fast_path import FAST_PATHS
-from hf_nextfail.tasks import SPLITS, TASKS, Task
+from hf_nextfail.own_code import FORMS, is_reference
+from hf_nextfail.tasks import SPLITS, TASKS, StarGraph, Task
 from hf_nextfail.tasks.base import check_integer
 
 
@@ -30,11 +31,15 @@ class DataArguments:
             "the columns prompt and completion: a name on the Hub, a folder, a .json, .jsonl or .parquet file."
         },
     )
+    task: str | None = field(
+        default=None,
+        metadata={"help": f"A task of your own in the place of dataset_name: {FORMS}; its rows are generated here."},
+    )
     dataset_config: str | None = field(
         default=None,
         metadata={
-            "help": "d<degree>_l<path_length>_n<num_nodes>, with _rev for reversed paths; by default d2_l5_n50. Of "
-            "your own data: the configuration, where there are several."
+            "help": "Of the star graph d<degree>_l<path_length>_n<num_nodes>, with _rev for reversed paths; by "
+            "default d2_l5_n50. Of another task or your own data: the configuration, where there are several."
         },
     )
     num_train: int | None = field(
@@ -49,27 +54,32 @@ class DataArguments:
     dataset_seed: int = field(default=0, metadata={"help": "Seed of the rows. (--seed is that of weights and order.)"})
     streaming: bool = field(default=False, metadata={"help": "Generate training rows as they are needed."})
     test_file: str | None = field(
-        default=None, metadata={"help": "A text file in the paper's format, evaluated beside the test split."}
+        default=None,
+        metadata={"help": "A text file in the paper's format, evaluated beside the test split of the star graph."},
     )
 
     def __post_init__(self):
-        task_class = task_called(self.dataset_name)
+        if self.task is not None:
+            self.dataset_name = checked_reference(self.task, self.dataset_name)
+        kind = task_class(self.dataset_name)
         for name, rows in self.sizes().items():
             if rows < 1:
                 raise ValueError(f"{name} must be at least 1, got {rows}: training needs all three splits")
         #: What is generated; `None` for your own data.
         self.config: TaskConfig | None = None
-        if task_class is not None:
-            self.config = TaskConfig.resolve(task_class, self.dataset_config, **self.sizes(), seed=self.dataset_seed)
+        if kind is not None:
+            self.config = TaskConfig.resolve(kind, self.dataset_config, **self.sizes(), seed=self.dataset_seed)
             self.dataset_config = self.config.name
-        elif self.streaming or self.test_file is not None:
-            raise ValueError(f"streaming and test_file go with {NAMESPACE}/star_graph, not with {self.dataset_name}")
+        elif self.streaming:
+            raise ValueError(f"streaming goes with rows that are generated, not with those of {self.dataset_name}")
+        if self.test_file is not None and kind is not StarGraph:
+            raise ValueError(f"test_file goes with {NAMESPACE}/{StarGraph.name}, not with {self.dataset_name}")
         if self.test_file is not None and not Path(self.test_file).is_file():
             raise ValueError(f"test_file: there is no file {self.test_file}")
 
     @property
-    def task(self) -> Task | None:
-        """The task, `None` for your own data."""
+    def generated(self) -> Task | None:
+        """The task whose rows are generated, `None` for your own data."""
         return self.config and self.config.task
 
     def sizes(self) -> dict[str, int]:
@@ -88,6 +98,21 @@ class DataArguments:
             split: rows.select(range(min(asked[split], len(rows)))) if split in asked else rows
             for split, rows in splits.items()
         }
+
+
+def checked_reference(task: str, dataset_name: str) -> str:
+    """Return the reference of `--task`, which stands in the place of a dataset's name.
+
+    Raises:
+        ValueError: if it is none, or another dataset is named, too.
+    """
+    if task in TASKS:
+        raise ValueError(f"task must be one of your own, {FORMS}; {task} is --dataset_name {NAMESPACE}/{task}")
+    if not is_reference(task):
+        raise ValueError(f"task must be {FORMS}, got {task!r}")
+    if dataset_name not in (task, DataArguments.dataset_name):
+        raise ValueError(f"give dataset_name {dataset_name} or task {task}, not both")
+    return task
 
 
 @dataclass

@@ -12,6 +12,9 @@ from transformers import HfArgumentParser
 
 from hf_nextfail.errors import UsageError, check_output_folder, did_you_mean
 from hf_nextfail.files import shipped_folder
+from hf_nextfail.objectives import objective_class
+from hf_nextfail.own_code import sources_of
+from hf_nextfail.reporting.record import is_local
 from hf_nextfail.runs.options import DataArguments, ModelArguments
 from hf_nextfail.tasks import SPLITS, TASKS
 from hf_nextfail.training.arguments import NextFailTrainingArguments
@@ -29,13 +32,17 @@ class Run:
     """Hold one checked run: what a recipe and the command line ask for together.
 
     Args:
-        name (`str`): the recipe's, such as `star_graph/teacherless/smoke`; the run's folder inside `output_dir`.
+        name (`str`): what is run, such as `star_graph/teacherless/d2_l3_n20-gpt2`; the run's folder inside
+            `output_dir`.
+        started_from (`str`, *optional*): the name of the recipe, such as `star_graph/teacherless/smoke`, if it is one
+            of ours.
         recipe (`dict`): every option that differs from its default, as it can be written to YAML and run again;
             without the Hub token.
         data (`DataArguments`), model (`ModelArguments`), training (`NextFailTrainingArguments`): the options.
     """
 
     name: str
+    started_from: str | None
     recipe: dict[str, Any]
     data: DataArguments
     model: ModelArguments
@@ -45,6 +52,14 @@ class Run:
     def folder(self) -> Path:
         """Where everything of this run goes."""
         return Path(self.training.output_dir)
+
+    @property
+    def sources(self) -> dict[str, Any] | None:
+        """Whose code the run takes that is not ours: see `hf_nextfail.own_code.sources_of`."""
+        task = self.data.generated
+        return sources_of(
+            objective=objective_class(self.training.objective), task=None if task is None else type(task)
+        )
 
 
 class RecipeParser(HfArgumentParser):
@@ -113,10 +128,20 @@ def find_recipe(name: str) -> Path:
     raise UsageError(f"--config: there is no file and no recipe {name}{hint}")
 
 
-def recipe_name(path: Path) -> str:
-    """Return `star_graph/teacherless/smoke` for a recipe of ours, in any clone, the file's stem for any other."""
+def shipped_name(path: Path) -> str | None:
+    """Return `star_graph/teacherless/smoke` for a recipe of ours, in any clone, `None` for any other."""
     *_, recipes, task, training, _ = ("", "", "", *path.resolve().parts)
-    return f"{task}/{training}/{path.stem}" if recipes == "recipes" and task in TASKS else path.stem
+    return f"{task}/{training}/{path.stem}" if recipes == "recipes" and task in TASKS else None
+
+
+def name_of(data: DataArguments, model: ModelArguments, training: NextFailTrainingArguments) -> str:
+    """Name what is run: `star_graph/teacherless/d2_l3_n20-gpt2`, the last part being `run_name` if there is one."""
+    task, objective = data.generated, objective_class(training.objective, training.objective_options).name
+    what = Path(data.dataset_name).stem if task is None else task.name
+    config, source = data.dataset_config, model.model_name_or_path or model.model_type
+    source = Path(source).name if is_local(source) else source
+    last = training.run_name or "-".join(filter(None, (config, source)))
+    return "/".join(part.replace("/", "--") for part in (what, objective, last))
 
 
 def recipe_tokens(path: Path, parser: RecipeParser) -> list[str]:
@@ -180,19 +205,19 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
             # Another model: what the recipe says of its own model does not apply.
             source = ("model_name_or_path", "model_type", "tokenizer_name_or_path", "config_overrides")
             options |= {name: asked[name] for name in source}
-        if options["dataset_name"] != of_recipe["dataset_name"]:  # other data: likewise
+        if (options["dataset_name"], options["task"]) != (of_recipe["dataset_name"], of_recipe["task"]):  # likewise
             options |= {name: asked[name] for name in ("dataset_config", *(f"num_{split}" for split in SPLITS))}
         # The recipe is written to files and cards, where a token must never stand.
         recipe = {
             key: value for key, value in options.items() if value != parser.get_default(key) and key != "hub_token"
         }
-        name = recipe_name(path)
-        options["output_dir"] = str(Path(options["output_dir"]) / name)
-        for option, default in (("run_name", name), ("hub_model_id", name.replace("/", "-"))):
-            if options[option] is None:
-                options[option] = default
+        name = str(path)
         try:
-            run = Run(name, recipe, *parser.parse_dict(options))
+            data, model, training = parser.parse_dict(options)
+            name = name_of(data, model, training)
+            training.output_dir = str(Path(training.output_dir) / name)
+            training.run_name, training.hub_model_id = name, training.hub_model_id or name.replace("/", "-")
+            run = Run(name, shipped_name(path), recipe, data, model, training)
             check_output_folder(run.folder)
             if run.data.config is None and (run.model.model_name_or_path or run.model.tokenizer_name_or_path) is None:
                 raise ValueError(
@@ -201,10 +226,14 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
                 )
         except (ValueError, TypeError, ImportError, OSError) as error:
             raise UsageError(f"{name}: {' '.join(str(error).split())}") from error
-        if run.model.overrides:
-            recipe["config_overrides"] = run.model.overrides
+        for option, value in (
+            ("config_overrides", model.overrides),
+            ("objective_options", training.objective_options),
+        ):
+            if value:
+                recipe[option] = value
         if name in [other.name for other in runs]:
-            raise UsageError(f"--config: two recipes are called {name}, and would share a folder; rename one")
+            raise UsageError(f"--config: two recipes are {name}, and would share a folder; give one a run_name")
         precisions = ["bf16" if one.training.bf16 else "fp16" if one.training.fp16 else "fp32" for one in [*runs, run]]
         if precisions[-1] != precisions[0]:  # accelerate is set up once a process
             raise UsageError(

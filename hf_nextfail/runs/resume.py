@@ -14,6 +14,8 @@ from hf_nextfail.training.checkpoints import checkpoints_of, last_whole_checkpoi
 
 logger = logging.getLogger(__name__)
 
+#: What a record says of its diagnosis until that is made.
+INTERRUPTED = "the run ended before its diagnosis"
 #: Options that change what is shown of a run, and nothing else.
 SHOWN = ("debug", "disable_tqdm", "log_level", "logging_first_step", "logging_steps", "logging_strategy")
 #: Options that a run may go on with other values of: how long it trains, and what is looked at and kept.
@@ -73,7 +75,7 @@ def own_options(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def finished_record(run: Run) -> Record | None:
-    """Return the record of a run that is finished; `None` if there is none, or it is one of another recipe.
+    """Return the record of a run that is finished; `None` if there is none, or it is one of another recipe or code.
 
     Raises:
         UsageError: if its results.json cannot be read.
@@ -87,7 +89,8 @@ def finished_record(run: Run) -> Record | None:
         raise UsageError(
             f"{path} is not a results.json of hf_nextfail: move it away, or choose another --output_dir"
         ) from None
-    return record if own_options(record.recipe or {}) == own_options(run.recipe) else None
+    same = own_options(record.recipe or {}) == own_options(run.recipe) and record.run["sources"] == run.sources
+    return record if same and record.run["diagnosis_absent"] != INTERRUPTED else None
 
 
 def check_recipe(run: Run, checkpoint: Path) -> None:

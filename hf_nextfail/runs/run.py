@@ -1,5 +1,6 @@
 """Train what recipes say, evaluate it, and show the contrast: what `recipes/finetune.py` runs."""
 
+import dataclasses
 import logging
 import time
 from typing import Any
@@ -10,13 +11,15 @@ from datasets import Dataset
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase, set_seed
 
-from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.paper_file import describe_test_file, load_test_file
 from hf_nextfail.data.tokenization import load_tokenizer, longest_row, tokenize_dataset
-from hf_nextfail.errors import HubError, UsageError, did_you_mean
+from hf_nextfail.data.word_tokenizer import task_tokenizer
+from hf_nextfail.diagnoses import NoDiagnosis
+from hf_nextfail.errors import HubError, TrainingError, UsageError, did_you_mean
 from hf_nextfail.evaluation.diagnose import NUM_DIAGNOSED, diagnose
 from hf_nextfail.evaluation.evaluate import NUM_TRAIN_SAMPLE, evaluate_all
-from hf_nextfail.evaluation.parts import check_fast
+from hf_nextfail.evaluation.parts import check_fast, has_parts
+from hf_nextfail.evaluation.verify import check_task
 from hf_nextfail.files import write_whole
 from hf_nextfail.models import build_model
 from hf_nextfail.models.checks import check_layout, check_positions
@@ -27,7 +30,7 @@ from hf_nextfail.reporting.provenance import weights_digest
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.options import ModelArguments
 from hf_nextfail.runs.recipes import Run
-from hf_nextfail.runs.resume import check_recipe, finished_record, resume_point
+from hf_nextfail.runs.resume import INTERRUPTED, check_recipe, finished_record, resume_point
 from hf_nextfail.training.arguments import NextFailTrainingArguments
 from hf_nextfail.training.checkpoints import read_seal, writing
 from hf_nextfail.training.trackers import report_end
@@ -88,7 +91,7 @@ def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTra
     check_best_metric(run.training)
     if chosen is not None:
         run.training.use_precision(chosen["precision"])
-    task = run.data.task
+    task = run.data.generated
     # Of a stream of training rows, only the first are needed all at once.
     first = {"num_train": min(NUM_TRAIN_SAMPLE, run.data.config.num_train)} if run.data.streaming else {}
     with run.training.main_process_first():
@@ -98,11 +101,13 @@ def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTra
         check_layout(run.model.model_name_or_path)
     source = run.model.model_name_or_path or run.model.tokenizer_name_or_path
     if source is None:
-        tokenizer = numeral_tokenizer(task.num_nodes)
+        tokenizer = task_tokenizer(task)
     else:
         tokenizer = load_tokenizer(source, run.model.trust_remote_code)
     if task is not None:
-        check_fast(tokenizer)
+        if has_parts(task, splits["test"]["completion"][:]):
+            check_fast(tokenizer)
+        check_task(task, splits["test"], tokenizer)
     set_seed(run.training.seed)
     model = make_model(run.model, tokenizer)
     evaluated = {"": splits["test"], "train_": train.select(range(min(NUM_TRAIN_SAMPLE, len(train))))}
@@ -118,7 +123,7 @@ def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTra
     check_positions(model, longest)
     check_optimizer(run.training, model)
     trainer = NextFailTrainer(
-        model, run.training, train_dataset=train, eval_dataset=validation, processing_class=tokenizer
+        model, run.training, train_dataset=train, eval_dataset=validation, processing_class=tokenizer, task=task
     )
     allowed = set(run.model.fast_path if chosen is None else chosen.get("fast_path", ()))
     if run.model.attn_implementation is not None:
@@ -193,11 +198,11 @@ def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[Record, lis
             (run.folder / "results.json").unlink(missing_ok=True)  # of an earlier run, whose model is overwritten now
         trainer.save_model(_internal_call=True)  # without the push that follows a user's own call
     record = measure_run(run, trainer, evaluated, train_seconds)
+    write_record(run, trainer, record)  # before anything that may fail, whoever's code that is
+    record = with_diagnosis(run, trainer, evaluated[""], record)
+    write_record(run, trainer, record)
     if trainer.is_world_process_zero():
-        pictures = draw_pictures([record], run.folder)
-        with writing(f"the results of {run.name}", WAY_OUT):
-            record.write(run.folder / "results.json")  # after all else: it says that the run is finished
-        report_end(trainer, tracked_numbers(record), pictures)
+        show(run, trainer, record)
     if run.training.push_to_hub:
         try:
             trainer.push_to_hub(saved=True)
@@ -207,42 +212,66 @@ def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[Record, lis
     return record, trainer.failed_pushes
 
 
+def write_record(run: Run, trainer: NextFailTrainer, record: Record) -> None:
+    """Write the results.json of a run, on the first process."""
+    if trainer.is_world_process_zero():
+        with writing(f"the results of {run.name}", WAY_OUT):
+            record.write(run.folder / "results.json")
+
+
+def show(run: Run, trainer: NextFailTrainer, record: Record) -> None:
+    """Draw the pictures of a run and tell the trackers; a run is finished whether that works or not."""
+    try:
+        report_end(trainer, tracked_numbers(record), draw_pictures([record], run.folder))
+    except Exception as error:  # a full disk, a tracker that cannot be reached, ...
+        logger.warning(
+            "The results of %s are written, but its pictures, or what trackers are told, are not: %s: %s. Pictures: "
+            "nextfail report %s",
+            *(run.name, type(error).__name__, " ".join(str(error).split()), run.folder),
+        )
+
+
+def measured_model(trainer: NextFailTrainer) -> torch.nn.Module:
+    """Return the model with the arithmetic of its saved weights: for bf16, accelerate wraps its forward."""
+    return trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+
+
 def measure_run(run: Run, trainer: NextFailTrainer, evaluated: dict[str, Dataset], train_seconds: float) -> Record:
-    """Evaluate and diagnose a model that was trained and saved.
+    """Evaluate a model that was trained and saved.
 
     Args:
         run (`Run`), trainer (`NextFailTrainer`), evaluated (`dict`): what `prepare` took and returned.
         train_seconds (`float`): how long this command trained.
+
+    Raises:
+        TrainingError: if the verifier of the task fails.
     """
-    task, args, began = run.data.task, run.training, time.perf_counter()
-    # For bf16, accelerate has wrapped the model's forward into autocast; what is reported is the saved weights' own.
-    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    task, args, began = run.data.generated, run.training, time.perf_counter()
     tokenizer, decoding, shared = trainer.processing_class, trainer.objective.decoding, trainer.has_whole_model
     progress = not args.disable_tqdm and trainer.is_world_process_zero()
-    results = evaluate_all(model, tokenizer, decoding, task, evaluated, args.eval_batch_size, progress, shared)
-    diagnosis = None
-    if args.num_diagnosed and task is not None:
-        rows = evaluated[""].select(range(min(NUM_DIAGNOSED, len(evaluated[""]))))
-        description = "Diagnosing" if progress else None
-        diagnosis = diagnose(
-            model, tokenizer, rows, decoding, args.eval_batch_size, description, shared, task_name=task.name
+    try:
+        results = evaluate_all(
+            measured_model(trainer), tokenizer, decoding, task, evaluated, args.eval_batch_size, progress, shared
         )
+    except ValueError as error:
+        raise TrainingError(f"{run.name} is trained and saved, but not measured: {error}") from error
     training = trainer.describe()
     share_here = 1 - trainer._initial_global_step / max(1, training["steps"])  # the rest is of an earlier command
     return Record.build(
         task,
         {
             "name": run.name,
+            "started_from": run.started_from,
             "dataset_name": run.data.dataset_name,
             "dataset_config": run.data.dataset_config,
             "dataset_seed": run.data.dataset_seed,
             "model": run.model.model_name_or_path or run.model.model_type,
             "weights_sha256": weights_digest(run.folder),
+            "diagnosis_absent": INTERRUPTED,
             **training,
         },
         results,
         test_file=describe_test_file(run.data.test_file, evaluated.get("test_file_")),
-        diagnosis=diagnosis,
         history=trainer.history(),
         recipe=run.recipe,
         timings={
@@ -250,4 +279,33 @@ def measure_run(run: Run, trainer: NextFailTrainer, evaluated: dict[str, Dataset
             "examples_per_second": round(training["examples"] * share_here / train_seconds, 1),
             "evaluation_seconds": round(time.perf_counter() - began, 1),
         },
+    )
+
+
+def with_diagnosis(run: Run, trainer: NextFailTrainer, rows: Dataset, record: Record) -> Record:
+    """Diagnose a model that was measured, and add that to its record, or why there is no diagnosis."""
+    task, args, began = run.data.generated, run.training, time.perf_counter()
+    diagnosis, absent = None, None
+    if task is None:
+        absent = f"{run.data.dataset_name} is no task of which there are diagnoses"
+    elif not args.num_diagnosed:
+        absent = "num_diagnosed is 0"
+    else:
+        try:
+            diagnosis = diagnose(
+                measured_model(trainer),
+                trainer.processing_class,
+                rows.select(range(min(NUM_DIAGNOSED, len(rows)))),
+                trainer.objective.decoding,
+                args.eval_batch_size,
+                "Diagnosing" if not args.disable_tqdm and trainer.is_world_process_zero() else None,
+                trainer.has_whole_model,
+                task_name=task.name,
+            )
+        except NoDiagnosis as error:
+            absent = str(error)
+    seconds = record.timings["evaluation_seconds"] + time.perf_counter() - began
+    timings = record.timings | {"evaluation_seconds": round(seconds, 1)}
+    return dataclasses.replace(
+        record, run=record.run | {"diagnosis_absent": absent}, diagnosis=diagnosis, timings=timings
     )

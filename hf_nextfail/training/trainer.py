@@ -16,6 +16,7 @@ from hf_nextfail.data.rows import Rows
 from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS, longest_completion, tokenize_dataset
 from hf_nextfail.evaluation.evaluate import evaluate
 from hf_nextfail.objectives import Objective, build_objective
+from hf_nextfail.own_code import sources_of
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.tasks import StarGraph, Task
 from hf_nextfail.training.arguments import NextFailTrainingArguments
@@ -29,8 +30,8 @@ from hf_nextfail.training.streams import EndlessStream
 
 logger = logging.getLogger(__name__)
 
-#: What rounding depends on: a run ends the same, bit for bit, where all of this is the same.
-CHOICES = ("precision", "fast_path", "device", "device_name", "num_threads", "num_processes")
+#: What rounding depends on, and whose code was run: a run ends the same, bit for bit, where all of this is the same.
+CHOICES = ("precision", "fast_path", "device", "device_name", "num_threads", "num_processes", "sources")
 
 #: What a stock Trainer takes and ours would not heed, and what to do instead.
 INSTEAD = {
@@ -254,8 +255,10 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
     def choices(self) -> dict[str, Any]:
         """Say on what, and in which ways, the training computes: the values of `CHOICES`."""
         args = self.args
-        values = (self.precision, self.fast_path, str(args.device), device_name(args.device))
-        return dict(zip(CHOICES, (*values, torch.get_num_threads(), args.world_size), strict=True))
+        values = [self.precision, self.fast_path, str(args.device), device_name(args.device)]
+        values += [torch.get_num_threads(), args.world_size]
+        sources = sources_of(objective=type(self.objective), task=None if self.task is None else type(self.task))
+        return dict(zip(CHOICES, [*values, sources], strict=True))
 
     def history(self) -> list[dict[str, Any]]:
         """Return the evaluations during training: `step`, `accuracy`, `loss`, and `diagnosis` if there was one."""
