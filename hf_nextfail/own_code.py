@@ -10,6 +10,7 @@ import importlib.util
 import inspect
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -23,6 +24,12 @@ REFERENCE = re.compile(r"(?P<place>.+\.py|[\w.]+):(?P<name>\w+)")
 def is_reference(name: str) -> bool:
     """Say whether a name is a reference to a class; a name in a table of ours or on the Hub is none."""
     return REFERENCE.fullmatch(name) is not None
+
+
+def references_in(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """Return the options of a recipe whose values are references: whoever takes them runs somebody's code."""
+    names = {option: recipe.get(option) for option in ("objective", "task", "dataset_name")}
+    return {option: name for option, name in names.items() if isinstance(name, str) and is_reference(name)}
 
 
 def load_class(reference: str, kind: Kind) -> Kind:

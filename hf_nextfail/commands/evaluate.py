@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from hf_nextfail.errors import UsageError, check_output_folder, make_output_folder
+from hf_nextfail.own_code import FORMS
 
 if TYPE_CHECKING:
     from hf_nextfail.reporting.record import Record
@@ -31,6 +32,16 @@ DecodingName = Annotated[
         "--decoding", help="How the checkpoint writes: autoregressive or parallel; by default as it was trained."
     ),
 ]
+ObjectiveName = Annotated[
+    str | None,
+    typer.Option(
+        "--objective",
+        help=f"How the checkpoint was trained, and so how it writes, if it does not say so: one of ours, or {FORMS}.",
+    ),
+]
+TaskName = Annotated[
+    str | None, typer.Option("--task", help=f"A task of your own, in the place of --dataset_name: {FORMS}.")
+]
 BatchSize = Annotated[int, typer.Option("--batch_size", help="Rows of one pass.")]
 TrustRemoteCode = Annotated[bool, typer.Option("--trust_remote_code", help="Run code that comes with the checkpoint.")]
 
@@ -49,6 +60,8 @@ def evaluate(
         str | None, typer.Option("--test_file", help="A file in the paper's format, evaluated beside the split.")
     ] = None,
     decoding: DecodingName = None,
+    objective: ObjectiveName = None,
+    task: TaskName = None,
     batch_size: BatchSize = 256,
     output_dir: Annotated[Path, typer.Option("--output_dir", help="Folder for all evaluations.")] = Path(
         "runs/evaluate"
@@ -79,13 +92,15 @@ def evaluate(
         dataset_seed=dataset_seed,
         test_file=test_file,
         decoding=decoding,
+        objective=objective,
+        task=task,
         trust_remote_code=trust_remote_code,
     )
     run = record.run
     folder = measured_folder(output_dir, model, record)
     record.write(folder / "results.json")
     console = Console()
-    console.rule(f"{run['title']}, {run['decoding']}: whole paths right (± standard error)")
+    console.rule(f"{run['title']}, {run['decoding']}: whole answers right (± standard error)")
     console.print(results_table([record]))
     console.print(f"results.json: {folder}", soft_wrap=True)
     if push_results:
@@ -103,6 +118,8 @@ def diagnose(
         str | None, typer.Option("--test_file", help="Diagnose on a file in the paper's format instead of a split.")
     ] = None,
     decoding: DecodingName = None,
+    objective: ObjectiveName = None,
+    task: TaskName = None,
     batch_size: BatchSize = 256,
     output_dir: Annotated[Path, typer.Option("--output_dir", help="Folder for all diagnoses.")] = Path(
         "runs/diagnose"
@@ -125,6 +142,8 @@ def diagnose(
         split=split,
         dataset_seed=dataset_seed,
         decoding=decoding,
+        objective=objective,
+        task=task,
         trust_remote_code=trust_remote_code,
     )
     run = record.run

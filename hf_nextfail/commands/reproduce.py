@@ -10,6 +10,7 @@ from rich.console import Console
 
 from hf_nextfail.commands.evaluate import TrustRemoteCode
 from hf_nextfail.errors import TrainingError, UsageError, check_output_folder, make_output_folder
+from hf_nextfail.own_code import FORMS
 
 if TYPE_CHECKING:
     from hf_nextfail.runs.grid import Cell
@@ -32,6 +33,18 @@ def reproduce(
         str,
         typer.Option("--cluster_options", help='What to ask the cluster for, as JSON: {"slurm_partition": "gpu"}.'),
     ] = "{}",
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            "--objective",
+            help=f"Run the blocks of the grid with this objective alone, in the place of their trainings: one of ours "
+            f"or {FORMS}.",
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", help=f"Run the grid on this task, whose configurations its graphs are: {FORMS}."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry_run", help="Run nothing: list the runs that are missing, and gather the others.")
     ] = False,
@@ -45,7 +58,7 @@ def reproduce(
     folder = output_dir or Path("runs") / path.stem
     check_output_folder(folder)
     options = read_cluster(cluster, cluster_options)
-    cells = read_grid(path)
+    cells = read_grid(path, objective, task)
     chosen = choose_cells(cells, only, path)
     all_runs = parse_cells(path, cells, folder)
     make_output_folder(folder)
@@ -84,6 +97,13 @@ def rerun(
         Path | None,
         typer.Option("--output_dir", help="Keep the new run in this folder.", show_default="a temporary one"),
     ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option("--objective", help=f"Where the objective of the record is now, if it is not ours: {FORMS}."),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help=f"Where the task of the record is now, if it is not ours: {FORMS}.")
+    ] = None,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Train again what a results.json says, and compare: every number, and the weights bit for bit."""
@@ -92,7 +112,7 @@ def rerun(
 
     if output_dir is not None:
         check_output_folder(output_dir)
-    before, after = train_again(results, output_dir, trust_remote_code)
+    before, after = train_again(results, output_dir, trust_remote_code, objective, task)
     console = Console()
     console.rule("Here and now, against the record")
     for name, old, new in surroundings(before, after):

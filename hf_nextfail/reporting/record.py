@@ -12,7 +12,7 @@ from typing import Any, Self
 from hf_nextfail.data.registration import task_called
 from hf_nextfail.errors import UsageError
 from hf_nextfail.files import write_whole
-from hf_nextfail.own_code import is_reference, without_folder
+from hf_nextfail.own_code import is_reference, references_in, without_folder
 from hf_nextfail.reporting.provenance import versions
 from hf_nextfail.reporting.schema import SCHEMA_VERSION, check_parts, filled, upgraded
 from hf_nextfail.tasks import Task
@@ -212,9 +212,7 @@ class Record:
         elif dataset_name is not None and task_called(dataset_name) is None:
             dataset_name = without_paths(dataset_name)
         recipe = {key: without_paths(value) for key, value in recipe.items() if key not in PLACES}
-        recipe |= {
-            key: without_folder(recipe[key]) for key in ("objective", "task") if is_reference(recipe.get(key, ""))
-        }
+        recipe |= {option: without_folder(name) for option, name in references_in(recipe).items()}
         if "dataset_name" in recipe:
             recipe["dataset_name"] = dataset_name
         run = run | {"name": name, "model": model, "dataset_name": dataset_name}

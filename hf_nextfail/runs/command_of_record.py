@@ -10,6 +10,7 @@ import yaml
 
 from hf_nextfail.errors import UsageError
 from hf_nextfail.files import shipped_folder
+from hf_nextfail.own_code import is_reference, references_in
 from hf_nextfail.reporting.record import PLACES, Record
 from hf_nextfail.runs.recipes import RecipeParser, parse_runs
 from hf_nextfail.tasks import SPLITS
@@ -71,8 +72,9 @@ def measuring(record: Record) -> str:
     split, test_file = run["split"], record.test_file and record.test_file["path"]
     if split not in SPLITS:  # a diagnosis on a file is named after it
         split, test_file = None, split
+    own = run["dataset_name"] is not None and is_reference(run["dataset_name"])
     options = {
-        "dataset_name": run["dataset_name"],
+        "task" if own else "dataset_name": run["dataset_name"],
         "dataset_config": run["dataset_config"],
         "split": split,
         "num_rows": results["accuracy"]["n"],
@@ -101,8 +103,10 @@ def repeat(record: Record) -> tuple[str, str | None]:
         return measuring(record), None
     shipped = shipped_folder("recipes")
     names = {path.relative_to(shipped).with_suffix("").as_posix(): path for path in shipped.glob("*/*/*.yaml")}
-    if run["name"] in names:
-        options = options_over(names[run["name"]], recipe)
+    started_from = run["started_from"] or run["name"]  # which was the recipe's name before
+    # Options are parsed to see what a recipe makes of them, and that would run code that the record names.
+    if started_from in names and not references_in(recipe):
+        options = options_over(names[started_from], recipe)
         if options is not None:
-            return command_of([*TRAIN, f"recipes/{run['name']}.yaml"], options), None
+            return command_of([*TRAIN, f"recipes/{started_from}.yaml"], options), None
     return command_of([*TRAIN, "recipe.yaml"], []), yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True).strip()

@@ -12,6 +12,7 @@ import yaml
 from hf_nextfail.errors import UsageError, did_you_mean
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.metrics import SOLVED_ACCURACY
+from hf_nextfail.objectives import objective_class
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.recipes import Run, parse_runs
 from hf_nextfail.runs.resume import finished_record
@@ -90,12 +91,18 @@ def check_keys(path: Path, where: str, found: Any, known: Sequence[str]) -> None
             raise UsageError(f"{path}: {where}: unknown key {key!r}{hint}")
 
 
-def read_grid(path: Path) -> list[Cell]:
+def read_grid(path: Path, objective: str | None = None, task: str | None = None) -> list[Cell]:
     """Read a grid file.
 
     It is a YAML mapping: `base`, options of all runs; `trainings` and `models`, names with their options (a training
     with `reverse: true` gets reversed paths); and `blocks`, a list of products, each of `trainings`, `graphs`,
     `models` and `seeds`, with the `options` of these runs. Later options win: base, model, training, block.
+
+    Args:
+        path (`Path`): the file.
+        objective (`str`, *optional*): run each model, graph and seed of the blocks once with this objective, a name or
+            a reference, in the place of their trainings.
+        task (`str`, *optional*): a reference to a task of your own, whose configurations the `graphs` are.
 
     Raises:
         UsageError: in one line, for anything that is wrong.
@@ -107,9 +114,21 @@ def read_grid(path: Path) -> list[Cell]:
     check_keys(path, "a grid", grid, KEYS)
     if not isinstance(grid.get("blocks"), list) or not grid["blocks"]:
         raise UsageError(f"{path}: blocks must be a list of {', '.join(BLOCK_KEYS)}")
+    if objective is not None:
+        try:
+            name = objective_class(objective).name
+        except ValueError as error:
+            raise UsageError(f"--objective: {error}") from error
+        grid["trainings"] = {name: {"objective": objective}}
+        for block in filter(lambda block: isinstance(block, dict), grid["blocks"]):
+            block["trainings"] = [name]
+    if task is not None:
+        grid["base"] = grid.get("base", {}) | {"task": task}
     cells: dict[str, Cell] = {}
     for number, block in enumerate(grid["blocks"], start=1):
         for cell in block_cells(path, grid, f"block {number}", block):
+            if cell.name in cells and objective is not None:  # of another training's block
+                continue
             if cell.name in cells:
                 raise UsageError(f"{path}: block {number} asks for {cell.name}, which another block does already")
             cells[cell.name] = cell

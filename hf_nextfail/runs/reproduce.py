@@ -31,7 +31,7 @@ from hf_nextfail.runs.grid import (
     write_recipes,
 )
 from hf_nextfail.runs.recipes import Run
-from hf_nextfail.tasks import StarGraph
+from hf_nextfail.tasks import Task
 from hf_nextfail.training.hardware import usable_cores
 
 CLUSTERS = ("slurm", "local")
@@ -170,9 +170,6 @@ def gather(path: Path, cells: Sequence[Cell], runs: dict[str, Run], folder: Path
         "Mean over seeds, ± their standard deviation where there are several; solved: the seeds with a test accuracy "
         f"of {SOLVED_ACCURACY} or more."
     ]
-    graphs = {
-        graph: TaskConfig.resolve(StarGraph, graph).task for graph in dict.fromkeys(cell.graph for cell in cells)
-    }
     accuracies = {
         condition: numbers([records[cell.name] for cell in group if cell.name in records], "accuracy")
         for condition, group in conditions(cells).items()
@@ -182,13 +179,20 @@ def gather(path: Path, cells: Sequence[Cell], runs: dict[str, Run], folder: Path
         if len(begun) < len(all_rows):
             notes[0] += f" Not run yet: {len(all_rows) - len(begun)} of {len(all_rows)} rows."
         notes.append("![Test accuracy by graph and training](accuracy.png)")
-        chances = {graph: 1 / task.degree for graph, task in graphs.items()}
-        titles = {graph: task.title.replace(", ", ",\n") for graph, task in graphs.items()}
+        tasks = {cell.graph: forward_task(runs[cell.name], cell.graph) for cell in cells}
+        chances = {graph: task and task.chance.get("hard_token_accuracy") for graph, task in tasks.items()}
+        titles = {graph: task.title.replace(", ", ",\n") if task else graph for graph, task in tasks.items()}
         for suffix in PICTURE_FORMATS:
             plot_grid(accuracies, chances, titles, summary / f"accuracy.{suffix}")
     text = "\n\n".join([table(HEADINGS, rows, left=3), *notes])
     write_whole(summary / "table.md", f"{text}\n")
     return summary / "table.md"
+
+
+def forward_task(run: Run, graph: str) -> Task | None:
+    """Return the task of a graph of a grid, not reversed; `None` where rows are somebody's own."""
+    task = run.data.generated
+    return None if task is None else TaskConfig.resolve(type(task), graph).task
 
 
 def reproduce(

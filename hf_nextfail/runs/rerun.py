@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import yaml
 from accelerate import PartialState
 
 from hf_nextfail.errors import UsageError
+from hf_nextfail.own_code import references_in, without_folder
 from hf_nextfail.reporting.record import PLACES, Record, find_results
 from hf_nextfail.runs.command_of_record import NOT_PARSED
 from hf_nextfail.runs.recipes import parse_runs
@@ -58,7 +59,34 @@ def surroundings(record: Record, now: Record) -> list[tuple[str, Any, Any]]:
     return differences(before, after)
 
 
-def rerun(path: Path, output_dir: Path | None = None, trust_remote_code: bool = False) -> tuple[Record, Record]:
+def with_own_code(path: Path, record: Record, named: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return the recipe of a record with the references that somebody gave in the place of those that it names.
+
+    Raises:
+        UsageError: in one line, if the record is of somebody's own code that is not named, or is not and some is.
+    """
+    recipe, asked = dict(record.recipe), {option: name for option, name in named.items() if name is not None}
+    own = {"task" if option == "dataset_name" else option: name for option, name in references_in(recipe).items()}
+    for option, name in own.items():
+        if option not in asked:
+            raise UsageError(
+                f"{path}: its {option} is {without_folder(name)}, somebody's own code, which runs only where you name "
+                f"it: give --{option} PATH/{without_folder(name)}"
+            )
+    if other := sorted(asked.keys() - own.keys()):
+        raise UsageError(f"{path}: its {other[0]} is one of ours: leave --{other[0]} out")
+    if "task" in asked:
+        recipe.pop("dataset_name", None)
+    return recipe | asked
+
+
+def rerun(
+    path: Path,
+    output_dir: Path | None = None,
+    trust_remote_code: bool = False,
+    objective: str | None = None,
+    task: str | None = None,
+) -> tuple[Record, Record]:
     """Train again what a `results.json` says was trained.
 
     Args:
@@ -66,6 +94,8 @@ def rerun(path: Path, output_dir: Path | None = None, trust_remote_code: bool = 
         output_dir (`Path`, *optional*): keep the new run there; by default in a folder that is removed again.
         trust_remote_code (`bool`, *optional*, defaults to `False`): run code of the model; what the file says of this
             does not count.
+        objective, task (`str`, *optional*): references to the code that the record is of, if it is not ours: what the
+            file says of it is not run.
 
     Returns:
         The record of the file, and the new one.
@@ -84,8 +114,7 @@ def rerun(path: Path, output_dir: Path | None = None, trust_remote_code: bool = 
         raise UsageError(f"{path} was measured, not trained: nextfail report {path} shows the command that repeats it")
     if named := sorted(set(NOT_PARSED) & recipe.keys()):
         raise UsageError(f"{path}: its recipe has {named[0]}, which is not taken from a record: run the recipe itself")
-    if output_dir is not None and (output_dir / Path(run["name"]).name).absolute() == path.absolute().parent:
-        raise UsageError(f"--output_dir {output_dir} would overwrite the run that is compared with: name another")
+    recipe = with_own_code(path, before, {"objective": objective, "task": task})
     processes, here = run["num_processes"] or 1, PartialState().num_processes
     if processes != here:
         raise UsageError(
@@ -100,6 +129,8 @@ def rerun(path: Path, output_dir: Path | None = None, trust_remote_code: bool = 
         options = ["--config", f"{scratch}/{name}.yaml", "--output_dir", str(output_dir or scratch)]
         options += ["--trust_remote_code", str(trust_remote_code).lower()]
         (again,) = parse_runs([*options, "--report_to", "none"])
+        if again.folder.absolute() == path.absolute().parent:
+            raise UsageError(f"--output_dir {output_dir} would overwrite the run that is compared with: name another")
         if run["num_threads"] is not None:
             torch.set_num_threads(run["num_threads"])
         chosen = {name: run[name] for name in CHOICES if run[name] is not None}

@@ -16,7 +16,7 @@ from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS, load_token
 from hf_nextfail.errors import UsageError, did_you_mean
 from hf_nextfail.evaluation.parts import part_of_each_token
 from hf_nextfail.models.completion_logits import IGNORED
-from hf_nextfail.objectives import OBJECTIVES
+from hf_nextfail.objectives import OBJECTIVES, build_objective
 from hf_nextfail.tasks import SPLITS, StarGraph
 from hf_nextfail.tasks.star_graph import arms_of
 from hf_nextfail.training.collator import CompletionCollator
@@ -148,7 +148,7 @@ def hard_token_line(sample: Sample) -> Text:
 def objective_lines(sample: Sample, name: str, width: int, hard: Sequence[int]) -> list[Text]:
     """Show what a model gets and must predict under an objective; the prompt is one cell."""
     tokenizer = sample.tokenizer
-    batch = CompletionCollator(OBJECTIVES[name](tokenizer))([sample.row])
+    batch = CompletionCollator(build_objective(name, tokenizer))([sample.row])
     inputs, labels = (batch[key][0].tolist()[len(sample.row[PROMPT_IDS]) :] for key in ("input_ids", "labels"))
     written = [NOTHING if label == IGNORED else tokenizer.convert_ids_to_tokens(label) for label in labels]
     lines = {

@@ -16,7 +16,7 @@ def plot_grid(
 
     Args:
         accuracies (`dict`): (model, graph, training) -> test accuracy of each seed; one panel a model.
-        chances (`dict`): graph -> 1/d.
+        chances (`dict`): graph -> 1/d, or `None` where nobody can guess.
         titles (`dict`): graph -> what stands below its dots.
         path (path): where the picture goes, `.png` or `.svg`.
     """
@@ -31,10 +31,11 @@ def plot_grid(
         for model, axes in zip(models, panels, strict=True):
             graphs = columns[model]
             for place, graph in enumerate(graphs):
-                line = axes.hlines(
-                    chances[graph], place - 0.45, place + 0.45, color="0.45", linestyle=(0, (4, 3)), linewidth=0.9
-                )
-                line.set_label("1/d: a guess" if place == 0 else "_")
+                if chances[graph] is not None:
+                    line = axes.hlines(
+                        chances[graph], place - 0.45, place + 0.45, color="0.45", linestyle=(0, (4, 3)), linewidth=0.9
+                    )
+                    line.set_label("1/d: a guess" if place == 0 else "_")
                 for number, training in enumerate(trainings):
                     values = accuracies.get((model, graph, training), ())
                     at = place + (number - (len(trainings) - 1) / 2) * room
