@@ -27,7 +27,7 @@ from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.reporting.pictures import PICTURES
 from hf_nextfail.reporting.record import Record, is_local
 from hf_nextfail.reporting.tables import format_number
-from hf_nextfail.tasks import SPLITS
+from hf_nextfail.tasks import SPLITS, StarGraph
 from hf_nextfail.version import __version__
 
 
@@ -50,8 +50,9 @@ def metric_rows(record: Record) -> list[dict[str, Any]]:
         prefix = next((prefix for prefix in places if name.startswith(prefix)), "")
         metric = name.removeprefix(prefix)
         row = {"where": places.get(prefix, split), "metric": metric, "chance": ""}
-        if metric in ("accuracy", "hard_token_accuracy") and chance is not None:
-            row["chance"] = f"{chance:.3g}"
+        known = record.chance.get(metric, chance if metric == "accuracy" else None)
+        if known is not None:
+            row["chance"] = f"{known:.3g}"
         if result is None:
             row |= {"value": "does not exist", "standard_error": "", "n": "", "num_graphs": ""}
         else:
@@ -76,8 +77,14 @@ def diagnosis_rows(diagnosis: dict[str, Any] | None) -> list[dict[str, str]]:
     ]
 
 
-def objective_text(name: str | None) -> str:
-    """Return what the docstring of an objective says for everybody; of another than ours, that we do not know it."""
+def objective_text(run: dict[str, Any]) -> str:
+    """Return what the docstring of an objective says for everybody; of another than ours, whose file it is."""
+    name, source = run["objective"], (run["sources"] or {}).get("objective")
+    if source is not None and source["file"] is not None:
+        return (
+            f"The objective does not come with hf_nextfail: it is `{source['class']}` of `{source['file']}`, whose "
+            f"SHA-256 is `{source['sha256']}`."
+        )
     if name not in OBJECTIVES:
         return "The objective does not come with hf_nextfail."
     return inspect.cleandoc(OBJECTIVES[name].__doc__).partition("\n\nArgs:")[0]
@@ -103,14 +110,16 @@ def model_card(record: Record, repo_id: str, files: Collection[str] = ()) -> str
     run, diagnosis = record.run, record.diagnosis
     parallel, adapter = run["decoding"] == "parallel", "adapter_config.json" in files
     objective = [] if run["objective"] is None else [run["objective"]]
+    task = [] if run["task"] is None else [run["task"].replace("_", "-")]
+    of_star_graph = run["task"] == StarGraph.name
     decoding = ["custom_generate"] if parallel and not adapter else []
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag="text-generation",
         base_model=name if fine_tuned and not local else None,
         datasets=[dataset_name] if dataset_on_hub else None,
-        metrics=["nextfail/path_accuracy"],
-        tags=["nextfail", "star-graph", *objective, *decoding],
+        metrics=["nextfail/path_accuracy"] if of_star_graph else None,
+        tags=["nextfail", *task, *objective, *decoding],
     )
     card = ModelCard.from_template(
         data,
@@ -119,7 +128,8 @@ def model_card(record: Record, repo_id: str, files: Collection[str] = ()) -> str
         fine_tuned=fine_tuned,
         local=local,
         dataset_on_hub=dataset_on_hub,
-        objective_text=objective_text(run["objective"]),
+        objective_text=objective_text(run),
+        star_graph=of_star_graph,
         parallel=parallel,
         adapter=adapter,
         metrics=metric_rows(record),

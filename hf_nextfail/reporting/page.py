@@ -15,6 +15,7 @@ from hf_nextfail.reporting.markdown import code, fence, plain, table, to_html
 from hf_nextfail.reporting.pictures import PICTURES, draw_pictures, plan_pictures
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.tables import distinct_names, format_accuracy, other_tokens
+from hf_nextfail.tasks import StarGraph
 
 
 def versions_of(record: Record) -> dict[str, str]:
@@ -54,7 +55,7 @@ def runs_table(names: Sequence[str], records: Sequence[Record]) -> str:
     """Lay out the results of all runs; a test file takes a row of its own."""
     splits = sorted({record.run["split"] for record in records})
     accuracy = f"{plain(splits[0])} accuracy" if len(splits) == 1 else "accuracy (split)"
-    headings = ["run", "graph", "objective", "model", "seed", "train accuracy", accuracy]
+    headings = ["run", "task", "objective", "model", "seed", "train accuracy", accuracy]
     rows = []
     for name, record in zip(names, records, strict=True):
         rows.append(run_row(name, record, records))
@@ -158,6 +159,12 @@ def page_text(
         title=f"{plain(what)} on {', '.join(map(plain, titles))}",
         count="One run" if len(records) == 1 else f"{len(records)} runs",
         runs_table=runs_table(names, records),
+        star_graphs=any(record.run["task"] == StarGraph.name for record in records),
+        undiagnosed=[
+            (plain(name), plain(record.run["diagnosis_absent"]))
+            for name, record in named
+            if record.run["diagnosis_absent"] is not None
+        ],
         verdicts=[(plain(name), plain(diagnosis["verdict"])) for name, diagnosis in diagnosed],
         pictures=pictures,
         numbers_table=values

@@ -140,7 +140,7 @@ def name_of(data: DataArguments, model: ModelArguments, training: NextFailTraini
     what = Path(data.dataset_name).stem if task is None else task.name
     config, source = data.dataset_config, model.model_name_or_path or model.model_type
     source = Path(source).name if is_local(source) else source
-    last = training.run_name or "-".join(filter(None, (config, source)))
+    last = training.run_name or "-".join(filter(None, (config, source, "lora" if model.use_peft else None)))
     return "/".join(part.replace("/", "--") for part in (what, objective, last))
 
 
