@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from datasets import Dataset, load_dataset
+from run_folders import only_run, repository_of
 from small_tokenizers import TOKENIZERS
 from tiny_models import tiny_gpt2, tiny_options
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -46,9 +47,9 @@ def test_a_checkpoint_goes_from_its_folder_to_the_hub(hub, checkpoint, tmp_path,
     options = {**STEPS, **ROWS, "model_name_or_path": checkpoint, "output_dir": tmp_path, "learning_rate": 0.01}
     recipe = f"star_graph/{training}/smoke.yaml"
     finetune(["--config", recipe, "--push_to_hub=true", *(f"--{name}={value}" for name, value in options.items())])
-    folder = tmp_path / f"star_graph/{training}/smoke"
+    folder = only_run(tmp_path)
     trained = json.loads((folder / "results.json").read_text())
-    assert str(tmp_path) not in hub.files("model", f"nextfail/star_graph-{training}-smoke")["README.md"].decode()
+    assert str(tmp_path) not in hub.files("model", repository_of(folder, tmp_path))["README.md"].decode()
 
     # The dummy token is one more than before, trained where it is shown, and reloaded.
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -60,7 +61,7 @@ def test_a_checkpoint_goes_from_its_folder_to_the_hub(hub, checkpoint, tmp_path,
     assert new.data_ptr() == after.get_output_embeddings().weight.data_ptr()
     assert not torch.equal(new[: len(old)], old)
 
-    name = f"nextfail/star_graph-{training}-smoke"
+    name = repository_of(folder, tmp_path)
     done = fresh(["-m", "hf_nextfail.commands.main", "evaluate", name, "--num_rows", "40"], cwd=tmp_path)
     [path] = (tmp_path / "runs").rglob("results.json")
     measured = json.loads(path.read_text())["results"]
@@ -178,6 +179,6 @@ def test_a_model_from_scratch_takes_a_tokenizer_of_its_own(checkpoint, tmp_path)
     options = {**STEPS, **ROWS, "tokenizer_name_or_path": checkpoint, "output_dir": tmp_path}
     arguments = [f"--{name}={value}" for name, value in options.items()]
     finetune(["--config", "star_graph/teacherless/smoke.yaml", *arguments, *tiny_options(**POSITIONS)])
-    folder = tmp_path / "star_graph/teacherless/smoke"
+    folder = only_run(tmp_path)
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     assert model.config.vocab_size == len(tokenizer) == len(AutoTokenizer.from_pretrained(checkpoint)) + 1

@@ -99,6 +99,6 @@ def test_a_cpu_config_runs_as_many_processes_as_it_says(name, processes, tmp_pat
     ]
     done = subprocess.run(map(str, command), cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    run = json.loads((tmp_path / "runs/star_graph/teacher_forced/smoke/results.json").read_text())["run"]
+    run = json.loads((tmp_path / "runs/star_graph/teacher_forced/d2_l3_n20-gpt2/results.json").read_text())["run"]
     assert (run["steps"], run["examples"]) == (2, 2 * 4 * processes)
     assert run["device"].startswith("cpu")

@@ -16,7 +16,7 @@ from tiny_models import NO_DROPOUT, TINY_GPT2, tiny_gpt2
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from hf_nextfail import evaluate, load_tokenizer
+from hf_nextfail import StarGraph, evaluate, load_tokenizer
 from hf_nextfail.commands.finetune import main
 from hf_nextfail.models.with_heads import HEADS_FILE
 
@@ -111,14 +111,19 @@ def write_recipes(folder: Path, recipes: dict[str, dict]) -> list[str]:
     """Write recipes and return the command line that runs them all."""
     folder.mkdir(exist_ok=True)
     for name, recipe in recipes.items():
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(BASE | recipe))
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(BASE | {"run_name": name} | recipe))
     return ["--config", *(str(folder / f"{name}.yaml") for name in recipes), "--output_dir", str(folder / "runs")]
 
 
-def run_on_one(folder: Path, recipes: dict[str, dict]) -> Path:
+def runs_in(folder: Path) -> dict[str, Path]:
+    """The folders of runs, by the names of their recipes."""
+    return {path.name: path for path in (folder / "runs").glob("*/*/*")}
+
+
+def run_on_one(folder: Path, recipes: dict[str, dict]) -> dict[str, Path]:
     batch = {"per_device_train_batch_size": GLOBAL_BATCH_SIZE}
     main(write_recipes(folder, {name: recipe | batch for name, recipe in recipes.items()}))
-    return folder / "runs"
+    return runs_in(folder)
 
 
 def launch_two(
@@ -133,11 +138,11 @@ def launch_two(
     return subprocess.run(map(str, command), cwd=folder, capture_output=True, text=True, timeout=300)
 
 
-def run_on_two(folder: Path, recipes: dict[str, dict], *options: str, **files: Path) -> Path:
+def run_on_two(folder: Path, recipes: dict[str, dict], *options: str, **files: Path) -> dict[str, Path]:
     done = launch_two(folder, recipes, *options, **files)
     assert done.returncode == 0, done.stderr[-5000:]
     assert done.stdout.count("Checkpoint, recipe, pictures and results.json: ") == len(recipes)  # one process speaks
-    return folder / "runs"
+    return runs_in(folder)
 
 
 def record_of(run: Path) -> dict:
@@ -166,7 +171,7 @@ def assert_same_training(one: Path, two: Path) -> None:
 def assert_checkpoint_gives_its_numbers(run: Path) -> None:
     tokenizer, model = AutoTokenizer.from_pretrained(run), AutoModelForCausalLM.from_pretrained(run)
     rows = load_dataset("nextfail/star_graph", "d2_l3_n20", split="test", **SIZES)
-    again = evaluate(model, rows, None, tokenizer)
+    again = evaluate(model, rows, None, tokenizer, StarGraph.from_config_name("d2_l3_n20"))
     results = record_of(run)["results"]
     for name in ("loss", "accuracy", "token_accuracy"):
         assert again[name]["n"] == results[name]["n"] == SIZES["num_test"]
@@ -189,16 +194,16 @@ def test_two_processes_train_and_evaluate_as_one(ragged_rows, tmp_path):
     accumulated = {f"{name}_accumulated": recipe | ACCUMULATED for name, recipe in recipes.items()}
     two = run_on_two(tmp_path / "two", halved | accumulated)
     for run in halved | accumulated:
-        assert_same_training(one / run.rpartition("_")[0], two / run)
-        assert_checkpoint_gives_its_numbers(two / run)
-    assert_nothing_is_left_half_written(two)
+        assert_same_training(one[run.rpartition("_")[0]], two[run])
+        assert_checkpoint_gives_its_numbers(two[run])
+    assert_nothing_is_left_half_written(tmp_path / "two")
 
 
 def test_two_processes_read_a_stream_of_rows_of_all_lengths_as_one(ragged_rows, tmp_path):
     stream = ragged_rows | {"streaming": True, "num_train": 20_000}  # two shards, each of which one could read
     one = run_on_one(tmp_path / "one", {"stream": stream})
     two = run_on_two(tmp_path / "two", {"stream": stream | HALVED})
-    assert_same_training(one / "stream", two / "stream")
+    assert_same_training(one["stream"], two["stream"])
 
 
 def test_a_sharded_model_trains_as_a_whole_one_and_is_saved_whole(ragged_rows, tmp_path, monkeypatch):
@@ -210,17 +215,18 @@ def test_a_sharded_model_trains_as_a_whole_one_and_is_saved_whole(ragged_rows, t
     one = run_on_one(tmp_path / "one", recipes)
     two = run_on_two(tmp_path / "two", halved, config_file=config_file, script=script)
     for run in recipes:
-        assert_same_training(one / run, two / run)
-        assert_checkpoint_gives_its_numbers(two / run)
-    assert_nothing_is_left_half_written(two)
+        assert_same_training(one[run], two[run])
+        assert_checkpoint_gives_its_numbers(two[run])
+    assert_nothing_is_left_half_written(tmp_path / "two")
 
-    whole = heads_of(two / f"heads/checkpoint-{STEPS}")
-    torch.testing.assert_close(whole, heads_of(one / f"heads/checkpoint-{STEPS}"), rtol=0, atol=1e-5)
-    shutil.rmtree(two / f"heads/checkpoint-{STEPS}")
-    (two / "heads/results.json").unlink()
+    last = two["heads"] / f"checkpoint-{STEPS}"
+    whole = heads_of(last)
+    torch.testing.assert_close(whole, heads_of(one["heads"] / last.name), rtol=0, atol=1e-5)
+    shutil.rmtree(last)
+    (two["heads"] / "results.json").unlink()
     options = {"config_file": config_file, "script": script}
     run_on_two(tmp_path / "two", {"heads": halved["heads"]}, "--resume_from_checkpoint", "true", **options)
-    assert torch.equal(heads_of(two / f"heads/checkpoint-{STEPS}"), whole)
+    assert torch.equal(heads_of(last), whole)
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -235,11 +241,11 @@ def test_when_one_of_two_processes_dies_the_other_ends_and_the_run_can_go_on(vic
     assert time.monotonic() - began < 60
     assert died.returncode != 0
     assert "finetune.py: error: another process of this run has ended" in died.stderr
-    left = tmp_path / "died/runs/rows"
+    left = runs_in(tmp_path / "died")["rows"]
     assert {path.name for path in left.glob("*checkpoint-*")} == {"checkpoint-2", "checkpoint-4"}
     resumed = run_on_two(tmp_path / "died", recipes, "--resume_from_checkpoint", "true")
     whole = run_on_two(tmp_path / "whole", recipes)
-    assert record_of(resumed / "rows")["run"] == record_of(whole / "rows")["run"]
+    assert record_of(resumed["rows"])["run"] == record_of(whole["rows"])["run"]
     for part in ("results", "history", "diagnosis"):
-        assert record_of(resumed / "rows")[part] == record_of(whole / "rows")[part]
-    assert_nothing_is_left_half_written(resumed)
+        assert record_of(resumed["rows"])[part] == record_of(whole["rows"])[part]
+    assert_nothing_is_left_half_written(tmp_path / "died")

@@ -11,6 +11,7 @@ import torch
 import yaml
 from datasets import load_dataset
 from loopback_hub.server import Fault
+from run_folders import SMOKE
 from tiny_models import tiny_options
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -46,12 +47,12 @@ def finished(tmp_path_factory):
 
 def test_the_default_runs_the_contrast_of_the_paper(finished):
     _, records = finished
-    assert set(records) == {f"star_graph/{name}/smoke" for name in ("teacher_forced", "teacherless", "reversed")}
+    assert set(records) == set(SMOKE.values())
 
 
 def test_results_say_what_was_run_and_measured(finished):
     _, records = finished
-    record = records["star_graph/teacher_forced/smoke"]
+    record = records[SMOKE["teacher_forced"]]
     assert record["schema_version"] == 2
     assert Record.from_dict(record).as_dict() == record
     assert set(record["run"]) == set(RUN)
@@ -101,11 +102,11 @@ def test_attention_that_was_chosen_is_kept(tmp_path, caplog):
 def test_forced_numbers_and_chance_exist_where_they_mean_something(finished):
     _, records = finished
     forced = {name: record["results"]["forced_token_accuracy"] for name, record in records.items()}
-    assert forced["star_graph/teacherless/smoke"] is None
-    assert forced["star_graph/teacher_forced/smoke"]["n"] == 300
+    assert forced[SMOKE["teacherless"]] is None
+    assert forced[SMOKE["teacher_forced"]]["n"] == 300
     chance = {name: record["chance"]["hard_token_accuracy"] for name, record in records.items()}
-    assert chance["star_graph/teacherless/smoke"] == chance["star_graph/teacher_forced/smoke"] == 0.5
-    assert chance["star_graph/reversed/smoke"] is None
+    assert chance[SMOKE["teacherless"]] == chance[SMOKE["teacher_forced"]] == 0.5
+    assert chance[SMOKE["reversed"]] is None
 
 
 def test_the_picture_lies_beside_the_runs(finished):
@@ -116,8 +117,8 @@ def test_the_picture_lies_beside_the_runs(finished):
 @pytest.mark.parametrize("training", ["teacher_forced", "teacherless", "reversed"])
 def test_a_reloaded_checkpoint_gives_the_numbers_of_its_run(finished, training):
     folder, records = finished
-    record = records[f"star_graph/{training}/smoke"]
-    checkpoint = folder / f"star_graph/{training}/smoke"
+    record = records[SMOKE[training]]
+    checkpoint = folder / SMOKE[training]
     assert (checkpoint / "model.safetensors").is_file()
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     model = AutoModelForCausalLM.from_pretrained(checkpoint)
@@ -136,7 +137,7 @@ def test_results_of_a_bf16_training_are_those_of_the_saved_weights(tmp_path):
     options = ("--config", "star_graph/reversed/smoke.yaml", "--precision", "bf16")
     (record,) = run(tmp_path, *options).values()
     assert record["run"]["precision"] == "bf16"
-    checkpoint = tmp_path / "star_graph/reversed/smoke"
+    checkpoint = tmp_path / SMOKE["reversed"]
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     rows = load_dataset("nextfail/star_graph", "d2_l3_n20_rev", split="test", **SIZES)
     model = AutoModelForCausalLM.from_pretrained(checkpoint)
@@ -147,11 +148,11 @@ def test_results_of_a_bf16_training_are_those_of_the_saved_weights(tmp_path):
 
 def test_a_second_run_repeats_the_first_and_the_recipe_as_run_too(finished, tmp_path):
     folder, records = finished
-    first = records["star_graph/teacherless/smoke"]
+    first = records[SMOKE["teacherless"]]
     again = run(tmp_path / "again", "--config", "star_graph/teacherless/smoke.yaml")["star_graph/teacherless/smoke"]
     assert (again["results"], again["history"]) == (first["results"], first["history"])
 
-    recipe = yaml.safe_load((folder / "star_graph/teacherless/smoke/recipe.yaml").read_text())
+    recipe = yaml.safe_load((folder / "star_graph/teacherless/d2_l3_n20-gpt2/recipe.yaml").read_text())
     (tmp_path / "as_run.yaml").write_text(yaml.safe_dump(recipe | {"output_dir": str(tmp_path / "recipe")}))
     main(["--config", str(tmp_path / "as_run.yaml")])
     as_run = json.loads((tmp_path / "recipe/as_run/results.json").read_text())
@@ -194,9 +195,11 @@ def test_streaming_never_makes_all_rows(tmp_path):
 def test_an_interrupted_run_goes_on_from_its_last_checkpoint(tmp_path):
     options = ("--config", "star_graph/teacher_forced/smoke.yaml", "--save_strategy", "steps", "--save_steps", "3")
     (whole,) = run(tmp_path / "whole", *options).values()
-    checkpoints = tmp_path / "cut/star_graph/teacher_forced/smoke"
+    checkpoints = tmp_path / "cut/star_graph/teacher_forced/d2_l3_n20-gpt2"
     checkpoints.mkdir(parents=True)
-    shutil.copytree(tmp_path / "whole/star_graph/teacher_forced/smoke/checkpoint-3", checkpoints / "checkpoint-3")
+    shutil.copytree(
+        tmp_path / "whole/star_graph/teacher_forced/d2_l3_n20-gpt2/checkpoint-3", checkpoints / "checkpoint-3"
+    )
     (resumed,) = run(tmp_path / "cut", *options, "--resume_from_checkpoint", "true").values()
     assert resumed["results"] == whole["results"]
     assert resumed["history"] == whole["history"]
@@ -211,10 +214,10 @@ def test_resume_without_a_checkpoint_starts_afresh(tmp_path):
 
 def test_a_checkpoint_of_ours_is_trained_further(finished, tmp_path):
     folder, _ = finished
-    checkpoint = str(folder / "star_graph/teacher_forced/smoke")
+    checkpoint = str(folder / SMOKE["teacher_forced"])
     options = ["--config", "star_graph/teacher_forced/smoke.yaml", "--model_name_or_path", checkpoint]
     main([*SMALL, "--output_dir", str(tmp_path), *options])
-    record = json.loads((tmp_path / "star_graph/teacher_forced/smoke/results.json").read_text())
+    record = json.loads((tmp_path / "star_graph/teacher_forced/d2_l3_n20-gpt2/results.json").read_text())
     assert record["run"]["model"] == checkpoint
     assert record["history"][0]["step"] == 0
 
@@ -311,9 +314,14 @@ def test_a_push_that_fails_in_the_background_fails_the_command_after_all_is_save
         run(tmp_path, *options, "--save_strategy=steps", "--save_steps=3")
     assert exit.value.code == 1
     [error] = [line for line in capfd.readouterr().err.splitlines() if line.startswith("finetune.py: error: ")]
-    assert "star_graph/teacherless/smoke: the push to nextfail/star_graph-teacherless-smoke did not come" in error
-    assert "results.json" in hub.files("model", "nextfail/star_graph-teacherless-smoke")  # the last push came through
-    assert (tmp_path / "star_graph/teacherless/smoke/results.json").is_file()
+    assert (
+        "star_graph/teacherless/d2_l3_n20-gpt2: the push to nextfail/star_graph-teacherless-d2_l3_n20-gpt2 did not come"
+        in error
+    )
+    assert "results.json" in hub.files(
+        "model", "nextfail/star_graph-teacherless-d2_l3_n20-gpt2"
+    )  # the last push came through
+    assert (tmp_path / "star_graph/teacherless/d2_l3_n20-gpt2/results.json").is_file()
 
 
 def test_a_last_push_that_fails_says_how_to_push_without_training_again(hub, tmp_path, monkeypatch, capfd):
@@ -328,7 +336,7 @@ def test_a_last_push_that_fails_says_how_to_push_without_training_again(hub, tmp
     with pytest.raises(SystemExit) as exit:
         nextfail(["push-model", command[1], "--repo", command[2]])
     assert exit.value.code == 0
-    record = json.loads((tmp_path / "star_graph/teacherless/smoke/results.json").read_text())
+    record = json.loads((tmp_path / "star_graph/teacherless/d2_l3_n20-gpt2/results.json").read_text())
     pushed = json.loads(hub.files("model", command[2])["results.json"])
     assert pushed["results"] == record["results"]
 
@@ -359,10 +367,10 @@ def test_accelerate_launch_runs_the_script_from_another_directory(tmp_path):
     ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "runs/star_graph/teacherless/smoke/results.json").is_file()
-    assert (tmp_path / "runs/star_graph/teacherless/smoke/accuracy.png").is_file()
+    assert (tmp_path / "runs/star_graph/teacherless/d2_l3_n20-gpt2/results.json").is_file()
+    assert (tmp_path / "runs/star_graph/teacherless/d2_l3_n20-gpt2/accuracy.png").is_file()
     assert not (tmp_path / "runs/accuracy.png").exists()  # several runs have one together
-    assert "nextfail report runs/star_graph/teacherless/smoke" in done.stdout
+    assert "nextfail report runs/star_graph/teacherless/d2_l3_n20-gpt2" in done.stdout
 
 
 def test_the_script_ends_with_code_2_on_bad_input(tmp_path):

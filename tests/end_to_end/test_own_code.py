@@ -23,7 +23,7 @@ OWN_CODE = REPOSITORY / "tests/own_code"
 SMALL = [
     *("--config", "star_graph/teacher_forced/smoke.yaml", "--precision=fp32", "--disable_tqdm=true", *tiny_options()),
     *("--num_train=2000", "--num_validation=200", "--num_test=300", "--per_device_train_batch_size=32"),
-    *("--max_steps=20", "--eval_steps=10", "--logging_steps=5", "--save_steps=5"),
+    *("--max_steps=20", "--eval_steps=10", "--logging_steps=5", "--save_steps=5", "--save_strategy=steps"),
 ]
 
 

@@ -7,6 +7,7 @@ import time
 import huggingface_hub
 import pytest
 from loopback_hub.server import Fault, Hub
+from run_folders import SMOKE
 from tiny_models import tiny_options
 
 import hf_nextfail.hub.push
@@ -35,7 +36,7 @@ def impatient(monkeypatch):
 
 
 def assert_all_is_there(folder):
-    run = folder / "star_graph/teacherless/smoke"
+    run = folder / SMOKE["teacherless"]
     assert json.loads((run / "results.json").read_text())["run"]["steps"] == 6
     assert {path.name for path in run.glob("checkpoint-*")} >= {"checkpoint-6"}
     assert (run / "model.safetensors").is_file()

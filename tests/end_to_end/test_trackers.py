@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from run_folders import SMOKE
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_models import tiny_options
 
@@ -32,7 +33,7 @@ def tracked(tmp_path_factory):
         list(map(str, command)), env=os.environ | offline, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return folder / "star_graph/teacher_forced/smoke", folder / "trackio"
+    return folder / SMOKE["teacher_forced"], folder / "trackio"
 
 
 def test_tensorboard_receives_scalars_and_pictures(tracked):
@@ -53,7 +54,7 @@ def test_trackio_receives_scalars_and_pictures_in_one_run(tracked):
     run, folder = tracked
     (database,) = folder.glob("*.db")
     rows = sqlite3.connect(database).execute("select run_name, metrics from metrics").fetchall()
-    assert {name for name, _ in rows} == {"star_graph/teacher_forced/smoke"}
+    assert {name for name, _ in rows} == {SMOKE["teacher_forced"]}
     logged = [json.loads(metrics) for _, metrics in rows]
     pictures = {name: value for entry in logged for name, value in entry.items() if name in PICTURES}
     assert set(pictures) == PICTURES

@@ -9,6 +9,7 @@ from datasets import Dataset, get_dataset_config_names, load_dataset
 from huggingface_hub import DatasetCard, EvalResultEntry, ModelCard, hf_hub_download
 from huggingface_hub._eval_results import parse_eval_result_entries
 from loopback_hub.server import Fault
+from run_folders import SMOKE, only_run
 from tiny_models import tiny_options
 
 import hf_nextfail
@@ -258,12 +259,12 @@ def runs(tmp_path_factory):
             *("--output_dir", str(folder)),
         ]
     )
-    return folder / "star_graph"
+    return folder
 
 
 @pytest.mark.parametrize("training", ["teacher_forced", "teacherless", "reversed"])
 def test_a_pushed_run_holds_all_that_others_need_and_nothing_else(hub, runs, training):
-    push_model(runs / training / "smoke", "checkpoint")
+    push_model(runs / SMOKE[training], "checkpoint")
     files = hub.files("model", "nextfail/checkpoint")
     config = "d2_l3_n20" + "_rev" * (training == "reversed")
     decoding = "parallel" if training == "teacherless" else "autoregressive"
@@ -298,15 +299,15 @@ def test_a_pushed_run_holds_all_that_others_need_and_nothing_else(hub, runs, tra
 
 
 def test_pushing_a_run_again_makes_no_commit(hub, runs):
-    push_model(runs / "teacherless/smoke", "nextfail/checkpoint")
+    push_model(runs / SMOKE["teacherless"], "nextfail/checkpoint")
     head = hub.head("model", "nextfail/checkpoint")
-    push_model(runs / "teacherless/smoke", "nextfail/checkpoint")
+    push_model(runs / SMOKE["teacherless"], "nextfail/checkpoint")
     assert hub.head("model", "nextfail/checkpoint") == head
 
 
 def test_another_training_pushed_to_the_same_place_leaves_no_decoding_behind(hub, runs):
-    push_model(runs / "teacherless/smoke", "nextfail/checkpoint")
-    push_model(runs / "teacher_forced/smoke", "nextfail/checkpoint")
+    push_model(runs / SMOKE["teacherless"], "nextfail/checkpoint")
+    push_model(runs / SMOKE["teacher_forced"], "nextfail/checkpoint")
     assert "custom_generate/generate.py" not in hub.files("model", "nextfail/checkpoint")
 
 
@@ -317,18 +318,18 @@ def test_a_folder_without_a_checkpoint_is_refused(hub, tmp_path):
 
 
 def test_the_recipe_on_the_hub_trains_the_same_model_again(hub, runs, tmp_path, monkeypatch):
-    push_model(runs / "teacherless/smoke", "nextfail/checkpoint")
+    push_model(runs / SMOKE["teacherless"], "nextfail/checkpoint")
     recipe = hf_hub_download("nextfail/checkpoint", "recipe.yaml", local_dir=tmp_path)
     finetune(["--config", recipe, "--output_dir", str(tmp_path), "--disable_tqdm=true"])
-    again = json.loads((tmp_path / "recipe/results.json").read_text())
-    first = json.loads((runs / "teacherless/smoke/results.json").read_text())
+    again = json.loads((only_run(tmp_path) / "results.json").read_text())
+    first = json.loads((runs / SMOKE["teacherless"] / "results.json").read_text())
     assert again["results"] == first["results"]
     assert again["history"] == first["history"]
 
 
 @pytest.mark.parametrize("training", ["teacher_forced", "teacherless"])
 def test_a_checkpoint_decodes_elsewhere_as_it_was_trained(hub, runs, fresh, training):
-    push_model(runs / training / "smoke", "nextfail/checkpoint")
+    push_model(runs / SMOKE[training], "nextfail/checkpoint")
     code = """
 from transformers import AutoModelForCausalLM, AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained("nextfail/checkpoint")
@@ -339,8 +340,8 @@ outputs = model.generate(**inputs)
 print(outputs[:, inputs["input_ids"].shape[1] :].tolist())
 """
     outputs = fresh(code, package=False).stdout
-    tokenizer = hf_nextfail.load_tokenizer(str(runs / training / "smoke"))
-    model = hf_nextfail.build_model(tokenizer, str(runs / training / "smoke")).eval()
+    tokenizer = hf_nextfail.load_tokenizer(str(runs / SMOKE[training]))
+    model = hf_nextfail.build_model(tokenizer, str(runs / SMOKE[training])).eval()
     prompts = ["8,17|5,19|5,8|19,16/5,17=", "1,2|2,3|1,4|4,5/1,3=", "6/7,8="]
     prompted = Rows.of(Dataset.from_dict({"prompt": prompts, "completion": ["1"] * 3}), tokenizer)
     decoded = hf_nextfail.OBJECTIVES[training](tokenizer).decoding.write(model, prompted.take(torch.arange(3)), 3)
@@ -350,18 +351,18 @@ print(outputs[:, inputs["input_ids"].shape[1] :].tolist())
 
 @pytest.mark.parametrize("training", ["teacher_forced", "teacherless", "reversed"])
 def test_evaluation_elsewhere_by_name_gives_the_numbers_of_the_run(hub, runs, fresh, tmp_path, training):
-    push_model(runs / training / "smoke", "nextfail/checkpoint")
+    push_model(runs / SMOKE[training], "nextfail/checkpoint")
     fresh(["-m", "hf_nextfail.commands.main", "evaluate", "nextfail/checkpoint", "--num_rows", "60"], cwd=tmp_path)
     [path] = tmp_path.rglob("results.json")
     measured = json.loads(path.read_text())["results"]
-    trained = json.loads((runs / training / "smoke/results.json").read_text())["results"]
+    trained = json.loads((runs / SMOKE[training] / "results.json").read_text())["results"]
     # The run chose another implementation of attention, which moves the loss in its seventh digit.
     assert measured.pop("loss")["value"] == pytest.approx(trained["loss"]["value"], abs=1e-5)
     assert measured == {name: trained[name] for name in measured}
 
 
 def test_results_of_another_evaluation_are_added_and_nothing_else_changes(hub, runs):
-    push_model(runs / "teacherless/smoke", "nextfail/checkpoint")
+    push_model(runs / SMOKE["teacherless"], "nextfail/checkpoint")
     before = hub.files("model", "nextfail/checkpoint")
     record = evaluate_checkpoint("nextfail/checkpoint", dataset_config="d2_l4_n20", num_rows=40, progress=False)
     push_results(record, "nextfail/checkpoint")
@@ -379,7 +380,7 @@ def test_results_of_another_evaluation_are_added_and_nothing_else_changes(hub, r
 
 
 def test_results_are_not_added_where_one_may_not_write(hub, runs):
-    push_model(runs / "teacherless/smoke", "nextfail/checkpoint")
+    push_model(runs / SMOKE["teacherless"], "nextfail/checkpoint")
     record = evaluate_checkpoint("nextfail/checkpoint", num_rows=10, progress=False)
     head = hub.head("model", "nextfail/checkpoint")
     with pytest.raises(HubError, match="somebody may not write to nextfail"):
@@ -388,9 +389,9 @@ def test_results_are_not_added_where_one_may_not_write(hub, runs):
 
 
 def test_weights_are_the_same_after_the_way_over_the_hub(hub, runs):
-    push_model(runs / "teacherless/smoke", "nextfail/checkpoint")
+    push_model(runs / SMOKE["teacherless"], "nextfail/checkpoint")
     tokenizer = hf_nextfail.load_tokenizer("nextfail/checkpoint")
     there = hf_nextfail.build_model(tokenizer, "nextfail/checkpoint").state_dict()
-    here = hf_nextfail.build_model(tokenizer, str(runs / "teacherless/smoke")).state_dict()
+    here = hf_nextfail.build_model(tokenizer, str(runs / SMOKE["teacherless"])).state_dict()
     assert here.keys() == there.keys()
     assert all(torch.equal(here[name], there[name]) for name in here)

@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 from peft import AutoPeftModelForCausalLM, PeftModel
+from run_folders import only_run, repository_of
 from safetensors import safe_open
 from small_tokenizers import whole_numbers
 from tiny_models import TINY_GPT2, mean_loss
@@ -57,7 +58,7 @@ def train(base, folder, training, *options):
     arguments = [f"--{name}={value}" for name, value in OPTIONS.items()]
     source = ["--model_name_or_path", str(base), "--use_peft=true", "--output_dir", str(folder)]
     finetune(["--config", f"star_graph/{training}/smoke.yaml", *arguments, *source, *options])
-    return folder / f"star_graph/{training}/smoke"
+    return only_run(folder)
 
 
 def batch(tokenizer):
@@ -125,7 +126,7 @@ def test_every_trainable_parameter_moves(base):
 @pytest.mark.parametrize("base", ["gpt2"], indirect=True)
 def test_an_adapter_is_pushed_without_a_path_and_decodes_as_its_card_says(hub, base, tmp_path):
     folder = train(base, tmp_path, "teacherless", "--push_to_hub=true")
-    files = hub.files("model", "nextfail/star_graph-teacherless-smoke")
+    files = hub.files("model", repository_of(folder, tmp_path))
     assert {"adapter_model.safetensors", "adapter_config.json", "generation_config.json"} < files.keys()
     assert not [path for path, data in files.items() if str(base).encode() in data]
     card = files["README.md"].decode()
@@ -149,7 +150,7 @@ def test_a_folder_holds_one_kind_of_checkpoint(base, tmp_path):
         "--use_peft=false": {"config.json", "model.safetensors"},
     }
     for option in (*kinds, *kinds):
-        folder = train(base, tmp_path, "teacherless", "--save_strategy=no", option)
+        folder = train(base, tmp_path, "teacherless", "--save_strategy=no", "--run_name=one", option)
         weights = {path.name for pattern in ("*config.json", "*.safetensors") for path in folder.glob(pattern)}
         assert weights - {"generation_config.json", "tokenizer_config.json"} == kinds[option]
 
@@ -157,12 +158,13 @@ def test_a_folder_holds_one_kind_of_checkpoint(base, tmp_path):
 @pytest.mark.parametrize("base", ["gpt2"], indirect=True)
 def test_a_full_model_takes_the_place_of_an_adapter_on_the_hub(hub, base, tmp_path):
     where = ["--push_to_hub=true", "--hub_strategy=every_save", "--save_strategy=steps", "--save_steps=3"]
+    where += ["--hub_model_id=nextfail/planner"]
     for option in ("--use_peft=true", "--use_peft=false"):
         train(base, tmp_path / option, "teacherless", *where, option)
-        files = hub.files("model", "nextfail/star_graph-teacherless-smoke")
+        files = hub.files("model", "nextfail/planner")
         assert ("adapter_config.json" in files) == (option == "--use_peft=true")
         assert not [path for path, data in files.items() if str(base).encode() in data]
-    AutoModelForCausalLM.from_pretrained("nextfail/star_graph-teacherless-smoke")
+    AutoModelForCausalLM.from_pretrained("nextfail/planner")
 
 
 @pytest.mark.parametrize("base", ["gpt2"], indirect=True)
@@ -179,11 +181,9 @@ def test_an_adapter_is_trained_further_and_not_adapted_again(base, tmp_path, cap
     more += ["--config", "star_graph/teacherless/smoke.yaml", "--model_name_or_path", str(folder)]
     finetune([*more, "--output_dir", str(tmp_path / "more")])
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    first, second = (
-        load_checkpoint(tokenizer, str(path)) for path in (folder, tmp_path / "more/star_graph/teacherless/smoke")
-    )
+    first, second = (load_checkpoint(tokenizer, str(path)) for path in (folder, only_run(tmp_path / "more")))
     assert isinstance(second, PeftModel)
-    card = model_files(tmp_path / "more/star_graph/teacherless/smoke", "nextfail/x")["README.md"].decode()
+    card = model_files(only_run(tmp_path / "more"), "nextfail/x")["README.md"].decode()
     assert "AutoPeftModelForCausalLM" in card
     assert "trust_remote_code" not in card
     a, b = (model.state_dict() for model in (first, second))

@@ -9,7 +9,7 @@ ROWS = [{"prompt": f"{i} + 1 =", "completion": f" {i + 1}"} for i in range(300)]
 
 def test_generated_data_has_a_task_and_the_sizes_asked_for():
     options = DataArguments(dataset_config="d2_l3_n20_rev", num_train=30, num_validation=4, num_test=5)
-    assert options.task.reverse
+    assert options.generated.reverse
     assert {split: len(rows) for split, rows in options.load().items()} == {"train": 30, "validation": 4, "test": 5}
     assert len(options.load(num_train=3)["train"]) == 3
 
@@ -21,7 +21,7 @@ def test_without_a_configuration_it_is_the_default_one():
 def test_own_data_has_no_task_and_at_most_the_sizes_asked_for(tmp_path):
     (tmp_path / "rows.json").write_text("\n".join(map(json.dumps, ROWS)))
     whole = DataArguments(dataset_name=str(tmp_path / "rows.json"))
-    assert whole.task is None
+    assert whole.generated is None
     assert sum(map(len, whole.load().values())) == len(ROWS)
     few = DataArguments(dataset_name=str(tmp_path / "rows.json"), num_train=10, num_test=10**6).load()
     assert len(few["train"]) == 10

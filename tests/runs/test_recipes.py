@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from run_folders import SMOKE as SMOKE_RUNS
 
 from hf_nextfail.errors import UsageError
 from hf_nextfail.files import shipped_folder
@@ -23,7 +24,8 @@ def write(folder: Path, **options) -> str:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_parses(recipe):
     (run,) = parse_runs(["--config", recipe])
-    assert run.name == recipe.removesuffix(".yaml")
+    assert run.started_from == recipe.removesuffix(".yaml")
+    assert run.name.startswith(f"star_graph/{run.training.objective}/{run.data.dataset_config}-")
     assert run.folder == Path("runs") / run.name
 
 
@@ -36,7 +38,9 @@ def test_the_folder_of_a_recipe_says_how_it_trains(recipe):
 
 
 def test_without_config_the_three_smoke_recipes_run():
-    assert [f"{run.name}.yaml" for run in parse_runs([])] == list(DEFAULT_RECIPES)
+    runs = parse_runs([])
+    assert [f"{run.started_from}.yaml" for run in runs] == list(DEFAULT_RECIPES)
+    assert [run.name for run in runs] == list(SMOKE_RUNS.values())
 
 
 def test_smoke_recipes_differ_in_the_training_alone():
@@ -56,7 +60,7 @@ def test_the_command_line_wins_over_the_recipe_wherever_it_stands():
 def test_other_data_than_the_recipes_comes_without_its_configuration_and_sizes():
     options = ["--config", SMOKE, "--dataset_name", "somebody/sums", "--model_name_or_path", "gpt2"]
     (run,) = parse_runs(options)
-    assert (run.data.dataset_config, run.data.num_validation, run.data.task) == (None, None, None)
+    assert (run.data.dataset_config, run.data.num_validation, run.data.generated) == (None, None, None)
     (run,) = parse_runs([*options, "--dataset_config", "small", "--num_test", "7"])
     assert (run.data.dataset_config, run.data.sizes()) == ("small", {"num_test": 7})
     (run,) = parse_runs(["--config", SMOKE, "--dataset_name", "nextfail/star_graph"])
@@ -126,7 +130,7 @@ def test_recipes_of_another_clone_are_called_the_same(tmp_path):
         path.parent.mkdir(parents=True)
         path.write_bytes((shipped_folder("recipes") / f"star_graph/{training}/smoke.yaml").read_bytes())
     paths = sorted(map(str, tmp_path.rglob("*.yaml")))
-    names = [run.name for run in parse_runs(["--config", *paths])]
+    names = [run.started_from for run in parse_runs(["--config", *paths])]
     assert names == ["star_graph/reversed/smoke", "star_graph/teacherless/smoke"]
 
 
@@ -157,7 +161,10 @@ BAD_COMMAND_LINES = {
     "precision": (["--precision", "int4"], "precision must be one of auto, bf16, fp32, got 'int4'"),
     "dataset": (["--dataset_name", "nextfail/stars"], "no dataset nextfail/stars, only nextfail/star_graph"),
     "own data": (["--dataset_name", "rows.json"], "rows.json needs a tokenizer: give model_name_or_path"),
-    "stream of own data": (["--dataset_name", "rows.json", "--streaming", "true"], "streaming and test_file go with"),
+    "stream of own data": (
+        ["--dataset_name", "rows.json", "--streaming", "true"],
+        "streaming goes with rows that are generated",
+    ),
     "two tokenizers": (
         ["--model_name_or_path", "gpt2", "--tokenizer_name_or_path", "gpt2"],
         "a checkpoint brings its own tokenizer",
@@ -176,7 +183,7 @@ BAD_COMMAND_LINES = {
     "vocabulary": (["--config_overrides", '{"vocab_size": 2}'], "the tokenizer decides vocab_size"),
     "recipe typo": (["--config", "star_graph/teacherless/smok"], "no recipe star_graph/teacherless/smok .*smoke.yaml"),
     "recipe unknown": (["--config", "zzz"], "no recipe zzz; ours are .*star_graph/teacherless/smoke.yaml"),
-    "recipe twice": (["--config", SMOKE, SMOKE], "two recipes are called star_graph/teacherless/smoke"),
+    "recipe twice": (["--config", SMOKE, SMOKE], "two recipes are star_graph/teacherless/d2_l3_n20-gpt2"),
 }
 
 

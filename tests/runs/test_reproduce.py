@@ -45,6 +45,12 @@ NAMES = [
 ]
 
 
+def folder_of(folder: Path, name: str) -> Path:
+    """Where the run of a cell goes."""
+    objective = "teacherless" if name.startswith("teacherless") else "teacher_forced"
+    return folder / "runs/star_graph" / objective / name
+
+
 def written(folder: Path, grid: dict = GRID) -> Path:
     path = folder / "grid.yaml"
     path.write_text(yaml.safe_dump(grid, sort_keys=False))
@@ -141,11 +147,11 @@ def finished(tmp_path_factory) -> Path:
 
 def test_every_run_is_a_process_with_results_of_its_own(finished):
     for name in NAMES:
-        record = json.loads((finished / f"runs/{name}/results.json").read_text())
-        assert record["run"]["name"] == name
+        record = json.loads((folder_of(finished, name) / "results.json").read_text())
+        assert record["run"]["name"].endswith(f"/{name}")
         assert record["run"]["steps"] == 4
-        assert (finished / f"runs/{name}/model.safetensors").is_file()
-    first, second = (json.loads((finished / f"runs/{name}/results.json").read_text()) for name in NAMES[:2])
+        assert (folder_of(finished, name) / "model.safetensors").is_file()
+    first, second = (json.loads((folder_of(finished, name) / "results.json").read_text()) for name in NAMES[:2])
     assert (first["run"]["seed"], second["run"]["seed"]) == (1, 2)
     assert first["run"]["weights_sha256"] != second["run"]["weights_sha256"]
 
@@ -170,10 +176,10 @@ def test_the_summary_has_records_a_table_and_a_picture(finished):
 
 
 def test_what_is_finished_is_not_run_again(finished, capsys):
-    before = {name: (finished / f"runs/{name}/results.json").stat().st_mtime_ns for name in NAMES}
+    before = {name: (folder_of(finished, name) / "results.json").stat().st_mtime_ns for name in NAMES}
     assert run(finished / "grid.yaml", "--output_dir", finished / "runs") == 0
     assert "5 runs, 5 of them finished" in capsys.readouterr().out
-    assert before == {name: (finished / f"runs/{name}/results.json").stat().st_mtime_ns for name in NAMES}
+    assert before == {name: (folder_of(finished, name) / "results.json").stat().st_mtime_ns for name in NAMES}
 
 
 def test_the_summary_forgets_what_is_no_more_in_the_grid(finished, tmp_path):
@@ -196,7 +202,7 @@ def test_results_of_other_options_do_not_count(finished, tmp_path, capsys):
 def test_a_run_that_fails_is_kept_as_carefully_and_run_again_next_time(tmp_path, capfd):
     path = written(tmp_path)
     options = ["--output_dir", tmp_path / "runs", "--only", NAMES[4]]
-    obstacle = tmp_path / f"runs/{NAMES[4]}/recipe.yaml.partial"
+    obstacle = folder_of(tmp_path, NAMES[4]) / "recipe.yaml.partial"
     obstacle.mkdir(parents=True)
     assert run(path, *options) == 1
     captured = capfd.readouterr()
@@ -234,12 +240,12 @@ def test_runs_go_through_submitit(tmp_path, capfd):
     options = ["--cluster", "local", "--cluster_options", '{"timeout_min": 5}', "--only", NAMES[0]]
     assert run(written(tmp_path), "--output_dir", tmp_path / "runs", *options) == 0
     assert f"1 of 1: {NAMES[0]} finished" in capfd.readouterr().out
-    assert (tmp_path / f"runs/{NAMES[0]}/results.json").is_file()
+    assert (folder_of(tmp_path, NAMES[0]) / "results.json").is_file()
     assert list((tmp_path / "runs/logs").glob("*_submission.sh")) or list((tmp_path / "runs/logs").glob("*.pkl"))
 
 
 def test_a_run_that_fails_on_a_cluster_says_why(tmp_path, capfd):
-    (tmp_path / f"runs/{NAMES[0]}/recipe.yaml.partial").mkdir(parents=True)
+    (folder_of(tmp_path, NAMES[0]) / "recipe.yaml.partial").mkdir(parents=True)
     options = ["--cluster", "local", "--cluster_options", '{"timeout_min": 5}', "--only", NAMES[0]]
     assert run(written(tmp_path), "--output_dir", tmp_path / "runs", *options) == 1
     assert f"{NAMES[0]} failed: finetune.py: error: " in capfd.readouterr().out

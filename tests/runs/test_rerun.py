@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from run_folders import only_run
 from tiny_models import TINY_GPT2
 
 from hf_nextfail.commands.finetune import main
@@ -28,6 +29,7 @@ RECIPE = {
     "disable_tqdm": True,
     "seed": 5,
 }
+NAME = "star_graph/teacherless/d2_l3_n20-gpt2"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def results(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("first")
     (folder / "small.yaml").write_text(yaml.safe_dump(RECIPE))
     main(["--config", str(folder / "small.yaml"), "--output_dir", str(folder)])
-    return folder / "small/results.json"
+    return only_run(folder) / "results.json"
 
 
 def run(*arguments) -> int:
@@ -55,11 +57,13 @@ def changed(results: Path, folder: Path, change) -> Path:
 def test_a_run_comes_out_the_same_again(results, tmp_path, capsys):
     assert run("rerun", results.parent, "--output_dir", tmp_path) == 0
     assert "All numbers are equal, and the weights bit for bit." in capsys.readouterr().out
-    again, record = Record.read(tmp_path / "small/results.json"), Record.read(results)
+    again, record = Record.read(only_run(tmp_path) / "results.json"), Record.read(results)
     assert computed(again) == computed(record)
     assert len(record.run["weights_sha256"]) == 64
     assert again.versions == record.versions
-    assert (tmp_path / "small/model.safetensors").read_bytes() == (results.parent / "model.safetensors").read_bytes()
+    assert (only_run(tmp_path) / "model.safetensors").read_bytes() == (
+        results.parent / "model.safetensors"
+    ).read_bytes()
 
 
 def test_another_seed_is_seen(results, tmp_path, capfd):
@@ -78,8 +82,8 @@ def test_what_is_chosen_again_is_what_was_chosen(results, tmp_path, capfd):
         record["run"] |= {"precision": other, "fast_path": [], "device_name": "another"}
         record["versions"]["torch"] = "1.0"
 
-    assert run("rerun", changed(results, tmp_path, change), "--output_dir", tmp_path) == 1
-    again = json.loads((tmp_path / "small/results.json").read_text())
+    assert run("rerun", changed(results, tmp_path, change), "--output_dir", tmp_path / "again") == 1
+    again = json.loads((only_run(tmp_path / "again") / "results.json").read_text())
     assert (again["run"]["precision"], again["run"]["fast_path"]) == (other, [])
     output = capfd.readouterr().out
     assert "torch: 1.0 then" in output
@@ -92,7 +96,7 @@ BAD = {
     "several runs": (lambda folder: folder / "several", "is one of 2 results.json there: name one"),
     "measured": (lambda folder: folder / "measured.json", "was measured, not trained"),
     "configured by files": (lambda folder: folder / "files.json", "its recipe has fsdp_config"),
-    "onto itself": (lambda folder: folder / "small", "would overwrite the run that is compared with"),
+    "onto itself": (lambda folder: folder / NAME, "would overwrite the run that is compared with"),
     "two processes": (lambda folder: folder / "two.json", "accelerate launch --num_processes 2"),
 }
 
@@ -104,8 +108,8 @@ def test_what_cannot_be_run_again_is_said_in_one_line(case, results, tmp_path, c
     (tmp_path / "other.json").write_text("[1, 2]")
     (tmp_path / "measured.json").write_text(json.dumps(record | {"recipe": None}))
     (tmp_path / "files.json").write_text(json.dumps(record | {"recipe": record["recipe"] | {"fsdp_config": "x.json"}}))
-    (tmp_path / "small").mkdir()
-    (tmp_path / "small/results.json").write_text(json.dumps(record))
+    (tmp_path / NAME).mkdir(parents=True)
+    (tmp_path / NAME / "results.json").write_text(json.dumps(record))
     for name in ("a", "b"):
         (tmp_path / "several" / name).mkdir(parents=True)
         (tmp_path / "several" / name / "results.json").write_text(json.dumps(record))
