@@ -211,7 +211,7 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
         recipe = {
             key: value for key, value in options.items() if value != parser.get_default(key) and key != "hub_token"
         }
-        name = str(path)
+        name = shipped_name(path) or path.stem
         try:
             data, model, training = parser.parse_dict(options)
             name = name_of(data, model, training)

@@ -158,11 +158,11 @@ def test_own_data_has_no_numbers_that_need_a_graph(hub, checkpoint, tmp_path, mo
     finetune(
         ["--config", "sums.yaml", "--push_to_hub=true", *(f"--{name}={value}" for name, value in options.items())]
     )
-    record = json.loads((tmp_path / "out/sums/results.json").read_text())
+    record = json.loads((only_run(tmp_path / "out") / "results.json").read_text())
     assert record["results"].keys() == {"loss", "accuracy", "train_loss", "train_accuracy"}
     assert record["results"]["accuracy"]["n"] == 20
     assert (record["run"]["hard_node"], record["chance"]["hard_token_accuracy"]) == (None, None)
-    files = hub.files("model", "nextfail/sums")
+    files = hub.files("model", repository_of(only_run(tmp_path / "out"), tmp_path / "out"))
     assert "`sums.jsonl`" in files["README.md"].decode()
     assert not [path for path, data in files.items() if str(tmp_path).encode() in data or "eval_results" in path]
 

@@ -270,7 +270,7 @@ OPTIONS = {
     "--fp16 true --bf16 true": "At most one of fp16 and bf16",
     "--dataloader_prefetch_factor 2": "--dataloader_prefetch_factor can only be set when",
     "--dataset_name rows.jsonl": "rows.jsonl needs a tokenizer: give model_name_or_path, or tokenizer_name_or_path",
-    "--dataset_name rows.jsonl --streaming true": "streaming goes with rows that are generated, not with those of rows",
+    "--dataset_name rows.jsonl --streaming true": "streaming goes with rows that are generated, not with",
     "--hub_strategy checkpoint --push_to_hub true": "hub_strategy must be end or every_save: whole checkpoints hold",
     "--metric_for_best_model eval_acuracy --load_best_model_at_end true --save_strategy steps --save_steps 100": (
         "metric_for_best_model must be eval_accuracy or eval_loss, got 'eval_acuracy' (did you mean 'eval_accuracy'?)"

@@ -195,11 +195,9 @@ def test_streaming_never_makes_all_rows(tmp_path):
 def test_an_interrupted_run_goes_on_from_its_last_checkpoint(tmp_path):
     options = ("--config", "star_graph/teacher_forced/smoke.yaml", "--save_strategy", "steps", "--save_steps", "3")
     (whole,) = run(tmp_path / "whole", *options).values()
-    checkpoints = tmp_path / "cut/star_graph/teacher_forced/d2_l3_n20-gpt2"
+    checkpoints = tmp_path / "cut" / SMOKE["teacher_forced"]
     checkpoints.mkdir(parents=True)
-    shutil.copytree(
-        tmp_path / "whole/star_graph/teacher_forced/d2_l3_n20-gpt2/checkpoint-3", checkpoints / "checkpoint-3"
-    )
+    shutil.copytree(tmp_path / "whole" / SMOKE["teacher_forced"] / "checkpoint-3", checkpoints / "checkpoint-3")
     (resumed,) = run(tmp_path / "cut", *options, "--resume_from_checkpoint", "true").values()
     assert resumed["results"] == whole["results"]
     assert resumed["history"] == whole["history"]
@@ -314,14 +312,10 @@ def test_a_push_that_fails_in_the_background_fails_the_command_after_all_is_save
         run(tmp_path, *options, "--save_strategy=steps", "--save_steps=3")
     assert exit.value.code == 1
     [error] = [line for line in capfd.readouterr().err.splitlines() if line.startswith("finetune.py: error: ")]
-    assert (
-        "star_graph/teacherless/d2_l3_n20-gpt2: the push to nextfail/star_graph-teacherless-d2_l3_n20-gpt2 did not come"
-        in error
-    )
-    assert "results.json" in hub.files(
-        "model", "nextfail/star_graph-teacherless-d2_l3_n20-gpt2"
-    )  # the last push came through
-    assert (tmp_path / "star_graph/teacherless/d2_l3_n20-gpt2/results.json").is_file()
+    name = SMOKE["teacherless"]
+    assert f"{name}: the push to nextfail/{name.replace('/', '-')} did not come" in error
+    assert "results.json" in hub.files("model", f"nextfail/{name.replace('/', '-')}")  # the last push came through
+    assert (tmp_path / SMOKE["teacherless"] / "results.json").is_file()
 
 
 def test_a_last_push_that_fails_says_how_to_push_without_training_again(hub, tmp_path, monkeypatch, capfd):

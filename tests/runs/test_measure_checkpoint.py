@@ -113,6 +113,11 @@ def test_a_checkpoint_is_measured_as_it_was_trained(ours):
     assert record.chance == {"hard_token_accuracy": None}  # a reversed path needs no guess
     assert record.test_file is None
     assert {name for name in run if run[name] is None} == {
+        "started_from",
+        "objective_options",
+        "num_head_parameters",
+        "sources",
+        "diagnosis_absent",
         "seed",
         "steps",
         "epochs",

@@ -163,7 +163,7 @@ BAD_COMMAND_LINES = {
     "own data": (["--dataset_name", "rows.json"], "rows.json needs a tokenizer: give model_name_or_path"),
     "stream of own data": (
         ["--dataset_name", "rows.json", "--streaming", "true"],
-        "streaming goes with rows that are generated",
+        "streaming goes with rows that are",
     ),
     "two tokenizers": (
         ["--model_name_or_path", "gpt2", "--tokenizer_name_or_path", "gpt2"],
