@@ -6,6 +6,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from hf_nextfail.data.tokenization import encode_texts
 from hf_nextfail.tasks import Task
 
 #: The rows on which a task is checked before anything is trained.
@@ -38,13 +39,15 @@ def check_task(task: Task, dataset: Dataset, tokenizer: PreTrainedTokenizerBase)
     Raises:
         ValueError: in one line, naming the task and the row.
     """
-    for row in dataset.select(range(min(NUM_CHECKED, len(dataset)))):
+    rows = dataset.select(range(min(NUM_CHECKED, len(dataset))))
+    encode_texts(tokenizer, rows["prompt"])
+    for row in rows:
         completion = row["completion"]
         if verified(task, completion, row) != 1:
             raise ValueError(
                 f"the verifier of {task.name} refuses the completion of a row: {completion!r} of {row['prompt']!r}"
             )
-        ids = tokenizer(completion, add_special_tokens=False)["input_ids"]
+        (ids,) = encode_texts(tokenizer, [completion])
         text = tokenizer.decode(ids, skip_special_tokens=True)
         if verified(task, text, row) != 1:
             raise ValueError(

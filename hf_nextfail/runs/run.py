@@ -287,7 +287,7 @@ def with_diagnosis(run: Run, trainer: NextFailTrainer, rows: Dataset, record: Re
     task, args, began = run.data.generated, run.training, time.perf_counter()
     diagnosis, absent = None, None
     if task is None:
-        absent = f"{run.data.dataset_name} is no task of which there are diagnoses"
+        absent = "the rows are of no task that is known here"
     elif not args.num_diagnosed:
         absent = "num_diagnosed is 0"
     else:

@@ -59,8 +59,9 @@ def of_results(path: Path | None) -> dict[str, Any]:
     """Read what a results.json says of a training; nothing if there is none, or it is none of ours."""
     if path is None:
         return {}
+    content = read_json(path)
     try:
-        record = Record.from_dict(read_json(path))
+        record = Record.from_dict(content)
     except ValueError as error:
         logger.warning("%s does not say what the checkpoint was trained on: %s", path, error)
         return {}

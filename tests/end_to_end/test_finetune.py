@@ -11,7 +11,7 @@ import torch
 import yaml
 from datasets import load_dataset
 from loopback_hub.server import Fault
-from run_folders import SMOKE
+from run_folders import SMOKE, only_run
 from tiny_models import tiny_options
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -149,13 +149,13 @@ def test_results_of_a_bf16_training_are_those_of_the_saved_weights(tmp_path):
 def test_a_second_run_repeats_the_first_and_the_recipe_as_run_too(finished, tmp_path):
     folder, records = finished
     first = records[SMOKE["teacherless"]]
-    again = run(tmp_path / "again", "--config", "star_graph/teacherless/smoke.yaml")["star_graph/teacherless/smoke"]
+    again = run(tmp_path / "again", "--config", "star_graph/teacherless/smoke.yaml")[SMOKE["teacherless"]]
     assert (again["results"], again["history"]) == (first["results"], first["history"])
 
     recipe = yaml.safe_load((folder / "star_graph/teacherless/d2_l3_n20-gpt2/recipe.yaml").read_text())
     (tmp_path / "as_run.yaml").write_text(yaml.safe_dump(recipe | {"output_dir": str(tmp_path / "recipe")}))
     main(["--config", str(tmp_path / "as_run.yaml")])
-    as_run = json.loads((tmp_path / "recipe/as_run/results.json").read_text())
+    as_run = json.loads((only_run(tmp_path / "recipe") / "results.json").read_text())
     assert (as_run["results"], as_run["history"]) == (first["results"], first["history"])
 
 
@@ -215,7 +215,7 @@ def test_a_checkpoint_of_ours_is_trained_further(finished, tmp_path):
     checkpoint = str(folder / SMOKE["teacher_forced"])
     options = ["--config", "star_graph/teacher_forced/smoke.yaml", "--model_name_or_path", checkpoint]
     main([*SMALL, "--output_dir", str(tmp_path), *options])
-    record = json.loads((tmp_path / "star_graph/teacher_forced/d2_l3_n20-gpt2/results.json").read_text())
+    record = json.loads((only_run(tmp_path) / "results.json").read_text())
     assert record["run"]["model"] == checkpoint
     assert record["history"][0]["step"] == 0
 

@@ -51,14 +51,20 @@ RECIPES = {
 def command_line(folder: Path, recipes: dict[str, dict], *options: str) -> list[str]:
     folder.mkdir(exist_ok=True)
     for name, recipe in recipes.items():
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(BASE | recipe))
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(BASE | {"run_name": name} | recipe))
     return ["--config", *(str(folder / f"{name}.yaml") for name in recipes), "--output_dir", str(folder), *options]
+
+
+def place(folder: Path, name: str) -> Path:
+    """The folder of a run."""
+    objective = RECIPES.get(name, RECIPES["rows"]).get("objective", BASE["objective"])
+    return folder / "star_graph" / objective / name
 
 
 def outcome(folder: Path) -> dict[str, dict]:
     """All that is known of the runs in a folder but their times and the folder."""
     outcomes = {}
-    for path in sorted(folder.glob("*/results.json")):
+    for path in sorted(folder.glob("star_graph/*/*/results.json")):
         record = json.loads(path.read_text())
         del record["timings"]
         for place in ("output_dir", "resume_from_checkpoint"):
@@ -89,24 +95,27 @@ def uninterrupted(tmp_path_factory) -> Path:
 def test_a_command_killed_three_times_ends_as_if_it_had_not_been(uninterrupted, tmp_path):
     moments = {
         "while it writes a checkpoint": lambda: (
-            (tmp_path / "rows/checkpoint-15").exists() and not (tmp_path / "rows/checkpoint-15" / SEAL).exists()
+            (place(tmp_path, "rows") / "checkpoint-15").exists()
+            and not (place(tmp_path, "rows") / "checkpoint-15" / SEAL).exists()
         ),
-        "between two checkpoints of a stream": lambda: (tmp_path / "stream/checkpoint-15").exists(),
-        "after its model is saved, before its results are": lambda: (tmp_path / "stream/model.safetensors").exists(),
+        "between two checkpoints of a stream": lambda: (place(tmp_path, "stream") / "checkpoint-15").exists(),
+        "after its model is saved, before its results are": lambda: (
+            place(tmp_path, "stream") / "model.safetensors"
+        ).exists(),
     }
     for name, moment in moments.items():
         code = run_until(tmp_path, RECIPES, moment, "--resume_from_checkpoint", "true")
         assert code == -signal.SIGKILL, f"{name}: {(tmp_path / 'output.txt').read_text()}"
     assert set(outcome(tmp_path)) == {"rows"}
-    first = (tmp_path / "rows/results.json").read_bytes()
+    first = (place(tmp_path, "rows") / "results.json").read_bytes()
     assert run_until(tmp_path, RECIPES, lambda: False, "--resume_from_checkpoint", "true") == 0
     assert outcome(tmp_path) == outcome(uninterrupted)
     assert outcome(tmp_path)["rows"]["run"]["weights_sha256"] != outcome(tmp_path)["stream"]["run"]["weights_sha256"]
-    assert (tmp_path / "rows/results.json").read_bytes() == first  # skipped
+    assert (place(tmp_path, "rows") / "results.json").read_bytes() == first  # skipped
     output = " ".join((tmp_path / "output.txt").read_text().split())
     assert "rows is finished; its results are read from" in output
     assert re.search(r"checkpoint-15 is not whole, and left out: it has no whole.json, which is written last", output)
-    assert all((checkpoint / SEAL).is_file() for checkpoint in tmp_path.glob("*/checkpoint-*"))
+    assert all((checkpoint / SEAL).is_file() for checkpoint in tmp_path.glob("star_graph/*/*/checkpoint-*"))
 
 
 @pytest.mark.slow
@@ -121,7 +130,8 @@ def test_a_command_killed_at_twenty_random_moments_ends_as_if_it_had_not_been(un
         deadline = time.monotonic() + draw.uniform(0.1, 1) * whole
         code = run_until(folder, recipes, lambda deadline=deadline: time.monotonic() > deadline)
         left = (
-            ", ".join(sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*-*[0-9]"))) or "nothing"
+            ", ".join(sorted(path.relative_to(folder).as_posix() for path in folder.glob("star_graph/*/*/*-*[0-9]")))
+            or "nothing"
         )
         finished = ", ".join(outcome(folder)) or "none"
         assert run_until(folder, recipes, lambda: False, "--resume_from_checkpoint", "true") == 0
@@ -139,7 +149,7 @@ def test_a_command_killed_at_twenty_random_moments_ends_as_if_it_had_not_been(un
 
 def interrupted(folder: Path, run: str, step: int) -> None:
     """Leave of a finished run what there was after the checkpoint of a step."""
-    for path in (folder / run).iterdir():
+    for path in place(folder, run).iterdir():
         if path.is_file() and path.name != "recipe.yaml":
             path.unlink()
         elif path.name.startswith("checkpoint-") and int(path.name.partition("-")[2]) > step:
@@ -166,7 +176,7 @@ def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(situation, tmp_path)
     recipes = {"run": SITUATIONS[situation] | {"save_total_limit": 100}}
     main(command_line(tmp_path, recipes))
     whole = outcome(tmp_path)
-    steps = [int(path.name.partition("-")[2]) for path in tmp_path.glob("run/checkpoint-*")]
+    steps = [int(path.name.partition("-")[2]) for path in place(tmp_path, "run").glob("checkpoint-*")]
     for step in {10, max(steps)}:
         interrupted(tmp_path, "run", step)
         main(command_line(tmp_path, recipes, "--resume_from_checkpoint", "true"))
@@ -207,25 +217,25 @@ FLAWS = {
 @pytest.mark.parametrize("flaw", FLAWS)
 def test_a_checkpoint_that_is_not_whole_gives_way_to_the_one_before(flaw, killed, caplog):
     spoil, message = FLAWS[flaw]
-    assert last_whole_checkpoint(killed / "run").name == "checkpoint-30"
-    spoil(killed / "run/checkpoint-30")
+    assert last_whole_checkpoint(place(killed, "run")).name == "checkpoint-30"
+    spoil(place(killed, "run") / "checkpoint-30")
     with caplog.at_level(logging.WARNING, logger="hf_nextfail"):
-        assert last_whole_checkpoint(killed / "run").name == "checkpoint-25"
+        assert last_whole_checkpoint(place(killed, "run")).name == "checkpoint-25"
     assert re.search(rf"checkpoint-30 is not whole, and left out: {message}", caplog.text)
 
 
 def test_with_no_whole_checkpoint_a_run_starts_afresh(killed, uninterrupted):
-    for checkpoint in (killed / "run").glob("checkpoint-*"):
+    for checkpoint in place(killed, "run").glob("checkpoint-*"):
         (checkpoint / SEAL).unlink()
     main(command_line(killed, {"run": RECIPES["rows"]}, "--resume_from_checkpoint", "true"))
     again, expected = outcome(killed)["run"], outcome(uninterrupted)["rows"]
     assert again["run"]["weights_sha256"] == expected["run"]["weights_sha256"]
-    assert read_seal(killed / "run/checkpoint-30")["choices"]["precision"] == "fp32"
+    assert read_seal(place(killed, "run") / "checkpoint-30")["choices"]["precision"] == "fp32"
 
 
 def test_a_named_checkpoint_must_be_whole(killed, capfd):
-    cut(killed / "run/checkpoint-25/model.safetensors")
-    options = ["--resume_from_checkpoint", str(killed / "run/checkpoint-25")]
+    cut(place(killed, "run") / "checkpoint-25/model.safetensors")
+    options = ["--resume_from_checkpoint", str(place(killed, "run") / "checkpoint-25")]
     with pytest.raises(SystemExit) as exit:
         main(command_line(killed, {"run": RECIPES["rows"]}, *options))
     assert exit.value.code == 2
@@ -237,7 +247,7 @@ def resume(folder: Path, recipe: dict, checkpoint: str, *options: str) -> None:
 
 
 def test_a_named_checkpoint_is_gone_on_from_as_what_it_was_begun_as(killed, tmp_path, capfd):
-    checkpoint = str(killed / "run/checkpoint-25")
+    checkpoint = str(place(killed, "run") / "checkpoint-25")
     with pytest.raises(SystemExit):
         resume(tmp_path / "other", {"learning_rate": 0.1}, checkpoint)
     assert "run was begun with learning_rate 0.003, and cannot go on with 0.1" in capfd.readouterr().err
@@ -249,16 +259,16 @@ def test_a_named_checkpoint_is_gone_on_from_as_what_it_was_begun_as(killed, tmp_
 
 def test_a_named_checkpoint_has_none_after_it(killed, capfd):
     with pytest.raises(SystemExit) as exit:
-        resume(killed, {}, str(killed / "run/checkpoint-25"))
+        resume(killed, {}, str(place(killed, "run") / "checkpoint-25"))
     assert exit.value.code == 2
     assert "run holds later ones, up to checkpoint-30; move them away" in capfd.readouterr().err
-    shutil.rmtree(killed / "run/checkpoint-30")
-    resume(killed, {}, str(killed / "run/checkpoint-25"))
+    shutil.rmtree(place(killed, "run") / "checkpoint-30")
+    resume(killed, {}, str(place(killed, "run") / "checkpoint-25"))
     assert outcome(killed)["run"]["run"]["steps"] == 30
 
 
 def test_without_a_checkpoint_another_recipe_starts_afresh(killed):
-    for checkpoint in (killed / "run").glob("checkpoint-*"):
+    for checkpoint in place(killed, "run").glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
     resume(killed, {"learning_rate": 0.1, "max_steps": 2}, "true")
     assert outcome(killed)["run"]["recipe"]["learning_rate"] == 0.1
@@ -272,12 +282,12 @@ def test_a_model_alone_is_no_state_to_go_on_from(killed, capfd):
 
 
 def test_a_resumed_run_chooses_what_it_chose_before(killed, caplog):
-    path = killed / f"run/checkpoint-30/{SEAL}"
+    path = place(killed, "run") / f"checkpoint-30/{SEAL}"
     content = json.loads(path.read_text())
     other = "fp32" if fast_bf16() else "bf16"  # than would be chosen here
     content["choices"] |= {"precision": other, "fast_path": [], "num_threads": 64}
     path.write_text(json.dumps(content))
-    (killed / "run/recipe.yaml").unlink()
+    (place(killed, "run") / "recipe.yaml").unlink()
     with caplog.at_level(logging.WARNING, logger="hf_nextfail"):
         main(
             command_line(killed, {"run": RECIPES["rows"] | {"precision": "auto"}}, "--resume_from_checkpoint", "true")
@@ -303,25 +313,25 @@ def test_going_on_with_another_recipe_is_said(killed, caplog):
     ],
 )
 def test_what_the_weights_depend_on_cannot_change(change, message, killed, capfd):
-    before = (killed / "run/recipe.yaml").read_bytes()
+    before = (place(killed, "run") / "recipe.yaml").read_bytes()
     with pytest.raises(SystemExit) as exit:
         main(command_line(killed, {"run": RECIPES["rows"] | change}, "--resume_from_checkpoint", "true"))
     assert exit.value.code == 2
     assert message in capfd.readouterr().err
-    assert (killed / "run/recipe.yaml").read_bytes() == before
+    assert (place(killed, "run") / "recipe.yaml").read_bytes() == before
 
 
 def test_what_is_only_shown_may_change(killed):
     main(command_line(killed, {"run": RECIPES["rows"]}, "--resume_from_checkpoint", "true"))
-    before = (killed / "run/results.json").read_bytes()
+    before = (place(killed, "run") / "results.json").read_bytes()
     shown = {"disable_tqdm": False, "logging_steps": 7}
     main(command_line(killed, {"run": RECIPES["rows"] | shown}, "--resume_from_checkpoint", "true"))
-    assert (killed / "run/results.json").read_bytes() == before
+    assert (place(killed, "run") / "results.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("content", ["", "- a list", "{", "a text"])
 def test_a_recipe_of_others_ends_the_command(content, killed, capfd):
-    (killed / "run/recipe.yaml").write_text(content)
+    (place(killed, "run") / "recipe.yaml").write_text(content)
     with pytest.raises(SystemExit) as exit:
         main(command_line(killed, {"run": RECIPES["rows"]}, "--resume_from_checkpoint", "true"))
     assert exit.value.code == 2
@@ -336,12 +346,12 @@ def test_results_of_another_recipe_are_not_taken_for_the_run_s(killed):
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}"])
 def test_a_results_file_of_others_ends_the_command(content, killed, capfd):
-    (killed / "run/results.json").write_text(content)
+    (place(killed, "run") / "results.json").write_text(content)
     with pytest.raises(SystemExit) as exit:
         main(command_line(killed, {"run": RECIPES["rows"]}, "--resume_from_checkpoint", "true"))
     assert exit.value.code == 2
     assert "is not a results.json of hf_nextfail" in capfd.readouterr().err
-    assert (killed / "run/results.json").read_text() == content
+    assert (place(killed, "run") / "results.json").read_text() == content
 
 
 # The parts
