@@ -265,7 +265,7 @@ OPTIONS = {
     "--use_peft true": "use_peft adapts a pretrained model: give model_name_or_path",
     "--lora_r 4": "lora_r goes with use_peft true: give that, or leave lora_r out",
     "--label_smoothing_factor 0.1": "label_smoothing_factor must be 0, got 0.1: the loss is the objective's",
-    "--config fp32.yaml bf16.yaml": "bf16 computes in bf16, and star_graph/teacher_forced/fp32 in fp32: give both the same --precision",
+    "--config fp32.yaml bf16.yaml": "bf16 computes in bf16, and star_graph/teacher_forced/fp32 in fp32",
     "--config_overrides '{\"vocab_size\": 9}'": "the tokenizer decides vocab_size; leave it out",
     "--fp16 true --bf16 true": "At most one of fp16 and bf16",
     "--dataloader_prefetch_factor 2": "--dataloader_prefetch_factor can only be set when",

@@ -56,9 +56,9 @@ def command_line(folder: Path, recipes: dict[str, dict], *options: str) -> list[
 
 
 def place(folder: Path, name: str) -> Path:
-    """The folder of a run."""
-    objective = RECIPES.get(name, RECIPES["rows"]).get("objective", BASE["objective"])
-    return folder / "star_graph" / objective / name
+    """The folder of a run, that of a teacherless one if there is one."""
+    folders = [folder / "star_graph" / objective / name for objective in ("teacherless", "teacher_forced")]
+    return next(filter(Path.is_dir, folders), folders[1])
 
 
 def outcome(folder: Path) -> dict[str, dict]:
