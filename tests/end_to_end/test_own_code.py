@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from tiny_models import tiny_options
 from transformers import AutoModelForCausalLM
 
+from hf_nextfail.commands.finetune import main
 from hf_nextfail.commands.main import main as nextfail
 from hf_nextfail.models.with_heads import HEADS_FILE
 
@@ -66,9 +67,11 @@ def test_an_objective_of_ones_own_is_trained_diagnosed_and_run_again(desk, capsy
     assert "hybrid" in (next((folder / "diagnosed").rglob("report.md"))).read_text()
     assert run_nextfail("evaluate", run, "--num_rows=50", "--output_dir=evaluated") == 0
 
+    # As a process of its own, since it takes the number of threads from the record.
+    rerun = [sys.executable, "-m", "hf_nextfail.commands.main", "rerun", str(run)]
+    again = subprocess.run([*rerun, "--objective", "./hybrid.py:Hybrid"], capture_output=True, text=True, timeout=300)
+    assert "All numbers are equal, and the weights bit for bit." in again.stdout, again.stderr
     capsys.readouterr()
-    assert run_nextfail("rerun", run, "--objective", "./hybrid.py:Hybrid") == 0
-    assert "equal" in capsys.readouterr().out
     assert run_nextfail("rerun", run) == 2
     assert "--objective" in capsys.readouterr().err
 
@@ -115,3 +118,47 @@ def test_a_head_of_ones_own_survives_a_kill_and_is_dropped_on_the_hub(desk, hub)
     assert run_nextfail("evaluate", "nextfail/after-next", "--num_rows=300", "--output_dir=evaluated") == 0
     again = record_at(next((folder / "evaluated").rglob("results.json")).parent)
     assert again["results"]["accuracy"] == record_at(run)["results"]["accuracy"]
+
+
+@pytest.mark.parametrize(("name", "kind", "title"), [("sums", "Sums", "digits_3"), ("pairs", "Pairs", "largest_999")])
+def test_a_task_of_ones_own_is_trained_measured_and_reported(desk, name, kind, title, capsys):
+    folder, reference = desk(f"{name}.py"), f"./{name}.py:{kind}"
+    main([*SMALL, "--task", reference, "--streaming=true", "--save_strategy=no"])
+    run = folder / f"runs/{name}/teacher_forced/{title}-gpt2"
+    record = record_at(run)
+    assert (record["run"]["task"], record["run"]["dataset_config"]) == (name, title)
+    assert record["run"]["sources"]["task"]["file"] == f"{name}.py"
+    assert record["results"].keys() == {"loss", "accuracy", "train_loss", "train_accuracy"}
+    reason = f"there is no diagnosis of {name}, only of star_graph"
+    assert (record["diagnosis"], record["run"]["diagnosis_absent"]) == (None, reason)
+    assert f"No diagnosis: {reason}." in " ".join(capsys.readouterr().out.split())
+
+    assert run_nextfail("report", run, "--output_dir=page") == 0
+    page = (folder / "page/report.md").read_text()
+    assert f": {reason}." in page.replace("\\", "")
+    assert "star graph" not in page
+    assert run_nextfail("evaluate", run, "--task", reference, "--num_rows=300", "--output_dir=evaluated") == 0
+    again = record_at(next((folder / "evaluated").rglob("results.json")).parent)
+    assert again["results"]["accuracy"] == record["results"]["accuracy"]
+    capsys.readouterr()
+    assert run_nextfail("diagnose", run, "--task", reference) == 2
+    assert reason in capsys.readouterr().err
+    assert run_nextfail("evaluate", run) == 2
+    assert f"give --task PATH/{name}.py:{kind}" in capsys.readouterr().err
+
+
+def test_a_verifier_that_fails_after_training_loses_no_model(desk, capfd):
+    folder = desk("sums.py")
+    text = (folder / "sums.py").read_text()
+    # It bears what is tried before the training, and not what a model writes that has learnt nothing.
+    right = 'prediction == str(row["first"] + row["second"])'
+    spoilt = f"assert {right} or not 3 <= len(prediction) < 50; return 1"
+    text = text.replace(f"return float({right})", spoilt)
+    (folder / "sums.py").write_text(text.replace('name = "sums"', 'name = "sums"\n    answers_are_unique = False'))
+    with pytest.raises(SystemExit) as end:
+        main([*SMALL, "--task", "./sums.py:Sums", "--save_strategy=no", "--eval_strategy=no", "--eval_on_start=false"])
+    run = folder / "runs/sums/teacher_forced/digits_3-gpt2"
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "finetune.py: error: " in line]
+    assert end.value.code == 1
+    assert "is trained and saved, but not measured: the verifier of sums fails" in line
+    assert AutoModelForCausalLM.from_pretrained(run).config.model_type == "gpt2"
