@@ -55,7 +55,9 @@ def push_metric(
 
 
 def push_model(
-    folder: Annotated[Path, typer.Argument(help="Of a finished run, such as runs/star_graph/teacherless/smoke.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Of a finished run, such as runs/star_graph/teacherless/d2_l3_n20-gpt2.")
+    ],
     repo: Repo,
     private: Private = None,
 ) -> None:

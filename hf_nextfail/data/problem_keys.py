@@ -35,6 +35,8 @@ def to_array(column: pa.Array) -> np.ndarray | None:
         lengths = column.value_lengths().unique()
         if len(lengths) > 1:
             return None
+        if column.null_count:
+            return None
         shape.append(lengths[0].as_py() if len(lengths) else 0)
         column = column.flatten()
     return column.to_numpy(zero_copy_only=False).reshape(shape)

@@ -5,24 +5,18 @@ that is where a name of ours is answered. This is private to `datasets`: `tests/
 """
 
 import functools
-import hashlib
-import inspect
-import marshal
-import sys
-from pathlib import Path
-from types import ModuleType
 
 import datasets.inspect
 import datasets.load
 from datasets.load import BuilderConfigsParameters, DatasetModule
 
 from hf_nextfail.data import builder as dataset_builder
+from hf_nextfail.data.code_digest import code_digest
 from hf_nextfail.own_code import is_reference, load_class
 from hf_nextfail.tasks import TASKS, Task
+from hf_nextfail.tasks.base import check_task_class
 
 NAMESPACE = "nextfail"
-#: Every module of this room may change the rows.
-TASKS_ROOM = "hf_nextfail.tasks"
 # `datasets.inspect` holds the function under a name of its own.
 SEAMS = (datasets.load, datasets.inspect)
 
@@ -48,11 +42,16 @@ def task_class(dataset_name: str) -> type[Task] | None:
     Raises:
         ValueError: in one line, if it names no task of ours, or its file cannot be loaded.
     """
-    return load_class(dataset_name, Task) if is_reference(dataset_name) else task_called(dataset_name)
+    if not is_reference(dataset_name):
+        return task_called(dataset_name)
+    found = load_class(dataset_name, Task)
+    check_task_class(found)
+    return found
 
 
 def builder_module(task: type[Task]) -> DatasetModule:
     """Describe our builder of a task in the form that `datasets` expects of a repository it has looked at."""
+    check_task_class(task)  # which anybody may have put into `TASKS`
     grid = task.grid or (task().config_name,)
     # These are listed and never generated, and a small space has no rows of some splits.
     configs = [dataset_builder.TaskConfig.resolve(task, name, num_validation=0, num_test=0) for name in grid]
@@ -64,50 +63,6 @@ def builder_module(task: type[Task]) -> DatasetModule:
             builder_configs=configs, default_config_name=dataset_builder.DefaultConfigName(grid[0])
         ),
     )
-
-
-def code_digest(task: type[Task]) -> str:
-    """Digest all code that may change the rows of a task: this builder, our tasks, and what a task of yours uses.
-
-    It is part of the name of a cache folder, so that changed code never meets rows of the code before.
-    """
-    ours = [dataset_builder, *(module for name, module in sys.modules.items() if name.startswith(TASKS_ROOM))]
-    used = {module.__name__: module for module in [*ours, *own_modules(task)]}
-    digest = hashlib.sha256()
-    for _, module in sorted(used.items()):
-        digest.update(Path(module.__file__).read_bytes())
-    if getattr(sys.modules[task.__module__], "__file__", None) is None:  # typed into a notebook
-        for _, value in sorted(vars(task).items()):
-            code = getattr(getattr(value, "fget", value), "__code__", None)
-            digest.update(repr(value).encode() if code is None else marshal.dumps(code))
-    return digest.hexdigest()
-
-
-def own_modules(task: type[Task]) -> list[ModuleType]:
-    """Return the module of a task that is not ours, and those that it uses of its folder or package, however far."""
-    found: dict[str, ModuleType] = {}
-    waiting = [sys.modules[kind.__module__] for kind in task.__mro__]
-    while waiting:
-        module = waiting.pop()
-        if module.__name__ in found or not belongs_to(task, module):
-            continue
-        found[module.__name__] = module
-        for value in vars(module).values():
-            name = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None)
-            if name in sys.modules:
-                waiting.append(sys.modules[name])
-    return list(found.values())
-
-
-def belongs_to(task: type[Task], module: ModuleType) -> bool:
-    """Say whether a module with a source stands in the folder of a task, or in its package."""
-    path, own = (getattr(of, "__file__", None) or "" for of in (module, sys.modules[task.__module__]))
-    if not (path.endswith(".py") and own) or task.__module__.startswith(TASKS_ROOM):
-        return False
-    folder, path = Path(own).resolve().parent, Path(path).resolve()
-    beside = path.is_relative_to(folder) and "site-packages" not in path.relative_to(folder).parts
-    package, _, inside = task.__module__.partition(".")
-    return module.__name__.partition(".")[0] == package if inside else beside
 
 
 def register() -> None:

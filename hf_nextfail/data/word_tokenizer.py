@@ -54,7 +54,7 @@ def word_tokenizer(words: Sequence[str], separator: str, ends: bool) -> PreTrain
     tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate([*words, *special])}))
     if separator:
         signs = [word for word in words if not re.fullmatch(r"\w+", word)]
-        kind = "0-9" if all(word.isdecimal() for word in words if word not in signs) else r"\w"
+        kind = "0-9" if all(re.fullmatch("[0-9]+", word) for word in words if word not in signs) else r"\w"
         # Words and signs become tokens; whatever lies between them, the separators, is dropped.
         pattern = Regex(f"[{kind}]+|[^{kind}{re.escape(separator)}]")
         tokenizer.pre_tokenizer = pre_tokenizers.Split(pattern, behavior="removed", invert=True)
@@ -81,10 +81,12 @@ def word_tokenizer(words: Sequence[str], separator: str, ends: bool) -> PreTrain
 
 def check_words(words: Sequence[str], separator: str) -> None:
     """Raise `ValueError` for the first word that cannot be a token."""
-    known = {DUMMY, PAD, EOS}
+    if separator and not re.fullmatch(r"[^\w\s]", separator):
+        raise ValueError(f"the separator must be one sign, got {separator!r}")
+    known = {DUMMY, PAD, EOS, separator}
     for word in words:
         if word in known:
-            raise ValueError(f"{word!r} stands there twice, or is the name of a special token")
+            raise ValueError(f"{word!r} stands there twice, or is the separator, or the name of a special token")
         known.add(word)
         if not separator and len(word) != 1:
             raise ValueError(f"without a separator each must be one character, got {word!r}; set separator")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
@@ -22,15 +23,15 @@ def verified(task: Task, text: str, row: Mapping[str, Any]) -> float:
         ValueError: in one line, if the verifier fails, or returns something else than a number from 0 to 1.
     """
     try:
-        score = float(task.score(text, row))
+        score = task.score(text, row)
     except Exception as error:  # a verifier may be anybody's
         raise ValueError(
             f"the verifier of {task.name} fails: score({text!r}, row) of the row {row['prompt']!r} raises "
-            f"{type(error).__name__}: {error}"
+            f"{type(error).__name__}: {' '.join(str(error).split())}"
         ) from error
-    if not 0 <= score <= 1:
-        raise ValueError(f"the verifier of {task.name} must return a number from 0 to 1, got {score} for {text!r}")
-    return score
+    if not isinstance(score, (bool, int, float, np.number, np.bool_)) or not 0 <= score <= 1:
+        raise ValueError(f"the verifier of {task.name} must return a number from 0 to 1, got {score!r} for {text!r}")
+    return float(score)
 
 
 def check_task(task: Task, dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -54,5 +55,8 @@ def check_task(task: Task, dataset: Dataset, tokenizer: PreTrainedTokenizerBase)
                 f"the tokenizer does not give {completion!r} of {task.name} back, but {text!r}, which the verifier "
                 "refuses: mend words and separator of the task, or score"
             )
+        parts, hard = task.parts(completion), task.hard_part
+        if hard is not None and not (parts is not None and 0 <= hard < len(parts)):
+            raise ValueError(f"the hard part of {task.name} is {hard}, and {completion!r} has the parts {parts}")
     for text in NONSENSE:
         verified(task, text, row)

@@ -96,7 +96,7 @@ def results_table(records: Sequence[Record]) -> Table:
 
 
 def short_name(record: Record, records: Sequence[Record]) -> str:
-    """Leave out of a run's name what all runs share: `teacherless` of `star_graph/teacherless/smoke`."""
+    """Leave out of a run's name what all runs share: `teacherless` of `star_graph/teacherless/d2_l3_n20-gpt2`."""
     parts = [other.run["name"].split("/") for other in records]
     own = record.run["name"].split("/")
     if len(records) == 1 or len({len(p) for p in parts}) > 1:

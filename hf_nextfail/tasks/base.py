@@ -20,6 +20,9 @@ NUM_BUCKETS = 16
 #: The buckets of `split key mod 16` that make up each split.
 SPLITS = {"train": range(12), "validation": range(12, 14), "test": range(14, 16)}
 
+#: The options of every dataset, beside the fields of its task.
+OF_THE_DATASET = (*(f"num_{split}" for split in SPLITS), "seed")
+
 #: Rows are sampled in shards of this size, each from its own generator, and cut to the number asked for.
 SHARD_ROWS = 10_000
 
@@ -213,6 +216,23 @@ class Task(ABC):
             parts.append({name: values[kept] for name, values in columns.items()})
             found += len(kept)
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def check_task_class(kind: type[Task]) -> None:
+    """Raise `ValueError` in one line unless a class is a frozen dataclass that can be named and configured."""
+    parameters = vars(kind).get("__dataclass_params__")
+    if parameters is None or not parameters.frozen:
+        raise ValueError(f"the task {kind.__name__} must be a frozen dataclass: put @dataclass(frozen=True) above it")
+    if not re.fullmatch(r"\w+", kind.name):
+        raise ValueError(f"the name of the task {kind.__name__} must be letters, digits and _, got {kind.name!r}")
+    for field in fields(kind):
+        if field.name in OF_THE_DATASET:
+            raise ValueError(f"the task {kind.__name__} has a field {field.name}, which is an option of every dataset")
+        if not isinstance(field.default, (str, int, float)):
+            raise ValueError(
+                f"the field {field.name} of the task {kind.__name__} must have a default: a number, a text, True or "
+                "False"
+            )
 
 
 def readable(form: str) -> str:

@@ -56,7 +56,8 @@ class GraphTask(Task):
     def canonical(self, prediction: str) -> Hashable | None:
         """Return the labels as integers; `None` if some are none. See [`Task.canonical`]."""
         pieces = [prediction[begin:end] for begin, end in self.parts(prediction)]
-        return tuple(map(int, pieces)) if all(piece.isdecimal() for piece in pieces) else None
+        labels = all(re.fullmatch(r"0|[1-9][0-9]*", piece) for piece in pieces)
+        return tuple(map(int, pieces)) if labels else None
 
 
 @functools.lru_cache

@@ -171,7 +171,7 @@ def test_dataset_module_has_the_fields_we_fill():
 
 
 def test_cache_folder_depends_on_the_source():
-    first, second = builder_module("star_graph"), builder_module("star_graph")
+    first, second = builder_module(StarGraph), builder_module(StarGraph)
     assert first.hash == second.hash
     assert len(first.hash) == 64
     assert first.builder_kwargs is not second.builder_kwargs  # `load_dataset_builder` empties it
