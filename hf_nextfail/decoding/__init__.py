@@ -31,7 +31,7 @@ def decoding_name(model: nn.Module) -> str:
     if name not in DECODINGS:
         raise ValueError(
             f"the decoding in generation_config.json must be {' or '.join(DECODINGS)}, got {name!r}"
-            f"{did_you_mean(str(name), DECODINGS)}"
+            f"{did_you_mean(str(name), DECODINGS)}; or name the objective whose own decoding it is"
         )
     return name
 

@@ -23,10 +23,10 @@ def objective_class(name: str, options: Mapping[str, Any] | None = None) -> type
 
     Args:
         name (`str`): in `OBJECTIVES`, or a reference to a class of your own, which is imported.
-        options (mapping, *optional*): fields of the objective and their values.
+        options (mapping, *optional*): fields of the objective and their values, to be checked.
 
     Raises:
-        ValueError: in one line, if there is no such objective, or an option is unknown or of another type.
+        ValueError: in one line, if there is no such objective, or an option is unknown, missing or of another type.
     """
     if is_reference(name):
         found = load_class(name, Objective)
@@ -35,7 +35,8 @@ def objective_class(name: str, options: Mapping[str, Any] | None = None) -> type
     else:
         hint = did_you_mean(name, OBJECTIVES)
         raise ValueError(f"objective must be {', '.join(OBJECTIVES)}, or {FORMS}, got {name!r}{hint}")
-    check_options(found, options or {})
+    if options is not None:
+        check_options(found, options)
     return found
 
 
@@ -52,7 +53,8 @@ def build_objective(
     Raises:
         ValueError: in one line, if there is no such objective, or it refuses an option or the tokenizer.
     """
-    return objective_class(name, options)(tokenizer, **(options or {}))
+    options = options or {}
+    return objective_class(name, options)(tokenizer, **options)
 
 
 __all__ = [

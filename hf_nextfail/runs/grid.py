@@ -210,6 +210,8 @@ def failure_of(folder: Path, cell: Cell) -> str | None:
 
 def mean_and_spread(values: Sequence[float]) -> str:
     """Write the mean over seeds and their standard deviation, `0.504 ± 0.003`; of one seed, its value alone."""
+    if not values:  # of a task without that number
+        return "-"
     if len(values) == 1:
         return f"{values[0]:.3f}"
     return f"{statistics.fmean(values):.3f} ± {statistics.stdev(values):.3f}"

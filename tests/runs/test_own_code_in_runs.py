@@ -1,0 +1,326 @@
+"""Objectives and tasks of one's own, by reference, from every command: what runs, and what never does."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from made_records import old_record
+from run_folders import only_run
+from tiny_models import TINY_GPT2, tiny_options
+
+from hf_nextfail.commands.finetune import main as finetune
+from hf_nextfail.commands.main import main as nextfail
+from hf_nextfail.reporting.record import Record
+from hf_nextfail.runs.command_of_record import repeat
+from hf_nextfail.runs.grid import find_grid, read_grid
+from hf_nextfail.runs.recipes import parse_runs
+from hf_nextfail.runs.resume import INTERRUPTED, finished_record
+from hf_nextfail.runs.trained_on import trained_on
+
+OWN_CODE = Path(__file__).parents[1] / "own_code"
+SMOKE = "star_graph/teacher_forced/smoke.yaml"
+SMALL = [
+    *("--config", SMOKE, "--precision=fp32", "--disable_tqdm=true", "--eval_strategy=no", "--eval_on_start=false"),
+    *("--num_train=200", "--num_validation=20", "--num_test=30", "--per_device_train_batch_size=16", "--max_steps=2"),
+    *tiny_options(),
+]
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A folder to work in, with files of one's own; `evil.py` leaves a mark when it is run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for path in OWN_CODE.glob("*.py"):
+        shutil.copy(path, tmp_path / path.name)
+    evil = (OWN_CODE / "hybrid.py").read_text() + "\nopen('mark', 'w').close()\n"
+    (tmp_path / "evil.py").write_text(evil)
+    return tmp_path
+
+
+def run(program, *arguments) -> int:
+    try:
+        program(list(map(str, arguments)))
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+def train(*options) -> Path:
+    assert run(finetune, *SMALL, *options) == 0
+    return only_run(Path("runs"))
+
+
+# Bad references
+
+
+REFERENCES = {
+    "./gone.py:Hybrid": "there is no file gone.py",
+    "./hybrid.py:Gone": "there is no class Gone in ./hybrid.py; it defines Hybrid",
+    "./sums.py:Sums": "Sums must extend hf_nextfail.objectives.base.Objective, it extends Task",
+    "hybrid": "objective must be teacher_forced, teacherless, or FILE.py:Class",
+}
+COMMANDS = {
+    "finetune": lambda run_folder: [finetune, *SMALL],
+    "evaluate": lambda run_folder: [nextfail, "evaluate", run_folder],
+    "diagnose": lambda run_folder: [nextfail, "diagnose", run_folder],
+    "reproduce": lambda run_folder: [nextfail, "reproduce", "grid_cpu", "--dry_run"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_bad_objective_is_one_line_from_every_command(desk, command, capfd):
+    folder = train()
+    for reference, reason in REFERENCES.items():
+        capfd.readouterr()
+        assert run(*COMMANDS[command](folder), "--objective", reference) == 2
+        (line,) = [line for line in capfd.readouterr().err.splitlines() if ": error: " in line]
+        assert reason in line
+
+
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [
+        ("./gone.py:Sums", "there is no file gone.py"),
+        ("./sums.py:Gone", "it defines Sums"),
+        ("./hybrid.py:Hybrid", "Hybrid must extend hf_nextfail.tasks.base.Task, it extends Objective"),
+        ("star_graph", "star_graph is --dataset_name nextfail/star_graph"),
+        ("sums", "task must be FILE.py:Class or package.module:Class, got 'sums'"),
+    ],
+)
+def test_a_bad_task_is_one_line_from_every_command(desk, reference, reason, capfd):
+    folder = train()
+    for command in COMMANDS.values():
+        capfd.readouterr()
+        assert run(*command(folder), "--task", reference) == 2
+        (line,) = [line for line in capfd.readouterr().err.splitlines() if ": error: " in line]
+        assert reason in line
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ('{"shar": 0.5}', "hybrid has no option 'shar' (did you mean 'share'?)"),
+        ('{"share": "half"}', "share of hybrid must be a number, got 'half'"),
+        ('{"share": 2}', "share must be from 0 to 1, got 2"),
+        ("[1]", "objective_options must be a JSON object"),
+    ],
+)
+def test_a_bad_option_of_an_objective_is_one_line_before_any_training(desk, options, reason, capfd):
+    assert run(finetune, *SMALL, "--objective", "./hybrid.py:Hybrid", "--objective_options", options) == 2
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if ": error: " in line]
+    assert reason in line
+    assert not list(Path("runs").rglob("*.safetensors"))
+
+
+# What a record names is never run
+
+
+def test_nothing_runs_code_because_a_record_names_it(desk, capfd):
+    folder = train("--objective", "./hybrid.py:Hybrid")
+    record = json.loads((folder / "results.json").read_text().replace("hybrid.py", "evil.py"))
+    record["recipe"]["task"] = record["run"]["dataset_name"] = "./evil.py:Hybrid"
+    (folder / "results.json").write_text(json.dumps(record))
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    recipe |= {"objective": "./evil.py:Hybrid", "task": "./evil.py:Hybrid"}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert run(nextfail, "report", folder) == 0
+    for command in ("rerun", "evaluate", "diagnose"):
+        capfd.readouterr()
+        assert run(nextfail, command, folder) == 2
+        assert "evil.py:Hybrid" in capfd.readouterr().err
+    (folder / "results.json").unlink()
+    assert run(nextfail, "evaluate", folder) == 2
+    assert "give --task PATH/evil.py:Hybrid" in capfd.readouterr().err
+    assert not Path("mark").exists()
+    assert run(finetune, *SMALL, "--objective", "./evil.py:Hybrid", "--run_name=asked_for") == 0
+    assert Path("mark").exists()
+
+
+def test_a_record_of_ours_is_not_run_again_with_other_code(desk, capfd):
+    folder = train()
+    assert run(nextfail, "rerun", folder, "--objective", "./hybrid.py:Hybrid") == 2
+    assert "its objective is one of ours: leave --objective out" in capfd.readouterr().err
+
+
+def test_code_that_changed_is_told_and_is_not_the_run_that_was_finished(desk, capfd):
+    folder = train("--objective", "./hybrid.py:Hybrid")
+    (one,) = parse_runs([*SMALL, "--objective", "./hybrid.py:Hybrid"])
+    assert finished_record(one) is not None
+    (desk / "again").mkdir()
+    shutil.copy(desk / "hybrid.py", desk / "again/hybrid.py")
+    with (desk / "hybrid.py").open("a") as file:
+        file.write("\n# a change\n")
+    assert finished_record(one) is None
+    capfd.readouterr()
+    assert run(nextfail, "rerun", folder, "--objective", "./hybrid.py:Hybrid") == 0
+    assert "sources.objective.sha256: " in capfd.readouterr().out
+    assert run(nextfail, "rerun", folder, "--objective", "./again/hybrid.py:Hybrid") == 0
+    assert "sources" not in capfd.readouterr().out
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ([], "star_graph/teacher_forced/d2_l3_n20-gpt2"),
+        (
+            ["--dataset_config", "d2_l4_n20_rev", "--model_type", "llama"],
+            "star_graph/teacher_forced/d2_l4_n20_rev-llama",
+        ),
+        (["--run_name", "lr_1"], "star_graph/teacher_forced/lr_1"),
+        (["--run_name", "a/b"], "star_graph/teacher_forced/a--b"),
+        (["--objective", "teacherless"], "star_graph/teacherless/d2_l3_n20-gpt2"),
+        (["--objective", "./hybrid.py:Hybrid"], "star_graph/hybrid/d2_l3_n20-gpt2"),
+        (["--task", "./sums.py:Sums"], "sums/teacher_forced/digits_3-gpt2"),
+        (["--task", "./sums.py:Sums", "--dataset_config", "digits_1"], "sums/teacher_forced/digits_1-gpt2"),
+        (["--model_name_or_path", "somebody/gpt2-large"], "star_graph/teacher_forced/d2_l3_n20-somebody--gpt2-large"),
+        (
+            ["--model_name_or_path", "somebody/planner", "--use_peft", "true"],
+            "star_graph/teacher_forced/d2_l3_n20-somebody--planner-lora",
+        ),
+        (["--dataset_name", "a/b/rows.jsonl", "--model_name_or_path", "gpt2"], "rows/teacher_forced/gpt2"),
+        (
+            ["--dataset_name", "somebody/sums", "--dataset_config", "small", "--model_name_or_path", "gpt2"],
+            "sums/teacher_forced/small-gpt2",
+        ),
+    ],
+)
+def test_a_run_is_named_after_what_is_run(desk, options, name):
+    (one,) = parse_runs(["--config", SMOKE, *options])
+    assert (one.name, one.folder) == (name, Path("runs") / name)
+    assert one.started_from == SMOKE.removesuffix(".yaml")
+    assert one.training.run_name == name
+    assert one.training.hub_model_id == name.replace("/", "-")
+
+
+def test_a_record_says_which_recipe_of_ours_it_started_from():
+    old = Record.from_dict(old_record("teacherless"))  # whose name was that of its recipe
+    assert "--config recipes/star_graph/teacherless/smoke.yaml" in repeat(old)[0]
+    new = old_record("teacherless")
+    new["run"] |= {"name": "star_graph/teacherless/d2_l3_n20-gpt2", "started_from": "star_graph/teacherless/smoke"}
+    assert repeat(Record.from_dict(new)) == repeat(old)
+    new["run"]["started_from"] = None
+    command, recipe = repeat(Record.from_dict(new))
+    assert "--config recipe.yaml" in command
+    assert "objective: teacherless" in recipe
+
+
+def test_a_record_of_ones_own_code_shows_its_recipe(desk):
+    record = Record.read(train("--objective", "./hybrid.py:Hybrid") / "results.json")
+    command, recipe = repeat(record)
+    assert "--config recipe.yaml" in command
+    assert "objective: hybrid.py:Hybrid" in recipe
+
+
+# What a checkpoint was trained on
+
+
+def test_without_results_a_checkpoint_is_measured_on_what_its_recipe_names(desk, capfd):
+    folder = train("--dataset_config", "d2_l3_n10", "--dataset_seed", "3")
+    known = trained_on(str(folder))
+    (folder / "results.json").unlink()
+    assert trained_on(str(folder)) == known | {"dataset_config": "d2_l3_n10"}
+    assert run(nextfail, "evaluate", folder, "--num_rows", 10, "--output_dir", "measured") == 0
+    measured = json.loads((only_run(Path("measured")) / "results.json").read_text())["run"]
+    assert (measured["dataset_config"], measured["dataset_seed"]) == ("d2_l3_n10", 3)
+
+
+def test_with_neither_a_line_says_what_is_assumed(desk, caplog, capfd):
+    folder = train("--dataset_config", "d2_l5_n50", f"--config_overrides={json.dumps(TINY_GPT2)}")
+    for name in ("results.json", "recipe.yaml"):
+        (folder / name).unlink()
+    with caplog.at_level("WARNING", logger="hf_nextfail"):
+        assert run(nextfail, "evaluate", folder, "--num_rows", 10, "--output_dir", "measured") == 0
+    assert "does not say what it was trained on, and is measured on nextfail/star_graph d2_l5_n50" in caplog.text
+    caplog.clear()
+    options = ("--dataset_config", "d2_l5_n50", "--num_rows", 10, "--output_dir", "asked")
+    assert run(nextfail, "evaluate", folder, *options) == 0
+    assert "does not say" not in caplog.text
+
+
+def test_the_objective_says_how_a_checkpoint_writes(desk, capfd):
+    folder = train()
+    options = ("--num_rows", 10, "--objective", "teacherless")
+    assert run(nextfail, "evaluate", folder, *options, "--output_dir", "measured") == 0
+    measured = json.loads((only_run(Path("measured")) / "results.json").read_text())["run"]
+    assert (measured["objective"], measured["decoding"]) == ("teacherless", "parallel")
+    assert run(nextfail, "evaluate", folder, *options, "--decoding", "autoregressive") == 2
+    assert "the objective teacherless decodes parallel, not autoregressive" in capfd.readouterr().err
+
+
+# Grids
+
+
+def test_an_objective_runs_every_graph_of_a_grid_once(desk):
+    path = find_grid("grid_cpu")
+    cells = read_grid(path, "./hybrid.py:Hybrid")
+    assert {cell.training for cell in cells} == {"hybrid"}
+    assert {cell.options["objective"] for cell in cells} == {"./hybrid.py:Hybrid"}
+    usual = {(cell.model, cell.graph, cell.seed) for cell in read_grid(path)}
+    assert {(cell.model, cell.graph, cell.seed) for cell in cells} == usual
+    assert len(cells) == len(usual)
+
+
+def test_a_grid_runs_on_a_task_of_ones_own(desk, capfd):
+    training = {"max_steps": 2, "num_train": 200, "num_validation": 20, "num_test": 30}
+    grid = {
+        "base": training
+        | {"per_device_train_batch_size": 16, "objective_options": {"share": 0.2}, "precision": "fp32"},
+        "trainings": {"hybrid": {"objective": "./hybrid.py:Hybrid"}},
+        "models": {"tiny": {"model_type": "gpt2", "config_overrides": TINY_GPT2}},
+        "blocks": [{"trainings": ["hybrid"], "graphs": ["digits_1", "digits_2"], "models": ["tiny"], "seeds": [1]}],
+    }
+    (desk / "mine.yaml").write_text(yaml.safe_dump(grid))
+    assert run(nextfail, "reproduce", "mine.yaml", "--task", "./sums.py:Sums", "--jobs", 2) == 0
+    records = [json.loads(path.read_text()) for path in sorted(Path("runs/mine/summary").glob("*.json"))]
+    assert [record["run"]["title"] for record in records] == ["sums, digits 1", "sums, digits 2"]
+    assert all(record["run"]["objective_options"] == {"share": 0.2} for record in records)
+    assert Path("runs/mine/summary/accuracy.png").is_file()
+
+
+# Results come first
+
+
+def test_results_are_there_before_the_diagnosis_and_count_only_after_it(desk, monkeypatch):
+    def killed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hf_nextfail.runs.run.diagnose", killed)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(SMALL)
+    record = Record.read(only_run(Path("runs")) / "results.json")
+    assert record.run["diagnosis_absent"] == INTERRUPTED
+    assert record.results["accuracy"]["n"] == 30
+    (one,) = parse_runs(SMALL)
+    assert finished_record(one) is None
+    monkeypatch.undo()
+    monkeypatch.chdir(desk)
+    assert Record.read(train() / "results.json").run["diagnosis_absent"] is None
+    assert finished_record(one) is not None
+
+
+def test_pictures_and_trackers_that_fail_lose_no_run(desk, monkeypatch, caplog):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hf_nextfail.runs.run.draw_pictures", full)
+    with caplog.at_level("WARNING", logger="hf_nextfail"):
+        folder = train()
+    assert Record.read(folder / "results.json").diagnosis is not None
+    assert "its pictures, or what trackers are told, are not: OSError: [Errno 28] No space left" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [(["--num_diagnosed=0"], "num_diagnosed is 0"), (["--task=./pairs.py:Pairs"], "of pairs, only")],
+)
+def test_a_record_says_why_there_is_no_diagnosis(desk, options, reason):
+    record = Record.read(train(*options) / "results.json")
+    assert record.diagnosis is None
+    assert reason in record.run["diagnosis_absent"]
