@@ -122,9 +122,10 @@ def source_of(kind: type) -> dict[str, str] | None:
     """
     if kind.__module__.partition(".")[0] == __package__:
         return None
-    path = getattr(sys.modules[kind.__module__], "__file__", None)
+    path = Path(getattr(sys.modules[kind.__module__], "__file__", None) or "")
+    read = path.is_file()  # what is piped into Python says <stdin>
     return {
         "class": kind.__qualname__,
-        "file": path and Path(path).name,
-        "sha256": path and hashlib.sha256(Path(path).read_bytes()).hexdigest(),
+        "file": path.name if read else None,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest() if read else None,
     }

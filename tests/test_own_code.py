@@ -127,7 +127,10 @@ def test_our_own_classes_have_no_source():
     assert source_of(TeacherForcedObjective) is None
 
 
-def test_a_class_typed_into_a_notebook_has_no_file(monkeypatch):
-    monkeypatch.setitem(sys.modules, "notebook", types.ModuleType("notebook"))
+@pytest.mark.parametrize("file", [None, "<stdin>"])
+def test_a_class_typed_into_a_notebook_has_no_file(monkeypatch, file):
+    notebook = types.ModuleType("notebook")
+    notebook.__file__ = file
+    monkeypatch.setitem(sys.modules, "notebook", notebook)
     typed = type("Typed", (TeacherForcedObjective,), {"name": "typed", "__module__": "notebook"})
     assert source_of(typed) == {"class": "Typed", "file": None, "sha256": None}
