@@ -44,7 +44,7 @@ class Answer(NamedTuple):
 
 
 class NoDiagnosis(ValueError):
-    """There is no diagnosis of a task, or of these rows of it: one line says why."""
+    """A task, or these rows of it, cannot be diagnosed: one line says why."""
 
 
 class Diagnosis(ABC):

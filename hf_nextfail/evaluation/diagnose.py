@@ -25,7 +25,7 @@ def read_diagnosis(dataset: Dataset, task_name: str = StarGraph.name) -> Diagnos
         NoDiagnosis: if the task has no diagnosis, or the rows do not fit it.
     """
     if task_name not in DIAGNOSES:
-        raise NoDiagnosis(f"there is no diagnosis of {task_name}, only of {' and '.join(DIAGNOSES)}")
+        raise NoDiagnosis(f"{task_name} has no diagnosis, only {' and '.join(DIAGNOSES)} has one")
     kind = DIAGNOSES[task_name]
     try:
         return kind({name: dataset[name][:] for name in kind.columns if name in dataset.column_names})
@@ -75,8 +75,8 @@ def diagnose(
         - `verdict`: all this in a few words.
 
     Raises:
-        NoDiagnosis: a `ValueError`, if there is no diagnosis of that task, or the dataset holds other things than star
-            graphs of one shape.
+        NoDiagnosis: a `ValueError`, if the task has no diagnosis, or the dataset holds other things than star graphs of
+            one shape.
         ValueError: if the dataset is empty, or there is no such decoding, or the tokenizer is a slow one.
 
     Example:

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import yaml
@@ -12,6 +13,7 @@ from hf_nextfail.data.registration import NAMESPACE
 from hf_nextfail.files import read_json
 from hf_nextfail.own_code import is_reference, without_folder
 from hf_nextfail.reporting.record import Record, is_local
+from hf_nextfail.reporting.schema import check
 from hf_nextfail.runs.options import checked_reference
 from hf_nextfail.tasks import StarGraph
 
@@ -56,7 +58,7 @@ def trained_on(name_or_path: str) -> dict[str, Any]:
 
 
 def of_results(path: Path | None) -> dict[str, Any]:
-    """Read what a results.json says of a training; nothing if there is none, or it is none of ours."""
+    """Read what a results.json says of a training; nothing if there is no such file, or another wrote it."""
     if path is None:
         return {}
     content = read_json(path)
@@ -73,12 +75,14 @@ def of_results(path: Path | None) -> dict[str, Any]:
 
 
 def of_recipe(path: Path | None) -> dict[str, Any]:
-    """Read what a recipe.yaml asks for; nothing if there is none, or it is none of ours."""
+    """Read what a recipe.yaml asks for; nothing if there is no such file, or another wrote it."""
     if path is None:
         return {}
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
         said = {key: recipe.get(key, default) for key, default in RECIPE_DEFAULTS.items()}
+        for key, value in said.items():
+            check(key, value, *((int, NoneType) if key in ("dataset_seed", "num_train") else (str, NoneType)))
     except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
         logger.warning("%s does not say what the checkpoint was trained on: %s", path, " ".join(str(error).split()))
         return {}

@@ -70,7 +70,7 @@ class DiagnosticsCallback(TrainerCallback):
         task_name (`str`, *optional*, defaults to `"star_graph"`): what the rows are of, as in `diagnose`.
 
     Raises:
-        ValueError: if there is no diagnosis of such rows, or the tokenizer is a slow one.
+        ValueError: if such rows have no diagnosis, or the tokenizer is a slow one.
     """
 
     def __init__(

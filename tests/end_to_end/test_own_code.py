@@ -129,7 +129,7 @@ def test_a_task_of_ones_own_is_trained_measured_and_reported(desk, name, kind, t
     assert (record["run"]["task"], record["run"]["dataset_config"]) == (name, title)
     assert record["run"]["sources"]["task"]["file"] == f"{name}.py"
     assert record["results"].keys() == {"loss", "accuracy", "train_loss", "train_accuracy"}
-    reason = f"there is no diagnosis of {name}, only of star_graph"
+    reason = f"{name} has no diagnosis, only star_graph has one"
     assert (record["diagnosis"], record["run"]["diagnosis_absent"]) == (None, reason)
     assert f"No diagnosis: {reason}." in " ".join(capsys.readouterr().out.split())
 

@@ -231,6 +231,14 @@ def test_without_results_a_checkpoint_is_measured_on_what_its_recipe_names(desk,
     assert (measured["dataset_config"], measured["dataset_seed"]) == ("d2_l3_n10", 3)
 
 
+@pytest.mark.parametrize("content", ["[1]", "dataset_name: 3", "task: [a]", "num_train: many", "{", "dataset_seed: x"])
+def test_a_recipe_of_others_says_nothing(desk, content, caplog):
+    (desk / "recipe.yaml").write_text(content)
+    with caplog.at_level("WARNING", logger="hf_nextfail"):
+        assert trained_on(str(desk)) == {}
+    assert "recipe.yaml does not say what the checkpoint was trained on" in caplog.text
+
+
 def test_with_neither_a_line_says_what_is_assumed(desk, caplog, capfd):
     folder = train("--dataset_config", "d2_l5_n50", f"--config_overrides={json.dumps(TINY_GPT2)}")
     for name in ("results.json", "recipe.yaml"):
@@ -318,7 +326,7 @@ def test_pictures_and_trackers_that_fail_lose_no_run(desk, monkeypatch, caplog):
 
 @pytest.mark.parametrize(
     ("options", "reason"),
-    [(["--num_diagnosed=0"], "num_diagnosed is 0"), (["--task=./pairs.py:Pairs"], "of pairs, only")],
+    [(["--num_diagnosed=0"], "num_diagnosed is 0"), (["--task=./pairs.py:Pairs"], "pairs has no diagnosis, only")],
 )
 def test_a_record_says_why_there_is_no_diagnosis(desk, options, reason):
     record = Record.read(train(*options) / "results.json")
