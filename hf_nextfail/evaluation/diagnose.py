@@ -75,8 +75,8 @@ def diagnose(
         - `verdict`: all this in a few words.
 
     Raises:
-        NoDiagnosis: a `ValueError`, if the task has no diagnosis, or the dataset holds other things than star graphs of
-            one shape.
+        NoDiagnosis: a `ValueError`, if the task has no diagnosis, or the dataset holds other things than star graphs
+            of one shape.
         ValueError: if the dataset is empty, or there is no such decoding, or the tokenizer is a slow one.
 
     Example:
