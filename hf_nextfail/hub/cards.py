@@ -152,16 +152,11 @@ def evaluation_name(record: Record) -> str:
     Other rows than the usual say which: `star_graph-d2_l5_n50-test-30_rows-seed_1-parallel`.
     """
     run, num_rows = record.run, record.results["accuracy"]["n"]
-    split = run["split"]
-    if task_called(run["dataset_name"]) is None:
-        words = [Path(run["dataset_name"]).stem, run["dataset_config"], split, f"{num_rows}_rows", run["decoding"]]
-        return "-".join(filter(None, words))
-    name = f"{run['dataset_name'].partition('/')[2]}-{run['dataset_config']}-{split}"
-    if num_rows != getattr(TaskConfig, f"num_{split}", None):  # a file is no split
-        name += f"-{num_rows}_rows"
-    if run["dataset_seed"]:
-        name += f"-seed_{run['dataset_seed']}"
-    return f"{name}-{run['decoding']}"
+    split, what = run["split"], run["task"] or Path(run["dataset_name"]).stem
+    usual = run["task"] is not None and num_rows == getattr(TaskConfig, f"num_{split}", None)  # a file is no split
+    rows = None if usual else f"{num_rows}_rows"
+    seed = f"seed_{run['dataset_seed']}" if run["task"] is not None and run["dataset_seed"] else None
+    return "-".join(filter(None, [what, run["dataset_config"], split, rows, seed, run["decoding"]]))
 
 
 def eval_results(record: Record) -> dict[str, str]:
