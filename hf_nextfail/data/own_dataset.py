@@ -11,6 +11,12 @@ from hf_nextfail.tasks import SPLITS
 DATA_FORMATS = {".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 
 
+def name_of_data(dataset_name: str) -> str:
+    """Name data that are not generated: a file without its ending, a folder, or a dataset on the Hub."""
+    path = Path(dataset_name)
+    return path.stem if path.suffix in DATA_FORMATS else path.name
+
+
 def split_of_prompt(prompt: str) -> str:
     """Say which split a prompt belongs to when its dataset does not: train, validation and test get 12, 2 and 2 of 16.
 

@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -20,6 +19,7 @@ from huggingface_hub import (
 )
 
 from hf_nextfail.data.builder import TaskConfig
+from hf_nextfail.data.own_dataset import name_of_data
 from hf_nextfail.data.registration import task_called
 from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.files import shipped_folder
@@ -152,7 +152,7 @@ def evaluation_name(record: Record) -> str:
     Other rows than the usual say which: `star_graph-d2_l5_n50-test-30_rows-seed_1-parallel`.
     """
     run, num_rows = record.run, record.results["accuracy"]["n"]
-    split, what = run["split"], run["task"] or Path(run["dataset_name"]).stem
+    split, what = run["split"], run["task"] or name_of_data(run["dataset_name"])
     usual = run["task"] is not None and num_rows == getattr(TaskConfig, f"num_{split}", None)  # a file is no split
     rows = None if usual else f"{num_rows}_rows"
     seed = f"seed_{run['dataset_seed']}" if run["task"] is not None and run["dataset_seed"] else None

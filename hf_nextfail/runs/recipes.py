@@ -1,6 +1,7 @@
 """Recipes and command lines to checked options."""
 
 import json
+import re
 from argparse import ArgumentDefaultsHelpFormatter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import yaml
 from transformers import HfArgumentParser
 
+from hf_nextfail.data.own_dataset import name_of_data
 from hf_nextfail.errors import UsageError, check_output_folder, did_you_mean
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.objectives import objective_class
@@ -137,11 +139,14 @@ def shipped_name(path: Path) -> str | None:
 def name_of(data: DataArguments, model: ModelArguments, training: NextFailTrainingArguments) -> str:
     """Name what is run: `star_graph/teacherless/d2_l3_n20-gpt2`, the last part being `run_name` if there is one."""
     task, objective = data.generated, objective_class(training.objective, training.objective_options).name
-    what = Path(data.dataset_name).stem if task is None else task.name
+    what = name_of_data(data.dataset_name) if task is None else task.name
     config, source = data.dataset_config, model.model_name_or_path or model.model_type
     source = Path(source).name if is_local(source) else source
     last = training.run_name or "-".join(filter(None, (config, source, "lora" if model.use_peft else None)))
-    return "/".join(part.replace("/", "--") for part in (what, objective, last))
+    for part in (what, objective, last):
+        if part.strip(".") == "" or not part.isprintable():
+            raise ValueError(f"a run cannot be named {part!r}, which is no name of a folder: give it another run_name")
+    return "/".join(re.sub(r"[/\\:]", "--", part) for part in (what, objective, last))
 
 
 def recipe_tokens(path: Path, parser: RecipeParser) -> list[str]:
@@ -205,6 +210,9 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
             # Another model: what the recipe says of its own model does not apply.
             source = ("model_name_or_path", "model_type", "tokenizer_name_or_path", "config_overrides")
             options |= {name: asked[name] for name in source}
+        named = any(word.partition("=")[0] in ("--dataset_name", "--dataset-name") for word in argv)
+        if named or asked["task"] is not None:  # of the two that a recipe may name, one takes the place of the other
+            options |= {name: asked[name] for name in ("dataset_name", "task")}
         if (options["dataset_name"], options["task"]) != (of_recipe["dataset_name"], of_recipe["task"]):  # likewise
             options |= {name: asked[name] for name in ("dataset_config", *(f"num_{split}" for split in SPLITS))}
         # The recipe is written to files and cards, where a token must never stand.

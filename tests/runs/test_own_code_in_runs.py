@@ -13,6 +13,7 @@ from tiny_models import TINY_GPT2, tiny_options
 
 from hf_nextfail.commands.finetune import main as finetune
 from hf_nextfail.commands.main import main as nextfail
+from hf_nextfail.errors import UsageError
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.command_of_record import repeat
 from hf_nextfail.runs.grid import find_grid, read_grid
@@ -189,6 +190,11 @@ def test_code_that_changed_is_told_and_is_not_the_run_that_was_finished(desk, ca
             ["--dataset_name", "somebody/sums", "--dataset_config", "small", "--model_name_or_path", "gpt2"],
             "sums/teacher_forced/small-gpt2",
         ),
+        (
+            ["--dataset_name", "somebody/my-data-1.5", "--model_name_or_path", "gpt2"],
+            "my-data-1.5/teacher_forced/gpt2",
+        ),
+        (["--run_name", "C:\\a"], "star_graph/teacher_forced/C----a"),
     ],
 )
 def test_a_run_is_named_after_what_is_run(desk, options, name):
@@ -197,6 +203,29 @@ def test_a_run_is_named_after_what_is_run(desk, options, name):
     assert one.started_from == SMOKE.removesuffix(".yaml")
     assert one.training.run_name == name
     assert one.training.hub_model_id == name.replace("/", "-")
+
+
+@pytest.mark.parametrize("name", [".", "..", "a\nb"])
+def test_a_name_that_is_none_of_a_folder_is_refused(name):
+    with pytest.raises(UsageError, match="a run cannot be named"):
+        parse_runs(["--config", SMOKE, "--run_name", name])
+
+
+def test_the_task_of_a_recipe_and_its_data_give_way_to_each_other(desk):
+    model = {"model_type": "gpt2", "config_overrides": TINY_GPT2}
+    (desk / "task.yaml").write_text(yaml.safe_dump({"task": "./sums.py:Sums", "dataset_config": "digits_2"} | model))
+    (desk / "data.yaml").write_text(yaml.safe_dump({"dataset_name": "rows.jsonl", "dataset_config": "small"} | model))
+    (usual,) = parse_runs(["--config", "task.yaml"])
+    assert usual.name == "sums/teacher_forced/digits_2-gpt2"
+    for option in (["--dataset_name", "nextfail/star_graph"], ["--dataset_name=nextfail/star_graph"]):
+        (one,) = parse_runs(["--config", "task.yaml", *option])
+        assert one.name == "star_graph/teacher_forced/d2_l5_n50-gpt2"
+        assert "task" not in one.recipe
+    (one,) = parse_runs(["--config", "data.yaml", "--task", "./pairs.py:Pairs"])
+    assert one.name == "pairs/teacher_forced/largest_999-gpt2"
+    assert "dataset_name" not in one.recipe
+    with pytest.raises(UsageError, match=r"give dataset_name rows\.jsonl or task \./sums\.py:Sums, not both"):
+        parse_runs(["--config", "task.yaml", "--task", "./sums.py:Sums", "--dataset_name", "rows.jsonl"])
 
 
 def test_a_record_says_which_recipe_of_ours_it_started_from():

@@ -29,6 +29,11 @@ def test_every_recipe_parses(recipe):
     assert run.folder == Path("runs") / run.name
 
 
+def test_no_two_recipes_share_a_name():
+    names = [parse_runs(["--config", recipe])[0].name for recipe in RECIPES]
+    assert len(set(names)) == len(names)
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_folder_of_a_recipe_says_how_it_trains(recipe):
     (run,) = parse_runs(["--config", recipe])
