@@ -88,7 +88,7 @@ FOLDERS = {
         "R=recipes/star_graph\nexport OMP_NUM_THREADS=1\n"
         "accelerate launch recipes/finetune.py --config $R/{teacher_forced,reversed}/g2_5_small.yaml\n"
         "accelerate launch recipes/finetune.py --config $R/teacherless/g2_5_small.yaml --max_steps 1500\n"
-        "nextfail report runs/star_graph/*/g2_5_small",
+        "nextfail report runs/star_graph/*/d2_l5_n50*-gpt2",
         [
             ("errors.png", "Teacher forcing writes the right arm or jumps from a wrong one to the goal, half each"),
             ("positions.png", "All nodes between start and goal stay at one half under teacher forcing"),
@@ -119,7 +119,7 @@ FOLDERS = {
         "(https://github.com/gregorbachmann/Next-Token-Failures/tree/main/data/datasets/graphs), 20,000 rows of which "
         "74 % hash to our train split. It gives the accuracy of our own test rows: the largest of six differences is "
         "2.2 standard errors.",
-        "nextfail evaluate runs/grid_cpu/reversed-d2_l5_n50-gpt2-seed_42 "
+        "nextfail evaluate runs/grid_cpu/star_graph/teacher_forced/reversed-d2_l5_n50-gpt2-seed_42 "
         "--test_file deg_2_path_5_nodes_50_test_20000.txt",
     ),
 }

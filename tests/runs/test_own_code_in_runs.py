@@ -141,6 +141,22 @@ def test_nothing_runs_code_because_a_record_names_it(desk, capfd):
     assert Path("mark").exists()
 
 
+@pytest.mark.parametrize("option", ["objective", "task"])
+def test_a_bad_reference_is_one_line_from_rerun(desk, option, capfd):
+    named = {"objective": "./hybrid.py:Hybrid", "task": "./sums.py:Sums"}
+    folder = train(f"--{option}", named[option])
+    bad = {
+        f"./gone.py:{named[option].partition(':')[2]}": "there is no file gone.py",
+        f"{named[option].partition(':')[0]}:Gone": "there is no class Gone",
+        "./after_next.py:torch": "there is no class torch",
+    }
+    for reference, reason in bad.items():
+        capfd.readouterr()
+        assert run(nextfail, "rerun", folder, f"--{option}", reference) == 2
+        (line,) = [line for line in capfd.readouterr().err.splitlines() if ": error: " in line]
+        assert reason in line
+
+
 def test_a_record_of_ours_is_not_run_again_with_other_code(desk, capfd):
     folder = train()
     assert run(nextfail, "rerun", folder, "--objective", "./hybrid.py:Hybrid") == 2
