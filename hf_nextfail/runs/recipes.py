@@ -145,7 +145,7 @@ def name_of(data: DataArguments, model: ModelArguments, training: NextFailTraini
     last = training.run_name or "-".join(filter(None, (config, source, "lora" if model.use_peft else None)))
     for part in (what, objective, last):
         if part.strip(".") == "" or not part.isprintable():
-            raise ValueError(f"a run cannot be named {part!r}, which is no name of a folder: give it another run_name")
+            raise ValueError(f"a run cannot be named {part!r}, since no folder can: give it another run_name")
     return "/".join(re.sub(r"[/\\:]", "--", part) for part in (what, objective, last))
 
 

@@ -237,13 +237,15 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
         """Say what was trained and how: what a `results.json` knows of the training under `run`."""
         args, state = self.args, self.state
         model = self.accelerator.unwrap_model(self.model)
+        # A card that is pushed on the way is written while the heads are part of the model.
+        attached = 0 if self._attached_heads is None else self._attached_heads.num_parameters
         return {
             "objective": self.objective.name,
             "objective_options": {field.name: getattr(self.objective, field.name) for field in fields(self.objective)},
             "decoding": self.objective.decoding.name,
-            "num_parameters": model.num_parameters(),
+            "num_parameters": model.num_parameters() - attached,
             "num_head_parameters": None if self.heads is None else self.heads.num_parameters,
-            "num_trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            "num_trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad) - attached,
             "seed": args.seed,
             "steps": state.global_step,
             "epochs": state.epoch,

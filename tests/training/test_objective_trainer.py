@@ -102,6 +102,8 @@ def test_heads_move_and_are_no_part_of_the_model_afterwards(trainer_of):
     described = trainer.describe()
     assert described["num_head_parameters"] == before.numel()
     assert described["num_parameters"] == tiny_gpt2(TOKENIZER).num_parameters()
+    with trainer.heads.attached():  # as for a card that is pushed on the way
+        assert trainer.describe() == described
 
 
 def test_a_resumed_run_ends_bit_for_bit_as_the_uninterrupted_one(trainer_of, tmp_path):
