@@ -37,7 +37,8 @@ def print_error(program: str, message: str, debug: bool = False) -> None:
     """Print one line on the standard error, below the traceback of the error that is being handled if `debug`."""
     if debug:
         traceback.print_exc()
-    print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
+    line = " ".join(part.strip() for part in message.strip().splitlines())  # spaces within a path are its own
+    print(f"{program}: error: {line}", file=sys.stderr)
 
 
 def make_output_folder(folder: Path) -> None:

@@ -2,7 +2,11 @@
 
 import sys
 
-from hf_nextfail.commands.main import main
+try:
+    from hf_nextfail.commands.main import main
+except KeyboardInterrupt:  # this takes a second
+    print("reproduce.py: error: interrupted; nothing was begun", file=sys.stderr)
+    raise SystemExit(130) from None
 
 if __name__ == "__main__":
     main(["reproduce", *sys.argv[1:]])

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from hf_nextfail.commands.terminal import open_console
 from hf_nextfail.errors import UsageError, check_output_folder, make_output_folder
 from hf_nextfail.own_code import FORMS
 
@@ -74,7 +74,7 @@ def evaluate(
     """Measure a checkpoint without training it: the same table and results.json as after training."""
     from hf_nextfail.hub.publish import push_results as push
     from hf_nextfail.hub.push import check_access
-    from hf_nextfail.reporting.tables import results_table
+    from hf_nextfail.reporting.tables import print_table, results_table
     from hf_nextfail.runs.measure_checkpoint import evaluate_checkpoint
 
     check_output_folder(output_dir)
@@ -99,9 +99,9 @@ def evaluate(
     run = record.run
     folder = measured_folder(output_dir, model, record)
     record.write(folder / "results.json")
-    console = Console()
+    console = open_console()
     console.rule(f"{run['title']}, {run['decoding']}: whole answers right (± standard error)")
-    console.print(results_table([record]))
+    print_table(console, results_table([record]))
     console.print(f"results.json: {folder}", soft_wrap=True)
     if push_results:
         console.print(f"Added to {push(record, model).commit_url}", soft_wrap=True)
@@ -127,7 +127,7 @@ def diagnose(
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Say why a checkpoint fails on star graphs: the Clever Hans cheat, the hard token, the kinds of error."""
-    from hf_nextfail.reporting.tables import diagnosis_table
+    from hf_nextfail.reporting.tables import diagnosis_table, print_table
     from hf_nextfail.runs.measure_checkpoint import diagnose_checkpoint
     from hf_nextfail.runs.report import report_runs
 
@@ -150,9 +150,9 @@ def diagnose(
     folder = measured_folder(output_dir, model, record)
     record.write(folder / "results.json")
     page = report_runs([folder], folder)
-    console = Console()
+    console = open_console()
     console.rule(f"{run['title']}, {run['decoding']}: {record.results['accuracy']['n']:,} rows of {run['split']}")
-    console.print(diagnosis_table(record.diagnosis))
+    print_table(console, diagnosis_table(record.diagnosis))
     console.print(record.diagnosis["verdict"])
     console.print(f"The page, with pictures: {page}", soft_wrap=True)
 

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +11,18 @@ import torch
 from rich.console import Console
 from rich.logging import RichHandler
 
-from hf_nextfail.errors import HubError, TrainingError, UsageError, print_error
+from hf_nextfail.commands.terminal import one_line_at_the_end, open_console
+from hf_nextfail.errors import TrainingError
 from hf_nextfail.reporting.pictures import plot_accuracy
 from hf_nextfail.reporting.record import Record
-from hf_nextfail.reporting.tables import format_accuracy, results_table
+from hf_nextfail.reporting.tables import format_accuracy, print_table, results_table
 from hf_nextfail.runs.recipes import Run, parse_runs
 from hf_nextfail.runs.run import execute
 from hf_nextfail.training.hardware import set_num_threads
 
 #: What gloo and NCCL say where a process waits for one that is gone.
 LOST_PROCESS = re.compile(r"Connection (closed|reset) by peer|Broken pipe|ncclRemoteError|Timed out waiting")
+WAY_ON = "--resume_from_checkpoint true goes on from the last whole checkpoint, if there is one"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,38 +32,33 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv (sequence of `str`, *optional*): the command line; by default that of the process.
 
     Raises:
-        SystemExit: with a line on the standard error and code 2 for bad input, 1 when a push failed; with `--debug`,
-            below a traceback.
+        SystemExit: with a line on the standard error and code 2 for bad input, 1 for a failed training or push, 130
+            after Ctrl-C; with `--debug`, below a traceback.
     """
     argv = sys.argv[1:] if argv is None else argv
-    console = Console()
+    console = open_console()
     package_logger = logging.getLogger("hf_nextfail")
     package_logger.setLevel(logging.INFO)
     package_logger.addHandler(RichHandler(console=console, show_path=False))
-    try:
+    with one_line_at_the_end("finetune.py", "--debug" in argv, WAY_ON):
         runs = parse_runs(argv)
         set_num_threads()
-        records, failed_pushes = train_all(runs, console)
-    except (UsageError, HubError, TrainingError) as error:
-        print_error("finetune.py", str(error), "--debug" in argv)
-        raise SystemExit(error.exit_code) from None
-    except RuntimeError as error:
-        if not (torch.distributed.is_initialized() and LOST_PROCESS.search(str(error))):
-            raise
-        line = (
-            "another process of this run has ended, and its own last lines say why; "
-            "--resume_from_checkpoint true goes on from the last whole checkpoint"
-        )
-        print_error("finetune.py", line, "--debug" in argv)
-        raise SystemExit(1) from None
-    if runs[0].training.process_index == 0:
-        show_results(runs, records, console)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter, and abort
-    if failed_pushes:
-        for failure in failed_pushes:
-            print(f"finetune.py: error: {failure}", file=sys.stderr)
-        raise SystemExit(1)
+        try:
+            records, failed_pushes = train_all(runs, console)
+        except RuntimeError as error:
+            if not (torch.distributed.is_initialized() and LOST_PROCESS.search(str(error))):
+                raise
+            raise TrainingError(
+                f"another process of this run has ended, and its own last lines say why; {WAY_ON}"
+            ) from error
+        if runs[0].training.process_index == 0:
+            show_results(runs, records, console)
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()  # else its threads may outlive the interpreter, and abort
+        if failed_pushes:
+            for failure in failed_pushes:
+                print(f"finetune.py: error: {failure}", file=sys.stderr)
+            raise SystemExit(1)
 
 
 def train_all(runs: Sequence[Run], console: Console) -> tuple[list[Record], list[str]]:
@@ -84,7 +82,7 @@ def train_all(runs: Sequence[Run], console: Console) -> tuple[list[Record], list
 def show_results(runs: Sequence[Run], records: Sequence[Record], console: Console) -> None:
     """Print one table of all runs and where their files are, and draw the accuracy over steps of several runs."""
     console.rule("Accuracy: whole answers right, greedy and free-running (± standard error)")
-    console.print(results_table(records))
+    print_table(console, results_table(records))
     folder = runs[0].folder
     evaluated = [record for record in records if record.history]
     if len(runs) > 1:
@@ -94,4 +92,4 @@ def show_results(runs: Sequence[Run], records: Sequence[Record], console: Consol
         console.print(f"Accuracy over steps: {folder / 'accuracy.png'}", soft_wrap=True)
     for run in runs:
         console.print(f"Checkpoint, recipe, pictures and results.json: {run.folder}", soft_wrap=True)
-    console.print(f"All of it on one page: nextfail report {folder}", soft_wrap=True)
+    console.print(f"All of it on one page: nextfail report {shlex.quote(str(folder))}", soft_wrap=True)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.logging import RichHandler
 from typer.exceptions import TyperException
 
@@ -18,8 +17,11 @@ from hf_nextfail.commands.push import push_dataset, push_metric, push_model
 from hf_nextfail.commands.report import report
 from hf_nextfail.commands.reproduce import reproduce, rerun
 from hf_nextfail.commands.sample import sample
-from hf_nextfail.errors import HubError, TrainingError, UsageError, print_error
+from hf_nextfail.commands.terminal import INTERRUPTED, one_line_at_the_end, open_console
+from hf_nextfail.errors import print_error
 from hf_nextfail.version import __version__
+
+WAY_ON = "the same command begins again; reproduce keeps the runs that are finished"
 
 app = typer.Typer(
     name="nextfail",
@@ -61,28 +63,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv (sequence of `str`, *optional*): the command line; by default that of the process.
 
     Raises:
-        SystemExit: with one line on the standard error and code 2 for bad input, 1 for a failure during work; with
-            `--debug`, below a traceback.
+        SystemExit: with one line on the standard error and code 2 for bad input, 1 for a failure during work, 130
+            after Ctrl-C; with `--debug`, below a traceback.
     """
     package_logger = logging.getLogger("hf_nextfail")
     package_logger.setLevel(logging.INFO)
     if not package_logger.handlers:
-        package_logger.addHandler(RichHandler(console=Console(stderr=True), show_path=False))
+        package_logger.addHandler(RichHandler(console=open_console(stderr=True), show_path=False))
     arguments = sys.argv[1:] if argv is None else list(argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
-    try:
-        code = app(arguments, standalone_mode=False)
-    except TyperException as error:  # what is wrong with the command line itself
-        print_error("nextfail", error.format_message(), debug)
-        code = error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        print_error("nextfail", "interrupted", debug)
-        code = 130
-    except (UsageError, HubError, TrainingError) as error:
-        print_error("nextfail", str(error), debug)
-        code = error.exit_code
-    raise SystemExit(code or 0)
+    with one_line_at_the_end("nextfail", debug, WAY_ON):
+        try:
+            code = app(arguments, standalone_mode=False)
+        except TyperException as error:  # what is wrong with the command line itself
+            print_error("nextfail", error.format_message(), debug)
+            code = error.exit_code
+        if code == INTERRUPTED:  # which typer makes of Ctrl-C, without a line
+            raise KeyboardInterrupt
+        raise SystemExit(code or 0)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from hf_nextfail.commands.evaluate import TrustRemoteCode
+from hf_nextfail.commands.terminal import open_console
 from hf_nextfail.errors import TrainingError, UsageError, check_output_folder, make_output_folder
 from hf_nextfail.own_code import FORMS
 
@@ -50,6 +50,7 @@ def reproduce(
     ] = False,
 ) -> None:
     """Run a grid of trainings, go on where it was stopped, and gather one table and one picture."""
+    from hf_nextfail.reporting.tables import print_table
     from hf_nextfail.runs.grid import find_grid, parse_cells, read_grid, record_of, summary_table
     from hf_nextfail.runs.reproduce import gather, read_cluster, terminal_tables
     from hf_nextfail.runs.reproduce import reproduce as run_grid
@@ -63,7 +64,7 @@ def reproduce(
     all_runs = parse_cells(path, cells, folder)
     make_output_folder(folder)
     missing = [cell for cell in chosen if record_of(all_runs[cell.name]) is None]
-    console, failures = Console(), 0
+    console, failures = open_console(), 0
     console.rule(f"{path.stem}: {len(chosen)} runs, {len(chosen) - len(missing)} of them finished")
     if dry_run:
         for cell in missing:
@@ -74,10 +75,10 @@ def reproduce(
             failures += failure is not None
             outcome = "finished" if failure is None else f"failed: {failure}"
             line = f"{number} of {len(missing)}: {name} {outcome}"
-            console.print(line, soft_wrap=True, markup=False, highlight=False)
+            console.print(line, soft_wrap=True, highlight=False)
     page = gather(path, cells, all_runs, folder)
     for table in terminal_tables(summary_table(chosen, all_runs, folder)):
-        console.print(table)
+        print_table(console, table)
     console.print(f"The table, a picture and all results: {page.parent}", soft_wrap=True)
     if failures:
         raise TrainingError(f"{failures} of {len(missing)} runs failed; their output is in {folder / 'logs'}")
@@ -113,13 +114,13 @@ def rerun(
     if output_dir is not None:
         check_output_folder(output_dir)
     before, after = train_again(results, output_dir, trust_remote_code, objective, task)
-    console = Console()
+    console = open_console()
     console.rule("Here and now, against the record")
     for name, old, new in surroundings(before, after):
-        console.print(f"{name}: {old} then, {new} now", soft_wrap=True, markup=False)
+        console.print(f"{name}: {old} then, {new} now", soft_wrap=True)
     found = differences(computed(before), computed(after))
     for name, old, new in found[:20]:
-        console.print(f"{name}: {old} then, {new} now", soft_wrap=True, markup=False)
+        console.print(f"{name}: {old} then, {new} now", soft_wrap=True)
     if len(found) > 20:
         console.print(f"and {len(found) - 20:,} other numbers")
     if found:

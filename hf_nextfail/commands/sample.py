@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from hf_nextfail.commands.evaluate import Split
+from hf_nextfail.commands.terminal import open_console
 from hf_nextfail.errors import UsageError
 
 
@@ -38,7 +38,7 @@ def sample(
         plot_graph(shown.row, picture)
     except OSError as error:
         raise UsageError(f"--picture {picture}: {error}") from error
-    console = Console()
+    console = open_console()
     console.rule(shown.title)
     for line in sample_lines(shown, console.width):
         console.print(line, soft_wrap=True)

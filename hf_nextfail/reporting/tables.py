@@ -1,11 +1,17 @@
 """Results to tables, and the words and numbers in them."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich.cells import cell_len
+from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
 from hf_nextfail.reporting.record import Record
+
+NARROWEST = 11  # what a column that folds its words keeps: the width of `0.504±0.004`
 
 
 def format_accuracy(result: dict[str, Any] | None) -> str:
@@ -30,7 +36,7 @@ def other_tokens(record: Record) -> float | None:
 
 
 def diagnosis_table(diagnosis: dict[str, Any]) -> Table:
-    """Lay out the numbers of a diagnosis, one a row, to fit a terminal of 80 columns.
+    """Lay out the numbers of a diagnosis, one a row, to fit a terminal of 40 columns.
 
     Args:
         diagnosis (`dict`): what `hf_nextfail.diagnose` returns.
@@ -43,7 +49,7 @@ def diagnosis_table(diagnosis: dict[str, Any]) -> Table:
     table.add_column("value ± standard error", overflow="fold")
     for name, result in diagnosis["numbers"].items():
         if result is None:
-            table.add_row(name, f"[dim]none: {diagnosis['absent'][name]}[/dim]")
+            table.add_row(name, Text(f"none: {diagnosis['absent'][name]}", "dim"))
         elif isinstance(result["value"], list):
             table.add_row(name, " ".join(f"{value:.3f}" for value in result["value"]))
         else:
@@ -93,6 +99,40 @@ def results_table(records: Sequence[Record]) -> Table:
         if record.test_file is not None:
             table.add_row("on test file", "", format_accuracy(record.estimate("test_file_accuracy")))
     return table
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print a table with every number whole; a terminal that is too narrow for it gets a block of lines a row.
+
+    What is no terminal, such as a pipe, has room for any width, unless the variable `COLUMNS` says otherwise.
+    """
+    columns = table.columns
+    texts = ["\n".join(map(str, [column.header, *column.cells])) for column in columns]
+    widths = [max(map(cell_len, text.split("\n"))) for text in texts]
+    gaps = table.padding[1] * (len(columns) - 1)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        table.width = gaps + sum(widths)
+        console.print(table, crop=False)
+        return
+    least = (
+        width if column.no_wrap else min(width, column.min_width or NARROWEST)
+        for column, width in zip(columns, widths, strict=True)
+    )
+    console.print(table if gaps + sum(least) <= console.width else Group(*blocks(table)))
+
+
+def blocks(table: Table) -> Iterator[Table]:
+    """Lay out each row of a table as a table of its own, one column a line."""
+    for cells in zip(*(column.cells for column in table.columns), strict=True):
+        block = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=False)
+        block.title, block.title_justify = table.title, "left"
+        block.add_column()
+        block.add_column(overflow="fold")
+        for column, cell in zip(table.columns, cells, strict=True):
+            if cell:
+                block.add_row(str(column.header).replace("-\n", "").replace("\n", " "), cell)
+        block.add_row()
+        yield block
 
 
 def short_name(record: Record, records: Sequence[Record]) -> str:

@@ -3,11 +3,11 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -76,19 +76,26 @@ def run_here(commands: dict[str, list[str]], folder: Path, jobs: int) -> Iterato
     logs = folder / "logs"
     logs.mkdir(exist_ok=True)
 
-    def run(name: str) -> str | None:
-        log = logs / f"{name}.txt"
-        with log.open("w", encoding="utf-8") as output:
-            done = subprocess.run(commands[name], stdout=output, stderr=subprocess.STDOUT, env=environment)
-        return last_line(log.read_text(encoding="utf-8", errors="replace")) if done.returncode else None
+    def begin(name: str) -> subprocess.Popen:
+        with (logs / f"{name}.txt").open("w", encoding="utf-8") as output:
+            return subprocess.Popen(commands[name], stdout=output, stderr=subprocess.STDOUT, env=environment)
 
-    pool = ThreadPoolExecutor(max_workers=jobs)
+    waiting, running = list(commands), {}
     try:
-        futures = {pool.submit(run, name): name for name in commands}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    finally:  # at an interrupt, which the runs hear as well, begin no other
-        pool.shutdown(wait=True, cancel_futures=True)
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                name = waiting.pop(0)
+                running[name] = begin(name)
+            for name in [name for name, process in running.items() if process.poll() is not None]:
+                failed = running.pop(name).returncode != 0
+                log = (logs / f"{name}.txt").read_text(encoding="utf-8", errors="replace")
+                yield name, last_line(log) if failed else None
+            time.sleep(0.2)
+    finally:  # at an interrupt, which the runs need not have heard
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait()
 
 
 def run_on_cluster(
@@ -133,19 +140,23 @@ def made_with(path: Path, records: Sequence[Record]) -> str:
     versions = ("hf_nextfail", "revision", "torch", "transformers")
     named = [f"{name} {values(lambda record, name=name: record.versions.get(name, '-'))}" for name in versions]
     device = values(lambda record: record.run["device_name"] or record.run["device"])
-    command = f"`nextfail reproduce {path.stem}`, a row by `--only 'TRAINING-GRAPH-MODEL-*'`"
+    command = f"`nextfail reproduce {shlex.quote(path.stem)}`, a row by `--only 'TRAINING-GRAPH-MODEL-*'`"
     threads = values(lambda record: record.run["num_threads"] or "-")
     return f"By {command}; {', '.join(named)}; {device}, threads: {threads}."
 
 
 def terminal_tables(rows: Sequence[dict[str, str]]) -> Iterator[Table]:
     """Lay out the rows of `summary_table`, one table a model, to fit a terminal of 80 columns."""
-    shown = ("graph", "training", "seeds", "train accuracy", "test accuracy", "solved", "steps")
+    named, numbered = ("graph", "training"), ("seeds", "train accuracy", "test accuracy", "solved", "steps")
     for model in dict.fromkeys(row["model"] for row in rows):
-        table = Table(*shown, box=None, pad_edge=False, padding=(0, 1, 0, 0), title=model, title_justify="left")
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), title=model, title_justify="left")
+        for heading in named:
+            table.add_column(heading, overflow="fold")
+        for heading in numbered:
+            table.add_column(heading.replace(" ", "\n"), no_wrap=True)
         for row in rows:
             if row["model"] == model:
-                table.add_row(*(row[heading] for heading in shown))
+                table.add_row(*(row[heading] for heading in (*named, *numbered)))
         yield table
 
 

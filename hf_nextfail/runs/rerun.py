@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -71,7 +72,7 @@ def with_own_code(path: Path, record: Record, named: Mapping[str, str | None]) -
         if option not in asked:
             raise UsageError(
                 f"{path}: its {option} is {without_folder(name)}, somebody's own code, which runs only where you name "
-                f"it: give --{option} PATH/{without_folder(name)}"
+                f"it: give --{option} {shlex.quote(f'PATH/{without_folder(name)}')}"
             )
     if other := sorted(asked.keys() - own.keys()):
         raise UsageError(f"{path}: its {other[0]} is one of ours: leave --{other[0]} out")
@@ -111,7 +112,8 @@ def rerun(
     before = Record.read(path)
     recipe, run = before.recipe, before.run
     if not recipe:
-        raise UsageError(f"{path} was measured, not trained: nextfail report {path} shows the command that repeats it")
+        command = f"nextfail report {shlex.quote(str(path))}"
+        raise UsageError(f"{path} was measured, not trained: {command} shows the command that repeats it")
     if named := sorted(set(NOT_PARSED) & recipe.keys()):
         raise UsageError(f"{path}: its recipe has {named[0]}, which is not taken from a record: run the recipe itself")
     recipe = with_own_code(path, before, {"objective": objective, "task": task})
@@ -119,7 +121,8 @@ def rerun(
     if processes != here:
         raise UsageError(
             f"{path} was trained by {processes} processes, and here {'is' if here == 1 else 'are'} {here}: "
-            f"accelerate launch --num_processes {processes} -m hf_nextfail.commands.main rerun {path}"
+            f"accelerate launch --num_processes {processes} -m hf_nextfail.commands.main rerun "
+            f"{shlex.quote(str(path))}"
         )
     with tempfile.TemporaryDirectory(prefix="nextfail-rerun-") as scratch:
         name = Path(run["name"]).name

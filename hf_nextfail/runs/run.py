@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import shlex
 import time
 from typing import Any
 
@@ -174,7 +175,9 @@ def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[Record, lis
         if record is not None:
             logger.info("%s is finished; its results are read from %s.", run.name, run.folder / "results.json")
             if run.training.push_to_hub:
-                logger.warning("It is not pushed again: nextfail push-model %s --repo USER/NAME", run.folder)
+                logger.warning(
+                    "It is not pushed again: nextfail push-model %s --repo USER/NAME", shlex.quote(str(run.folder))
+                )
             return record, []
         checkpoint = resume_point(run)
         if checkpoint is not None:
@@ -207,7 +210,7 @@ def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[Record, lis
         try:
             trainer.push_to_hub(saved=True)
         except HubError as error:
-            again = f"nextfail push-model {run.folder} --repo {trainer.hub_model_id}"
+            again = f"nextfail push-model {shlex.quote(str(run.folder))} --repo {trainer.hub_model_id}"
             trainer.failed_pushes.append(f"{error} (here: {again})")
     return record, trainer.failed_pushes
 
@@ -227,7 +230,7 @@ def show(run: Run, trainer: NextFailTrainer, record: Record) -> None:
         logger.warning(
             "The results of %s are written, but its pictures, or what trackers are told, are not: %s: %s. Pictures: "
             "nextfail report %s",
-            *(run.name, type(error).__name__, " ".join(str(error).split()), run.folder),
+            *(run.name, type(error).__name__, " ".join(str(error).split()), shlex.quote(str(run.folder))),
         )
 
 

@@ -1,21 +1,26 @@
 import dataclasses
 import io
+import re
 from importlib.metadata import version
 
 import pytest
+from made_records import diagnosed_record
 from rich.console import Console
 
 from hf_nextfail.metrics import METRICS_VERSION
 from hf_nextfail.reporting.provenance import versions
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.tables import (
+    diagnosis_table,
     distinct_names,
     format_accuracy,
     format_number,
     other_tokens,
+    print_table,
     results_table,
     short_name,
 )
+from hf_nextfail.runs.reproduce import terminal_tables
 from hf_nextfail.tasks import StarGraph
 from hf_nextfail.version import __version__
 
@@ -55,7 +60,8 @@ def records():
 
 def render(records, width=80):
     text = io.StringIO()
-    Console(width=width, file=text).print(results_table(records))
+    console = Console(width=width, file=text, force_terminal=True, color_system=None, markup=False)
+    print_table(console, results_table(records))
     return text.getvalue()
 
 
@@ -65,6 +71,70 @@ def test_the_table_fits_80_columns_and_says_all(records):
     assert row.split()[1:] == ["0.512±0.004", "0.504±0.004", "0.504", "0.500", "0.999", "1000", "62", "3123"]
     assert next(line for line in lines if line.startswith("reversed")).split()[4] == "-"
     assert len(lines) == 2 + len(records)
+
+
+GRID_ROW = {
+    "model": "gpt2",
+    "graph": "d2_l5_n50",
+    "training": "teacherless",
+    "seeds": "2 of 3",
+    "train accuracy": "0.512 ± 0.004",
+    "test accuracy": "0.504 ± 0.003",
+    "solved": "0 of 2",
+    "steps": "1,000 to 20,000",
+}
+TABLES = {
+    "results": lambda: results_table([record("star_graph/teacher_forced/d2_l3_n20-gpt2-seed_12345", 0.504)]),
+    "several": lambda: results_table([record(f"star_graph/{name}/a", 0.504) for name in ("teacherless", "mine")]),
+    "diagnosis": lambda: diagnosis_table(diagnosed_record("reversed")["diagnosis"]),
+    "grid": lambda: next(terminal_tables([GRID_ROW, GRID_ROW | {"training": "my_own_objective_of_a_long_name"}])),
+}
+
+
+def cells(table):
+    """All texts of a table whose width must not be cut: numbers, and whatever else is one word."""
+    texts = [str(cell) for column in table.columns for cell in column.cells]
+    return {word for text in texts for word in ([text] if "±" in text else text.split())}
+
+
+@pytest.mark.parametrize("width", [40, 60, 75, 80, 120, 200])
+@pytest.mark.parametrize("name", TABLES)
+def test_every_number_is_whole_at_any_width(name, width):
+    text = io.StringIO()
+    print_table(Console(width=width, file=text, force_terminal=True, color_system=None), TABLES[name]())
+    shown = text.getvalue()
+    assert max(map(len, shown.splitlines())) <= width
+    for cell in cells(TABLES[name]()):
+        if cell[0].isdigit():
+            assert re.search(rf"(?<!\S){re.escape(cell)}(?!\S)", shown), cell
+        else:  # a long name may go on below itself
+            assert cell[:11] in shown
+    for column in TABLES[name]().columns:
+        heading = str(column.header).replace("-\n", "").split()
+        assert all(word[:3] in shown for word in heading), heading
+    assert "…" not in shown
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_what_is_no_terminal_gets_the_whole_width(name, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    text = io.StringIO()
+    print_table(Console(file=text), TABLES[name]())
+    assert all(cell in text.getvalue() for column in TABLES[name]().columns for cell in map(str, column.cells))
+    assert len(text.getvalue().splitlines()) <= 2 + len(TABLES[name]().rows) + (name == "grid")
+
+
+def test_columns_of_no_terminal_are_kept_to_where_somebody_names_them(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    text = io.StringIO()
+    print_table(Console(file=text), TABLES["results"]())
+    assert max(map(len, text.getvalue().splitlines())) <= 40
+    assert "0.504±0.004" in text.getvalue()
+
+
+def test_a_name_with_brackets_is_shown(records):
+    records[0].run["name"] = "star_graph/[red]/smoke"
+    assert "[red]" in render(records)
 
 
 def test_a_test_file_gets_a_row_of_its_own(records):

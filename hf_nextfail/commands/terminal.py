@@ -1,0 +1,59 @@
+"""What all commands do with the terminal: they show any character in any encoding, and end with one line."""
+
+import codecs
+import contextlib
+import io
+import sys
+from collections.abc import Iterator
+
+from rich.console import Console
+from tqdm import tqdm
+
+from hf_nextfail.errors import HubError, TrainingError, UsageError, print_error
+
+#: What stands for a character that the encoding of a terminal or a file lacks; `?` for all others.
+STAND_INS = {"→": "->", "±": "+/-", "…": "..."}
+INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
+
+
+def stand_in(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Replace what cannot be encoded, as an error handler of `codecs`."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    character = error.object[error.start]
+    if "\udc80" <= character <= "\udcff":  # a byte of a file's name, which Python could not decode
+        return bytes([ord(character) - 0xDC00]), error.start + 1
+    return STAND_INS.get(character, "?"), error.start + 1
+
+
+codecs.register_error("hf_nextfail.stand_in", stand_in)
+
+
+def open_console(stderr: bool = False) -> Console:
+    """Return a console that shows text as it is: a path may have brackets and colons."""
+    return Console(stderr=stderr, markup=False, emoji=False)
+
+
+@contextlib.contextmanager
+def one_line_at_the_end(program: str, debug: bool, way_on: str) -> Iterator[None]:
+    """Run a command: show any character, and end with one line where something is wrong, or somebody presses Ctrl-C.
+
+    Args:
+        program (`str`): who speaks in that line.
+        debug (`bool`): show a traceback above it.
+        way_on (`str`): what to do after Ctrl-C.
+
+    Raises:
+        SystemExit: with the code of the error, or 130 after Ctrl-C.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # notebooks have others, which take any character
+            stream.reconfigure(errors="hf_nextfail.stand_in")
+    try:
+        yield
+    except (KeyboardInterrupt, UsageError, HubError, TrainingError) as error:
+        for bar in list(tqdm._instances):  # else the line stands behind a progress bar
+            bar.close()
+        interrupted = isinstance(error, KeyboardInterrupt)
+        print_error(program, f"interrupted; {way_on}" if interrupted else str(error), debug)
+        raise SystemExit(INTERRUPTED if interrupted else error.exit_code) from None
