@@ -108,7 +108,10 @@ def print_table(console: Console, table: Table) -> None:
     """
     columns = table.columns
     texts = ["\n".join(map(str, [column.header, *column.cells])) for column in columns]
-    widths = [max(map(cell_len, text.split("\n"))) for text in texts]
+    widths = [
+        max(column.min_width or 0, *map(cell_len, text.split("\n")))
+        for column, text in zip(columns, texts, strict=True)
+    ]
     gaps = table.padding[1] * (len(columns) - 1)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         table.width = gaps + sum(widths)
