@@ -17,6 +17,11 @@ DECODINGS: dict[str, type[Decoding]] = {
 BY_TRAINING = {"teacher_forced": "autoregressive", "teacherless": "parallel"}
 
 
+def says_decoding(model: nn.Module) -> bool:
+    """Say whether the generation config of a model says how it decodes."""
+    return any(getattr(model.generation_config, key, None) is not None for key in ("decoding", "objective"))
+
+
 def decoding_name(model: nn.Module) -> str:
     """Return how a checkpoint says that it decodes, `"autoregressive"` for one that says nothing.
 
@@ -60,4 +65,12 @@ def find_decoding(
     return DECODINGS[name](tokenizer)
 
 
-__all__ = ["DECODINGS", "AutoregressiveDecoding", "Decoding", "ParallelDecoding", "decoding_name", "find_decoding"]
+__all__ = [
+    "DECODINGS",
+    "AutoregressiveDecoding",
+    "Decoding",
+    "ParallelDecoding",
+    "decoding_name",
+    "find_decoding",
+    "says_decoding",
+]

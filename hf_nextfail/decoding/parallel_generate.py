@@ -136,7 +136,11 @@ def generate(
     refuse({name: getattr(config, name, None) for name in IMPOSSIBLE} | options)
     dummy = first_given(getattr(config, "dummy_token_id", None), getattr(own, "dummy_token_id", None))
     if dummy is None:
-        raise ValueError("the generation config has no dummy_token_id: this checkpoint was not trained teacherless")
+        raise ValueError(
+            "the generation config has no dummy_token_id: the checkpoint was not trained teacherless, or it is an "
+            "adapter, of which PEFT does not load it: "
+            "model.generation_config = GenerationConfig.from_pretrained(ADAPTER)"
+        )
     num_tokens = first_given(max_new_tokens, config.max_new_tokens, own.max_new_tokens)
     if num_tokens is None or num_tokens < 1:
         raise ValueError("say how many tokens to write: max_new_tokens=..., the length of a completion")

@@ -146,5 +146,11 @@ def load_checkpoint(
             f"{type(error).__name__}: {error}"
         ) from error
     if has_file(name_or_path, "generation_config.json"):  # one of ours, which says how it decodes
-        adapted.generation_config = GenerationConfig.from_pretrained(name_or_path)
+        set_generation_config(adapted, GenerationConfig.from_pretrained(name_or_path))
     return adapted
+
+
+def set_generation_config(model: PreTrainedModel | PeftModel, config: GenerationConfig) -> None:
+    """Say in a model how it writes, and in an adapted one also in its base, which is what is left once it is merged."""
+    for part in {model, model.get_base_model()} if isinstance(model, PeftModel) else {model}:
+        part.generation_config = config

@@ -17,7 +17,7 @@ from hf_nextfail.data.own_dataset import load_own_dataset
 from hf_nextfail.data.paper_file import describe_test_file, load_test_file
 from hf_nextfail.data.registration import NAMESPACE, task_class
 from hf_nextfail.data.tokenization import load_tokenizer, longest_row, tokenize_dataset
-from hf_nextfail.decoding import DECODINGS, Decoding, find_decoding
+from hf_nextfail.decoding import DECODINGS, AutoregressiveDecoding, Decoding, find_decoding, says_decoding
 from hf_nextfail.errors import UsageError, did_you_mean
 from hf_nextfail.evaluation.diagnose import NUM_DIAGNOSED, diagnose
 from hf_nextfail.evaluation.evaluate import NUM_TRAIN_SAMPLE, evaluate_all
@@ -137,7 +137,8 @@ def load_subject(
         datasets = {prefix: tokenize_dataset(rows, tokenizer) for prefix, rows in datasets.items()}
         check_positions(model, max(map(longest_row, datasets.values())))
         kind = None if objective is None else objective_class(objective)
-        how = find_decoding(decoding_by(kind, decoding), model, tokenizer)
+        how = decoding_by(kind, decoding) or assumed_decoding(name_or_path, model, training)
+        how = find_decoding(how, model, tokenizer)
     except (ValueError, OSError) as error:
         raise UsageError(f"{name_or_path}: {' '.join(str(error).split())}") from error
     if torch.accelerator.is_available():
@@ -175,6 +176,23 @@ def decoding_by(objective: type[Objective] | None, decoding: str | None) -> str 
             f"the objective {objective.name} decodes {objective.decoding_class.name}, not {decoding}: leave one out"
         )
     return objective.decoding_class
+
+
+def assumed_decoding(name_or_path: str, model: nn.Module, training: dict[str, Any]) -> str | None:
+    """Choose how a checkpoint writes that does not say so itself, and tell the user; `None` for one that says so.
+
+    Whoever saves a model by other means than ours, or copies its weights, may leave out what says it.
+    """
+    if says_decoding(model):
+        return None
+    name = training.get("decoding") or AutoregressiveDecoding.name
+    reason = "as the run that it came with" if training.get("decoding") else "as checkpoints that are not ours do"
+    logger.warning(
+        "The generation config of %s does not say how it decodes: %s is assumed, %s; --decoding or --objective says "
+        "otherwise.",
+        *(name_or_path, name, reason),
+    )
+    return name
 
 
 def evaluation_timings(began: float) -> dict[str, float]:

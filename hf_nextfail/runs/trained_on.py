@@ -11,6 +11,7 @@ from huggingface_hub.errors import EntryNotFoundError
 
 from hf_nextfail.data.registration import NAMESPACE
 from hf_nextfail.files import read_json
+from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.own_code import is_reference, without_folder
 from hf_nextfail.reporting.record import Record, is_local
 from hf_nextfail.reporting.schema import check
@@ -45,8 +46,9 @@ def trained_on(name_or_path: str) -> dict[str, Any]:
     """Say what a checkpoint of ours was trained on and how, as its results.json or its recipe.yaml has it.
 
     Returns:
-        `dict` of `dataset_name`, `dataset_config`, `dataset_seed`, `objective`, and `num_train` of the recipe, `None`
-        for all rows that there are; empty for a checkpoint that has neither file, or none that says so.
+        `dict` of `dataset_name`, `dataset_config`, `dataset_seed`, `objective`, `decoding` (`None` where nobody
+        knows), and `num_train` of the recipe, `None` for all rows that there are; empty for a checkpoint that has
+        neither file, or none that says so.
     """
     said = of_results(file_of(name_or_path, "results.json")) or of_recipe(file_of(name_or_path, "recipe.yaml"))
     downloaded = not Path(name_or_path).is_dir()
@@ -70,7 +72,7 @@ def of_results(path: Path | None) -> dict[str, Any]:
     run, recipe = record.run, record.recipe or {}
     if run["dataset_name"] is None:
         return {}
-    said = {key: run[key] for key in ("dataset_name", "dataset_config", "objective")}
+    said = {key: run[key] for key in ("dataset_name", "dataset_config", "objective", "decoding")}
     return said | {"dataset_seed": run["dataset_seed"] or 0, "num_train": recipe.get("num_train")}
 
 
@@ -89,7 +91,8 @@ def of_recipe(path: Path | None) -> dict[str, Any]:
     said["dataset_name"] = said.pop("task") or said["dataset_name"]
     if is_reference(said["objective"]):  # its name stands in a file that nobody asked to run
         said["objective"] = None
-    return said
+    objective = OBJECTIVES.get(said["objective"])
+    return said | {"decoding": objective and objective.decoding_class.name}
 
 
 def what_to_measure_on(

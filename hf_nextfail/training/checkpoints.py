@@ -118,6 +118,7 @@ def add_decoding(folder: Path, model: nn.Module, decoding: Decoding) -> None:
             path.unlink()
     if adapted:
         model.generation_config.save_pretrained(folder)  # PEFT leaves it out
+        (folder / "README.md").unlink(missing_ok=True)  # its form of a card, with names of local folders
     elif decoding.travels is not None:  # which transformers does not look for beside an adapter
         (folder / "custom_generate").mkdir()
         shutil.copyfile(decoding.travels, folder / "custom_generate/generate.py")

@@ -13,6 +13,7 @@ from transformers.trainer_utils import TrainOutput
 
 from hf_nextfail.data.rows import IGNORED
 from hf_nextfail.models.completion_logits import completion_outputs
+from hf_nextfail.models.lora import set_generation_config
 from hf_nextfail.models.with_heads import WithHeads, of_model
 from hf_nextfail.objectives import Objective
 from hf_nextfail.training.callbacks import TellEpoch
@@ -30,6 +31,7 @@ class ObjectiveTrainer(Trainer):
         model (`PreTrainedModel`): any causal LM that the objective allows.
         args (`TrainingArguments`): the stock options.
         objective (`Objective`): how completions are learnt.
+        max_new_tokens (`int`, *optional*): the tokens of a completion, if they are known, for checkpoints to say so.
         kwargs: everything else that `transformers.Trainer` takes.
 
     Raises:
@@ -39,8 +41,16 @@ class ObjectiveTrainer(Trainer):
     # `compute_loss` divides by the labels of all accumulated batches, so the Trainer must not divide again.
     loss_is_scaled_for_ga = True
 
-    def __init__(self, model: PreTrainedModel | None, args: TrainingArguments, objective: Objective, **kwargs: Any):
+    def __init__(
+        self,
+        model: PreTrainedModel | None,
+        args: TrainingArguments,
+        objective: Objective,
+        max_new_tokens: int | None = None,
+        **kwargs: Any,
+    ):
         self.objective = objective
+        self.max_new_tokens = max_new_tokens
         # Before this position stands no label of a training batch, if that is known and the loss is told.
         self._first_label: int | None = None
         # The loss in its named parts, summed since step `_parts_from`, the last one that was logged.
@@ -50,13 +60,25 @@ class ObjectiveTrainer(Trainer):
         # Our loss takes the number of labels and shifts them, whatever the forward of the model does.
         self.model_accepts_loss_kwargs = True
         self._loss_shifts_labels = True
-        objective.check(self.model)
+        if self.model_init is None:
+            self._begin_with(self.model)
         heads = objective.heads(self.model)
         if heads is not None and self.model_init is not None:
             raise ValueError(f"the objective {objective.name} has heads, which belong to one model: give it as model")
         self.heads = None if heads is None else WithHeads(self.model, heads, objective.run_heads)
         if isinstance(self.data_collator, CompletionCollator):
             self.add_callback(TellEpoch(self.data_collator))
+
+    def _begin_with(self, model: nn.Module) -> None:
+        self.objective.check(model)
+        # A checkpoint decodes as it was trained, not as the one that it began from.
+        set_generation_config(model, self.objective.decoding.generation_config(self.max_new_tokens))
+
+    def call_model_init(self, trial: Any = None) -> PreTrainedModel:
+        """Make the model of a training by `model_init`. As the stock method, which calls this for each training."""
+        model = super().call_model_init(trial)
+        self._begin_with(model)
+        return model
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """Train, or go on from a checkpoint, with the heads of the objective. As the stock method."""

@@ -127,19 +127,17 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
         seed = args.seed if args.data_seed is None else args.data_seed
         kwargs.setdefault("data_collator", CompletionCollator(objective, seed))
         args.remove_unused_columns = False  # what the collator takes is chosen here
+        known = next((rows for rows in (train_dataset, eval_dataset) if isinstance(rows, Dataset)), None)
         super().__init__(
             model,
             args,
             objective=objective,
+            max_new_tokens=None if known is None else longest_completion(known),
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,
             **kwargs,
         )
-        # A checkpoint decodes as it was trained, not as the one that it began from.
-        known = next((rows for rows in (train_dataset, eval_dataset) if isinstance(rows, Dataset)), None)
-        length = None if known is None else longest_completion(known)
-        self.model.generation_config = objective.decoding.generation_config(max_new_tokens=length)
         if isinstance(args, NextFailTrainingArguments) and args.stop_at_accuracy is not None:
             if isinstance(eval_dataset, dict):
                 raise ValueError("stop_at_accuracy watches one eval_dataset, not several")

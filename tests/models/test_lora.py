@@ -170,8 +170,11 @@ def test_a_full_model_takes_the_place_of_an_adapter_on_the_hub(hub, base, tmp_pa
 @pytest.mark.parametrize("base", ["gpt2"], indirect=True)
 def test_a_checkpoint_of_an_adapter_is_pushed_without_the_card_of_peft(base, tmp_path):
     folder = train(base, tmp_path, "teacherless", "--save_strategy=steps", "--save_steps=3")
-    assert str(base) in (folder / "checkpoint-3/README.md").read_text()
-    assert "README.md" not in model_files(folder / "checkpoint-3", "nextfail/x")
+    for saved in (folder, folder / "checkpoint-3"):
+        assert not (saved / "README.md").exists()
+    load_checkpoint(AutoTokenizer.from_pretrained(folder), str(folder)).save_pretrained(tmp_path / "by_hand")
+    assert str(base) in (tmp_path / "by_hand/README.md").read_text()
+    assert "README.md" not in model_files(tmp_path / "by_hand", "nextfail/x")
 
 
 @pytest.mark.parametrize("base", ["gpt2"], indirect=True)

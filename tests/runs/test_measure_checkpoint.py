@@ -219,6 +219,30 @@ def test_a_checkpoint_that_is_not_ours_decodes_token_by_token(foreign):
     assert record.chance == {"hard_token_accuracy": 0.5}
 
 
+@pytest.mark.parametrize(
+    ("left", "decoding", "words"),
+    [
+        ("results.json", "parallel", "parallel is assumed, as the run that it came with"),
+        ("recipe.yaml", "parallel", "parallel is assumed, as the run that it came with"),
+        (None, "autoregressive", "autoregressive is assumed, as checkpoints that are not ours do"),
+    ],
+)
+def test_what_is_assumed_of_a_checkpoint_that_does_not_say_how_it_decodes_is_said(
+    tmp_path, caplog, left, decoding, words
+):
+    save(tmp_path, "teacherless")
+    (tmp_path / "generation_config.json").unlink()  # as a hand that copies weights and config leaves it out
+    if left != "results.json":
+        (tmp_path / "results.json").unlink()
+    if left == "recipe.yaml":
+        (tmp_path / left).write_text(f"objective: teacherless\ndataset_config: {CONFIG}\n")
+    assert measured(str(tmp_path), dataset_config=CONFIG).run["decoding"] == decoding
+    assert f"does not say how it decodes: {words}; --decoding or --objective says otherwise." in caplog.text
+    caplog.clear()
+    assert measured(str(tmp_path), dataset_config=CONFIG, decoding="parallel").run["decoding"] == "parallel"
+    assert "assumed" not in caplog.text
+
+
 def test_a_checkpoint_that_is_not_ours_is_measured_on_the_tasks_own_default(foreign):
     assert trained_on(foreign) == {}
     assert measured(foreign, num_rows=5).run["dataset_config"] == StarGraph().config_name

@@ -1,6 +1,7 @@
 """The loss in parts, and heads, from the first step to the last checkpoint."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,17 @@ from safetensors.torch import load_file
 from tiny_models import NO_DROPOUT, tiny_gpt2
 from transformers import AutoModelForCausalLM
 
-from hf_nextfail import NextFailTrainer, NextFailTrainingArguments, TeacherForcedObjective, numeral_tokenizer
+from hf_nextfail import (
+    NextFailTrainer,
+    NextFailTrainingArguments,
+    TeacherForcedObjective,
+    TeacherlessObjective,
+    numeral_tokenizer,
+)
+from hf_nextfail.hub.publish import model_files
+from hf_nextfail.models.lora import add_lora, load_checkpoint
 from hf_nextfail.models.with_heads import HEADS, HEADS_FILE
+from hf_nextfail.runs.measure_checkpoint import evaluate_checkpoint
 
 TOKENIZER = numeral_tokenizer(num_nodes=20)
 
@@ -183,6 +193,122 @@ class Fussy(TeacherForcedObjective):
     def check(self, model):
         if model.config.model_type == "gpt2":
             raise ValueError("the objective fussy does not train gpt2: it is too old")
+
+
+def test_a_model_that_is_made_anew_for_each_training_is_checked_each_time(tmp_path, rows):
+    class NoSmall(TeacherForcedObjective):
+        def check(self, model):
+            if model.config.n_embd < 32:
+                raise ValueError("it needs a wider model")
+
+    with pytest.raises(ValueError, match="it needs a wider model"):
+        NextFailTrainer(
+            None,
+            NextFailTrainingArguments(str(tmp_path)),
+            objective=NoSmall(TOKENIZER),
+            train_dataset=rows["train"],
+            processing_class=TOKENIZER,
+            model_init=lambda: tiny_gpt2(TOKENIZER),
+        )
+
+
+# How a checkpoint decodes, by every way that it comes to be
+
+
+def saved_by_the_trainer(trainer, folder):
+    trainer.train()
+    trainer.save_model(str(folder))
+
+
+def saved_by_the_user(trainer, folder):
+    trainer.train()
+    trainer.model.save_pretrained(folder)
+    TOKENIZER.save_pretrained(folder)
+
+
+def saved_in_half(trainer, folder):
+    trainer.train()
+    trainer.model.half().save_pretrained(folder)
+    TOKENIZER.save_pretrained(folder)
+
+
+def saved_on_the_way(trainer, folder):
+    trainer.train()
+    shutil.copytree(Path(trainer.args.output_dir) / "checkpoint-3", folder)
+
+
+def gone_on_from_a_checkpoint(trainer, folder):
+    trainer.train()
+    trainer.train(resume_from_checkpoint=f"{trainer.args.output_dir}/checkpoint-3")
+    trainer.save_model(str(folder))
+
+
+def pushed_from_a_folder(trainer, folder):
+    trainer.train()
+    trainer.save_model(trainer.args.output_dir)
+    for name, content in model_files(trainer.args.output_dir, "nextfail/x").items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+
+
+def adapted_and_saved(trainer, folder):
+    adapted = trainer(model=add_lora(tiny_gpt2(TOKENIZER, **NO_DROPOUT), TOKENIZER))
+    adapted.train()
+    adapted.model.merge_and_unload().save_pretrained(folder)
+    TOKENIZER.save_pretrained(folder)
+
+
+def adapted_loaded_and_merged(trainer, folder):
+    base = folder.with_name("base")
+    saved_by_the_user(trainer(TeacherForcedObjective(TOKENIZER)), base)
+    adapted = trainer(model=add_lora(load_checkpoint(TOKENIZER, str(base)), TOKENIZER))
+    adapted.train()
+    adapted.save_model(str(folder.with_name("adapter")))
+    load_checkpoint(TOKENIZER, str(folder.with_name("adapter"))).merge_and_unload().save_pretrained(folder)
+    TOKENIZER.save_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("way", "options"),
+    [
+        (saved_by_the_trainer, {}),
+        (saved_by_the_trainer, {"model_init": True}),
+        (saved_by_the_trainer, {"load_best_model_at_end": True, "eval_strategy": "steps", "eval_steps": 3}),
+        (saved_by_the_user, {}),
+        (saved_by_the_user, {"model_init": True}),
+        (saved_in_half, {}),
+        (saved_on_the_way, {"model_init": True}),
+        (gone_on_from_a_checkpoint, {}),
+        (gone_on_from_a_checkpoint, {"model_init": True}),
+        (pushed_from_a_folder, {}),
+        (adapted_and_saved, None),
+        (adapted_loaded_and_merged, None),
+    ],
+)
+def test_a_checkpoint_decodes_as_it_was_trained_however_it_came_to_be(tmp_path, rows, way, options):
+    def trainer(objective=None, model=None, model_init=False, **options):
+        def make():
+            return model or tiny_gpt2(TOKENIZER, **NO_DROPOUT)
+
+        options = {"max_steps": 6, "per_device_train_batch_size": 8, "save_steps": 3, "disable_tqdm": True} | options
+        return NextFailTrainer(
+            None if model_init else make(),
+            NextFailTrainingArguments(str(tmp_path / "run"), precision="fp32", **options),
+            objective=objective or TeacherlessObjective(TOKENIZER),
+            train_dataset=rows["train"],
+            eval_dataset=rows["validation"],
+            processing_class=TOKENIZER,
+            model_init=make if model_init else None,
+        )
+
+    folder = tmp_path / "checkpoint"
+    way(trainer if options is None else trainer(**options), folder)
+    settings = AutoModelForCausalLM.from_pretrained(folder).generation_config
+    assert settings.decoding == "parallel"
+    assert settings.dummy_token_id == TOKENIZER.dummy_token_id
+    assert settings.max_new_tokens == 3
+    record = evaluate_checkpoint(str(folder), num_rows=20, progress=False, dataset_config="d2_l3_n20")
+    assert record.run["decoding"] == "parallel"
 
 
 def test_an_objective_may_refuse_a_model(trainer_of):
