@@ -10,7 +10,7 @@ import pyarrow as pa
 from datasets.builder import Key
 
 from hf_nextfail.tasks import SPLITS, StarGraph, Task
-from hf_nextfail.tasks.base import SHARD_ROWS, Columns, check_integer
+from hf_nextfail.tasks.base import SHARD_ROWS, Columns, check_integer, keep_integer
 from hf_nextfail.tasks.text import TextColumn
 
 #: What a dataset says of the paper that its task is from.
@@ -76,12 +76,12 @@ class TaskConfig(datasets.BuilderConfig):
     def __post_init__(self):
         super().__post_init__()
         for split in SPLITS:
-            check_integer(f"num_{split}", self.num_rows(split), 0)
+            keep_integer(self, f"num_{split}", 0)
             if self.num_rows(split):
                 self.task.check_split(split)
         if not any(self.num_rows(split) for split in SPLITS):
             raise ValueError("num_train, num_validation and num_test are all 0: nothing to generate")
-        check_integer("seed", self.seed, 0)
+        keep_integer(self, "seed", 0)
 
     def num_rows(self, split: str) -> int:
         """Return the number of rows asked of a split."""
@@ -124,7 +124,7 @@ class TaskConfig(datasets.BuilderConfig):
             ValueError: if there is no such row.
         """
         num_rows = self.num_rows(split)
-        check_integer("index", index, 0, num_rows - 1, f" for the {num_rows} rows of the {split} split")
+        index = check_integer("index", index, 0, num_rows - 1, f" for the {num_rows} rows of the {split} split")
         shard, place = divmod(index, SHARD_ROWS)
         columns = self.task.sample_shard(split, shard, self.seed, place + 1)
         columns = {name: values[-1:] for name, values in columns.items()}

@@ -1,20 +1,47 @@
 """Datasets that are not ours: any rows of `prompt` and `completion`."""
 
+import glob
 import hashlib
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import datasets
+import pandas as pd
 
+from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS
+from hf_nextfail.errors import did_you_mean
 from hf_nextfail.tasks import SPLITS
 
-# How `datasets` calls the formats of single files.
-DATA_FORMATS = {".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+logger = logging.getLogger(__name__)
+
+#: The endings of single files and how `datasets` calls these formats, and the endings of compressed files.
+DATA_FORMATS = {
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".parquet": "parquet",
+    ".tsv": "csv",
+}
+COMPRESSED = (".bz2", ".gz", ".xz")
+#: What others call the validation split.
+VALIDATION_NAMES = ("val", "valid", "dev")
+#: What to ask for to measure every row of data that have one split.
+ALL_ROWS = "all"
+TEXT_TYPES = ("string", "large_string", "string_view")
+
+
+def ending_of(path: Path) -> str:
+    """Return what the name of a file of data ends in, such as `.jsonl.gz`; nothing if that is no format of data."""
+    plain = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
+    return path.name[len(plain.stem) :] if plain.suffix.lower() in DATA_FORMATS else ""
 
 
 def name_of_data(dataset_name: str) -> str:
     """Name data that are not generated: a file without its ending, a folder, or a dataset on the Hub."""
     path = Path(dataset_name)
-    return path.stem if path.suffix in DATA_FORMATS else path.name
+    return path.name.removesuffix(ending_of(path))
 
 
 def split_of_prompt(prompt: str) -> str:
@@ -41,19 +68,33 @@ def check_text(path: Path) -> None:
         raise ValueError(f"{path}: the file is empty; it must hold rows with a prompt and a completion")
 
 
+def load_file(path: Path) -> dict[str, datasets.Dataset]:
+    """Load a single file of data."""
+    ending = ending_of(path).lower()
+    if not ending:
+        raise ValueError(
+            f"{path}: a file of data must end in {', '.join(DATA_FORMATS)}, and may then end in "
+            f"{', '.join(COMPRESSED)}"
+        )
+    kind = DATA_FORMATS[f".{ending.split('.')[1]}"]
+    if kind != "parquet" and not ending.endswith(COMPRESSED):
+        check_text(path)
+    if kind == "csv":  # `datasets` would take 007 for a number
+        separator = "\t" if ending.startswith(".tsv") else ","
+        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        return {"train": datasets.Dataset.from_pandas(table)}
+    return datasets.load_dataset(kind, data_files=glob.escape(str(path)))
+
+
 def load_by_name(name: str, config: str | None) -> dict[str, datasets.Dataset]:
     """Load a dataset by name: a file, a folder, or a dataset on the Hub."""
     path = Path(name)
     if path.is_file():
-        if path.suffix not in DATA_FORMATS:
-            raise ValueError(f"{name}: a file of data must end in {', '.join(DATA_FORMATS)}")
-        if DATA_FORMATS[path.suffix] == "json":
-            check_text(path)
-        return datasets.load_dataset(DATA_FORMATS[path.suffix], data_files=str(path))
+        return load_file(path)
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():  # written by save_to_disk
         saved = datasets.load_from_disk(name)
         return saved if isinstance(saved, dict) else {"train": saved}
-    if not path.is_dir() and path.suffix in DATA_FORMATS:
+    if not path.is_dir() and ending_of(path):
         raise FileNotFoundError(f"there is no file {name}")
     if not path.is_dir() and name.startswith(("/", "./", "../", "~")):
         raise FileNotFoundError(f"there is no folder {name}")
@@ -82,17 +123,68 @@ def load_or_explain(name: str, config: str | None) -> dict[str, datasets.Dataset
         raise ValueError(f"dataset_name {name}: {error}; use a dataset of Parquet or JSON files") from error
 
 
-def check_columns(name: str, split: str, rows: datasets.Dataset) -> None:
-    """Raise `ValueError` unless a split has a text for each prompt and each completion."""
+def checked_texts(name: str, split: str, rows: datasets.Dataset) -> datasets.Dataset:
+    """Return a split with its texts as plain strings, without ids: these belong to a tokenizer that nobody knows.
+
+    Raises:
+        ValueError: unless there is a text for each prompt and each completion.
+    """
     for column in ("prompt", "completion"):
         if column not in rows.features:
             raise ValueError(f"{name} has no column {column} in {split}, only {', '.join(rows.features)}: rename one")
         kind = rows.features[column]
-        if kind not in (datasets.Value("string"), datasets.Value("large_string")):
+        if not (isinstance(kind, datasets.Value) and kind.dtype in TEXT_TYPES):
             found = f"of {kind.dtype}" if isinstance(kind, datasets.Value) else "of several types or lists"
             raise ValueError(f"{name}: the column {column} of {split} must be text, and is {found}: write it as text")
+        if kind.dtype != "string":
+            rows = rows.cast_column(column, datasets.Value("string"))
         if missing := rows.data.column(column).null_count:
             raise ValueError(f"{name}: the column {column} of {split} has no text in {missing} rows: leave them out")
+    return rows.remove_columns([column for column in (PROMPT_IDS, COMPLETION_IDS) if column in rows.features])
+
+
+def load_splits(name: str, config: str | None) -> dict[str, datasets.Dataset]:
+    """Load the splits that a dataset has, by our names; what is not read is said.
+
+    Raises:
+        ValueError, OSError: naming the dataset, if it cannot be read, or a column is missing or holds no text.
+    """
+    loaded = load_or_explain(name, config)
+    for other in VALIDATION_NAMES:
+        if other in loaded and "validation" not in loaded:
+            loaded["validation"] = loaded.pop(other)
+    if unread := sorted(loaded.keys() - SPLITS.keys()):
+        if not loaded.keys() & SPLITS.keys():
+            raise ValueError(
+                f"{name} has the splits {', '.join(unread)}{did_you_mean(unread[0], SPLITS)}: call them "
+                f"{', '.join(SPLITS)}"
+            )
+        logger.warning(
+            "%s: nothing is read of the splits %s; splits are called %s.", name, ", ".join(unread), ", ".join(SPLITS)
+        )
+    return {split: checked_texts(name, split, loaded[split]) for split in SPLITS if split in loaded}
+
+
+def hold_out(name: str, train: datasets.Dataset, splits: Sequence[str]) -> dict[str, datasets.Dataset]:
+    """Hold splits out of train by a hash of the prompt: 2 of 16 rows each. Returns them, and train without them.
+
+    Raises:
+        ValueError: if one has no rows.
+    """
+    belongs = [split_of_prompt(prompt) for prompt in train["prompt"]]
+    rows = {split: [row for row, other in enumerate(belongs) if other == split] for split in splits}
+    held_out = {row for indices in rows.values() for row in indices}
+    rows["train"] = [row for row in range(len(train)) if row not in held_out]
+    if empty := [split for split, indices in rows.items() if not indices]:
+        prompts = len(set(train["prompt"]))
+        raise ValueError(
+            f"{name} has no rows in {' and '.join(empty)}: training needs all three splits. Those that it lacks are "
+            f"held out of train by the prompt, and its {len(train):,} rows have {prompts:,} different "
+            f"prompt{'s' if prompts > 1 else ''}: give it rows with other prompts, or splits of its own"
+        )
+    for split in splits:
+        logger.info("%s: %d of its %d rows are held out as %s.", name, len(rows[split]), len(train), split)
+    return {split: train.select(indices) for split, indices in rows.items()}
 
 
 def load_own_dataset(name: str, config: str | None = None) -> dict[str, datasets.Dataset]:
@@ -101,7 +193,7 @@ def load_own_dataset(name: str, config: str | None = None) -> dict[str, datasets
     A split that is missing is held out of `train`, by a hash of the prompt: 2 of 16 rows each.
 
     Args:
-        name (`str`): a dataset on the Hub, a folder, or a file (`.json`, `.jsonl`, `.parquet`).
+        name (`str`): a dataset on the Hub, a folder, or a file that ends as in `DATA_FORMATS`, compressed or not.
         config (`str`, *optional*): the configuration of a dataset that has several.
 
     Returns:
@@ -112,22 +204,47 @@ def load_own_dataset(name: str, config: str | None = None) -> dict[str, datasets
             a split is empty.
         OSError: if there is no such dataset.
     """
-    loaded = load_or_explain(name, config)
+    loaded = load_splits(name, config)
     if "train" not in loaded:
         raise ValueError(f"{name} has no split called train, only {', '.join(loaded)}: rename one")
-    for split in SPLITS:
-        if split in loaded:
-            check_columns(name, split, loaded[split])
-    missing = [split for split in SPLITS if split not in loaded]
-    if missing:
-        belongs = [split_of_prompt(prompt) for prompt in loaded["train"]["prompt"]]
-        rows = {split: [row for row, other in enumerate(belongs) if other == split] for split in missing}
-        held_out = {row for split in missing for row in rows[split]}
-        train = loaded["train"]
-        loaded |= {split: train.select(rows[split]) for split in missing}
-        loaded["train"] = train.select([row for row in range(len(train)) if row not in held_out])
+    if missing := [split for split in SPLITS if split not in loaded]:
+        loaded |= hold_out(name, loaded["train"], missing)
     if empty := [split for split in SPLITS if not len(loaded[split])]:
-        raise ValueError(
-            f"{name} has no rows in {' and '.join(empty)}: training needs all three splits, so give it more rows"
-        )
+        raise ValueError(f"{name} has no rows in {' and '.join(empty)}: training needs all three splits")
     return {split: loaded[split] for split in SPLITS}
+
+
+def load_own_rows(
+    name: str, config: str | None = None, split: str | None = None, trained_on: bool = False
+) -> tuple[datasets.Dataset, str]:
+    """Load rows to measure a model on.
+
+    Args:
+        name (`str`), config (`str`, *optional*): as of [`load_own_dataset`].
+        split (`str`, *optional*): one of ours, or `"all"` for every row of data that have one split; by default all
+            of these, unless the model was trained on them, else the test split.
+        trained_on (`bool`, *optional*, defaults to `False`): whether the model was trained on these data, and so
+            knows what was not held out.
+
+    Returns:
+        The rows, and the split.
+
+    Raises:
+        ValueError: naming the dataset, if it cannot be read, has no such split, or that is empty.
+        OSError: if there is no such dataset.
+    """
+    loaded = load_splits(name, config)
+    if split is None:
+        split = ALL_ROWS if len(loaded) == 1 and not trained_on else "test"
+    if split == ALL_ROWS:
+        if len(loaded) > 1:
+            raise ValueError(f"{name} has the splits {', '.join(loaded)}: name one of them by split, not {ALL_ROWS}")
+        (loaded[ALL_ROWS],) = loaded.values()
+        logger.info("%s has one split, and all of its %d rows are measured.", name, len(loaded[ALL_ROWS]))
+    elif "train" in loaded and (split == "train" or split not in loaded):
+        loaded |= hold_out(name, loaded["train"], [other for other in SPLITS if other not in loaded])
+    elif split not in loaded:
+        raise ValueError(f"{name} has no split called {split}, only {', '.join(loaded)}: name one of these")
+    if not len(loaded[split]):
+        raise ValueError(f"{name} has no rows in {split}")
+    return loaded[split], split

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from transformers import PreTrainedTokenizerBase
 
 from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS, encode_completions, tokenize_dataset
@@ -72,13 +72,20 @@ class Rows(torch.utils.data.Dataset):
         Raises:
             ValueError: if it is a stream, or empty, or has an empty prompt or completion.
         """
-        if not isinstance(dataset, Dataset):
+        if isinstance(dataset, IterableDataset):
             raise ValueError(
                 "evaluation needs a map-style dataset: of a stream, Dataset.from_list(list(stream.take(1000)))"
             )
-        if len(dataset) == 0:
+        if isinstance(dataset, Dataset) and len(dataset) == 0:
             raise ValueError("cannot evaluate on an empty dataset")
-        return cls.of_ids(tokenize_dataset(dataset, tokenizer), tokenizer.pad_token_id).check()
+        rows = cls.of_ids(tokenize_dataset(dataset, tokenizer), tokenizer.pad_token_id).check()
+        goes_on = (rows.completion_ids[:, :-1] == tokenizer.eos_token_id) & rows.inside[:, 1:]
+        if tokenizer.eos_token_id is not None and goes_on.any():
+            raise ValueError(
+                f"completion_ids of row {goes_on.any(dim=1).nonzero()[0].item()} go on behind the end token "
+                f"{tokenizer.eos_token}, where a model stops to write: end them there, or leave such rows out"
+            )
+        return rows
 
     @classmethod
     def of_ids(cls, dataset: Dataset, pad_token_id: int) -> "Rows":
@@ -134,6 +141,16 @@ class Rows(torch.utils.data.Dataset):
     def inside(self) -> torch.Tensor:
         """Which positions of `completion_ids` hold tokens: `(n, T)`."""
         return torch.arange(self.completion_ids.shape[1], device=self.lengths.device) < self.lengths[:, 1:]
+
+    @property
+    def longest(self) -> int:
+        """The tokens of the longest row, prompt and completion together."""
+        return int(self.lengths.sum(dim=1).max())
+
+    @property
+    def largest_id(self) -> int:
+        """The largest id of all rows."""
+        return int(max(self.prompt_ids.max(), self.completion_ids.max()))
 
     @property
     def shortest_prompt(self) -> int:

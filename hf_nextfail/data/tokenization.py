@@ -1,5 +1,7 @@
 """Text to token ids: the numeral tokenizer of the paper, and the dummy token for any tokenizer."""
 
+import functools
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +18,8 @@ from hf_nextfail.version import __version__
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
 
 PROMPT_IDS, COMPLETION_IDS = "prompt_ids", "completion_ids"
+#: The rows of which ids that came with a dataset are compared with its texts.
+NUM_CHECKED = 100
 
 # What of a tokenizer is JSON, and what the names of its files begin with, of all families.
 TOKENIZER_OBJECTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
@@ -99,10 +103,98 @@ def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
         raise
 
 
+def encode_prompts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """Turn prompts into token ids, each with one begin token of the tokenizer if its texts usually have one."""
+    bos = [tokenizer.bos_token_id] if tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id] else []
+    return [ids if bos and ids[:1] == bos else bos + ids for ids in encode_texts(tokenizer, texts)]
+
+
 def encode_completions(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    """Turn completions into token ids, each with the end token of the tokenizer if it has one."""
+    """Turn completions into token ids, each with one end token of the tokenizer if it has one."""
     eos = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    return [ids + eos for ids in encode_texts(tokenizer, texts)]
+    return [ids if eos and ids[-1:] == eos else ids + eos for ids in encode_texts(tokenizer, texts)]
+
+
+def encode_rows(tokenizer: PreTrainedTokenizerBase, batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
+    """Turn a batch of texts into ids.
+
+    Raises:
+        ValueError: naming the first row with a text that cannot be expressed, has no tokens, or goes on behind an end
+            token, where whoever decodes stops.
+    """
+    prompts, completions = (
+        encode_prompts(tokenizer, batch["prompt"]),
+        encode_completions(tokenizer, batch["completion"]),
+    )
+
+    def row(number: int) -> dict[str, str]:
+        return {column: batch[column][number] for column in ("prompt", "completion")}
+
+    for name, ids in (("prompt", prompts), ("completion", completions)):
+        if [] in ids:
+            raise ValueError(
+                f"the {name} of the row {row(ids.index([]))} has no tokens: leave such rows out, for there is nothing "
+                "to predict, or to predict from"
+            )
+    eos = tokenizer.eos_token_id
+    if (
+        eos is not None
+        and (number := next((n for n, ids in enumerate(completions) if eos in ids[:-1]), None)) is not None
+    ):
+        raise ValueError(
+            f"the completion of the row {row(number)} goes on behind the end token {tokenizer.eos_token}, where a "
+            "model stops to write: end it there, or leave such rows out"
+        )
+    return {PROMPT_IDS: prompts, COMPLETION_IDS: completions}
+
+
+def in_plain_python(dataset: AnyDataset) -> AnyDataset:
+    """Return a dataset whose rows are lists, numbers and texts, not arrays, tables or tensors."""
+    if isinstance(dataset, Dataset) and dataset.format["type"] is None:
+        return dataset  # a new one would have a fingerprint of its own, and miss the cache
+    return dataset.with_format(None)
+
+
+def columns_of(dataset: AnyDataset) -> list[str]:
+    """Name the columns of a dataset; of a stream that does not say so, those of its first row.
+
+    Raises:
+        ValueError: if that has no rows.
+    """
+    if dataset.column_names:
+        return dataset.column_names
+    first = next(iter(dataset), None)
+    if first is None:
+        raise ValueError("the dataset has no rows and no columns; it must have prompt and completion")
+    return list(first)
+
+
+def check_ids(dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make sure that ids which came with a dataset are those of a tokenizer, as far as its first rows say.
+
+    Raises:
+        ValueError: if they are no lists of ids, or others than the tokenizer makes of the texts beside them.
+    """
+    way_out = f"remove the columns {PROMPT_IDS} and {COMPLETION_IDS}, and they are made of the texts"
+    first = list(dataset.take(NUM_CHECKED))
+    for column in (PROMPT_IDS, COMPLETION_IDS):
+        for row in first:
+            ids = row[column]
+            known = isinstance(ids, list) and all(isinstance(i, int) and 0 <= i < len(tokenizer) for i in ids)
+            if not known:
+                raise ValueError(
+                    f"the column {column} must hold lists of ids below {len(tokenizer)}, got {ids!r}: {way_out}"
+                )
+    encoders = {"prompt": (PROMPT_IDS, encode_prompts), "completion": (COMPLETION_IDS, encode_completions)}
+    for name, (column, encode) in encoders.items():
+        texts = [row[name] for row in first if isinstance(row.get(name), str)]
+        if len(texts) != len(first):
+            continue
+        for row, ids in zip(first, encode(tokenizer, texts), strict=True):
+            if row[column] != ids:
+                raise ValueError(
+                    f"{column} are not what this tokenizer makes of {row[name]!r}: {row[column]}, not {ids}; {way_out}"
+                )
 
 
 def tokenize_dataset(dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase) -> AnyDataset:
@@ -117,29 +209,24 @@ def tokenize_dataset(dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase) ->
 
     Returns:
         The dataset with two more columns of `int32` lists, a map-style one cached; as it is if it has them already.
+        Whatever its format was, rows are plain Python.
 
     Raises:
-        ValueError: if a column is missing, or a text cannot be expressed, or has no tokens.
+        ValueError: if a column is missing, a text cannot be expressed, has no tokens, or goes on behind an end token,
+            or the dataset came with ids that are not this tokenizer's.
     """
-    columns = dataset.column_names or list(next(iter(dataset)))
+    if not isinstance(dataset, (Dataset, IterableDataset)):
+        what = f"a dictionary of {', '.join(map(str, dataset))}" if isinstance(dataset, dict) else repr(dataset)
+        raise ValueError(
+            f"rows must be a Dataset or an IterableDataset, got {reprlib.repr(what)[1:-1]}: load one split"
+        )
+    dataset = in_plain_python(dataset)
+    columns = columns_of(dataset)
     if PROMPT_IDS in columns and COMPLETION_IDS in columns:
+        check_ids(dataset, tokenizer)
         return dataset
     if missing := [name for name in ("prompt", "completion") if name not in columns]:
         raise ValueError(f"the dataset has no column {' and '.join(missing)}, only {', '.join(columns)}")
-    bos = [tokenizer.bos_token_id] if tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id] else []
-
-    def encode(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
-        prompts = [bos + ids for ids in encode_texts(tokenizer, batch["prompt"])]
-        completions = encode_completions(tokenizer, batch["completion"])
-        for name, ids in (("prompt", prompts), ("completion", completions)):
-            if [] in ids:
-                row = {column: batch[column][ids.index([])] for column in ("prompt", "completion")}
-                raise ValueError(
-                    f"the {name} of the row {row} has no tokens: leave such rows out, for there is nothing to "
-                    "predict, or to predict from"
-                )
-        return {PROMPT_IDS: prompts, COMPLETION_IDS: completions}
-
     id_columns = Features({PROMPT_IDS: List(Value("int32")), COMPLETION_IDS: List(Value("int32"))})
     features = Features({**dataset.features, **id_columns}) if dataset.features else None
     options = {"batched": True, "batch_size": 10_000, "features": features}
@@ -149,19 +236,31 @@ def tokenize_dataset(dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase) ->
             # The stock fingerprint of a tokenizer changes with its use, and with it the cache would miss.
             key = [
                 dataset._fingerprint,
+                tokenizer("")["input_ids"],  # which forgets how texts were padded before
                 tokenizer.backend_tokenizer.to_str(),
-                bos,
                 tokenizer.eos_token_id,
                 __version__,
             ]
             options["new_fingerprint"] = Hasher.hash(key)
-    return dataset.map(encode, **options)
+    return dataset.map(functools.partial(encode_rows, tokenizer), **options)
 
 
 def longest_row(dataset: Dataset) -> int:
     """Count the tokens of the longest row, prompt and completion together."""
     table = dataset.select_columns([PROMPT_IDS, COMPLETION_IDS]).with_format("arrow")[:]
     return pc.max(pc.add(*(pc.list_value_length(column) for column in table.columns))).as_py()
+
+
+def shortest_text(dataset: Dataset) -> int:
+    """Count the tokens of the shortest prompt or completion."""
+    table = dataset.select_columns([PROMPT_IDS, COMPLETION_IDS]).with_format("arrow")[:]
+    return min(pc.min(pc.list_value_length(column)).as_py() for column in table.columns)
+
+
+def largest_id(dataset: Dataset) -> int:
+    """Return the largest id of a dataset."""
+    table = dataset.select_columns([PROMPT_IDS, COMPLETION_IDS]).with_format("arrow")[:]
+    return max(pc.max(pc.list_flatten(column)).as_py() for column in table.columns)
 
 
 def longest_completion(dataset: Dataset) -> int:

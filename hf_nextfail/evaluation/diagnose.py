@@ -8,10 +8,12 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_nextfail.data.problem_keys import problem_keys
 from hf_nextfail.data.rows import Rows
+from hf_nextfail.data.tokenization import in_plain_python
 from hf_nextfail.decoding import Decoding, find_decoding
 from hf_nextfail.diagnoses import DIAGNOSES, Answer, Diagnosis, NoDiagnosis
 from hf_nextfail.evaluation.inference import Inference, Scores
 from hf_nextfail.evaluation.parts import part_of_each_token, part_texts
+from hf_nextfail.models.checks import check_fits
 from hf_nextfail.tasks import StarGraph
 
 #: The rows that are diagnosed unless somebody says otherwise: the first ones.
@@ -94,6 +96,8 @@ def diagnose(
     """
     decoding = find_decoding(decoding, model, tokenizer)
     rows = Rows.of(dataset, tokenizer)
+    dataset = in_plain_python(dataset)
+    check_fits(model, rows.longest, max(rows.largest_id, getattr(decoding, "dummy_token_id", 0)))
     diagnosis = read_diagnosis(dataset, task_name)
     inference = Inference(model, decoding, tokenizer, batch_size, description, shared)
 

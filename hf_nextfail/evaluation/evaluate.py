@@ -9,12 +9,14 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_nextfail.data.problem_keys import problem_keys
 from hf_nextfail.data.rows import Rows
+from hf_nextfail.data.tokenization import in_plain_python
 from hf_nextfail.decoding import Decoding, find_decoding
 from hf_nextfail.evaluation.inference import Inference
 from hf_nextfail.evaluation.parts import has_parts, part_of_each_token, part_texts
 from hf_nextfail.evaluation.verify import verified
 from hf_nextfail.metrics import correct_nodes, hard_token_accuracy, token_accuracy
 from hf_nextfail.metrics.standard_error import Estimate, summarise
+from hf_nextfail.models.checks import check_fits
 from hf_nextfail.tasks import Task
 
 #: The training rows that `train_*` numbers are taken on: the first ones, the same for every run on the dataset.
@@ -66,15 +68,20 @@ def evaluate(
           for a decoding that shows none. (`accuracy` under forcing is `accuracy`, as said above.)
 
     Raises:
-        ValueError: if the dataset is empty, a stream, or has an empty row, there is no such decoding, or the verifier
-            of the task fails.
+        ValueError: if the dataset is empty, a stream, has an empty row, one that the model has no positions or
+            embeddings for, or one that goes on behind its end token; there is no such decoding; or the verifier of
+            the task fails.
     """
     rows = Rows.of(dataset, tokenizer)
+    dataset = in_plain_python(dataset)
+    if task is not None and "completion" not in dataset.column_names:
+        raise ValueError(f"the dataset has no column completion, whose texts are what {task.name} scores")
     groups = problem_keys(dataset, task)
     decoding = find_decoding(decoding, model, tokenizer)
+    check_fits(model, rows.longest, max(rows.largest_id, getattr(decoding, "dummy_token_id", 0)))
     inference = Inference(model, decoding, tokenizer, batch_size, description, shared)
     scores = inference.score(rows)
-    completions, written = dataset["completion"][:], None
+    completions, written = None if task is None else dataset["completion"][:], None
     if task is None or (task.answers_are_unique and decoding.one_pass_exact):
         right = inference.exact_match(rows, scores).double().numpy()
     else:

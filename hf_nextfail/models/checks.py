@@ -202,3 +202,22 @@ def check_positions(model: nn.Module, longest: int) -> None:
             f"a row has {longest} tokens, but the model has {positions} positions; take a smaller graph or shorter "
             "rows, or a model with more (config_overrides: max_position_embeddings, n_positions for gpt2)"
         )
+
+
+def check_fits(model: nn.Module, longest: int, largest_id: int) -> None:
+    """Raise `ValueError` for rows that a model has no positions or no embeddings for.
+
+    Args:
+        model (`nn.Module`): a causal LM; one without a `config` is taken as it is.
+        longest (`int`): the tokens of the longest row.
+        largest_id (`int`): the largest id in a row, or of a token that is laid out beside it.
+    """
+    if getattr(model, "config", None) is None:
+        return
+    check_positions(model, longest)
+    vocab_size = model.config.get_text_config().vocab_size
+    if largest_id >= vocab_size:
+        raise ValueError(
+            f"the tokenizer has the id {largest_id}, but the model has {vocab_size} embeddings: "
+            "model.resize_token_embeddings(len(tokenizer)) adds the missing ones"
+        )

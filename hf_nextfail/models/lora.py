@@ -151,6 +151,6 @@ def load_checkpoint(
 
 
 def set_generation_config(model: PreTrainedModel | PeftModel, config: GenerationConfig) -> None:
-    """Say in a model how it writes, and in an adapted one also in its base, which is what is left once it is merged."""
+    """Say in a model how it writes, and in an adapted one also in its base, which is left once the two are merged."""
     for part in {model, model.get_base_model()} if isinstance(model, PeftModel) else {model}:
         part.generation_config = config

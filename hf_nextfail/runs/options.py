@@ -15,7 +15,7 @@ from hf_nextfail.models.checks import check_model_source
 from hf_nextfail.models.fast_path import FAST_PATHS
 from hf_nextfail.own_code import FORMS, is_reference
 from hf_nextfail.tasks import SPLITS, TASKS, StarGraph, Task
-from hf_nextfail.tasks.base import check_integer
+from hf_nextfail.tasks.base import keep_integer
 
 
 @dataclass
@@ -172,7 +172,7 @@ class ModelArguments:
                 near = did_you_mean(name, FAST_PATHS)
                 raise ValueError(f"fast_path must be some of {', '.join(FAST_PATHS)}, or none, got {name!r}{near}")
         for name, low in (("lora_r", 1), ("lora_alpha", 1)):
-            check_integer(name, getattr(self, name), low)
+            keep_integer(self, name, low)
         if not 0 <= self.lora_dropout < 1:
             raise ValueError(f"lora_dropout must be from 0 to below 1, got {self.lora_dropout}")
         for name in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules"):

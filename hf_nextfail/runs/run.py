@@ -16,7 +16,7 @@ from hf_nextfail.data.paper_file import describe_test_file, load_test_file
 from hf_nextfail.data.tokenization import load_tokenizer, longest_row, tokenize_dataset
 from hf_nextfail.data.word_tokenizer import task_tokenizer
 from hf_nextfail.diagnoses import NoDiagnosis
-from hf_nextfail.errors import HubError, TrainingError, UsageError, did_you_mean
+from hf_nextfail.errors import HubError, TrainingError, UsageError
 from hf_nextfail.evaluation.diagnose import NUM_DIAGNOSED, diagnose
 from hf_nextfail.evaluation.evaluate import NUM_TRAIN_SAMPLE, evaluate_all
 from hf_nextfail.evaluation.parts import check_fast, has_parts
@@ -32,7 +32,6 @@ from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.options import ModelArguments
 from hf_nextfail.runs.recipes import Run
 from hf_nextfail.runs.resume import INTERRUPTED, check_recipe, finished_record, resume_point
-from hf_nextfail.training.arguments import NextFailTrainingArguments
 from hf_nextfail.training.checkpoints import read_seal, writing
 from hf_nextfail.training.trackers import report_end
 from hf_nextfail.training.trainer import NextFailTrainer
@@ -62,23 +61,6 @@ def make_model(options: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> t
     return model
 
 
-def check_best_metric(args: NextFailTrainingArguments) -> None:
-    """Raise `ValueError` for a `metric_for_best_model` that no evaluation of ours has."""
-    metric, known = args.metric_for_best_model, ("eval_accuracy", "eval_loss")
-    if metric is not None and f"eval_{metric.removeprefix('eval_')}" not in known:
-        raise ValueError(
-            f"metric_for_best_model must be {' or '.join(known)}, got {metric!r}{did_you_mean(metric, known)}"
-        )
-
-
-def check_optimizer(args: NextFailTrainingArguments, model: torch.nn.Module) -> None:
-    """Raise `ValueError` for an optimizer that is not installed, or that refuses its options."""
-    try:
-        NextFailTrainer.get_optimizer_cls_and_kwargs(args, model)
-    except (ImportError, ValueError, TypeError) as error:
-        raise ValueError(f"optim {args.optim.value}, optim_args {args.optim_args}: {error}") from error
-
-
 def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTrainer, dict[str, Dataset]]:
     """Build all that a run needs; whatever is wrong with its input shows here, before any training.
 
@@ -89,7 +71,6 @@ def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTra
     Returns:
         The trainer, and the tokenized datasets to evaluate at the end by the prefix of their results.
     """
-    check_best_metric(run.training)
     if chosen is not None:
         run.training.use_precision(chosen["precision"])
     task = run.data.generated
@@ -122,7 +103,6 @@ def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTra
     known = [*evaluated.values(), validation, *([] if run.data.streaming else [train])]
     longest = max(map(longest_row, known))
     check_positions(model, longest)
-    check_optimizer(run.training, model)
     trainer = NextFailTrainer(
         model, run.training, train_dataset=train, eval_dataset=validation, processing_class=tokenizer, task=task
     )

@@ -5,6 +5,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import fields
+from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -51,11 +52,22 @@ def split_of(keys: np.ndarray) -> np.ndarray:
     return names[keys % np.uint64(NUM_BUCKETS)]
 
 
-def check_integer(name: str, value: Any, low: int, high: int | None = None, why: str = "") -> None:
-    """Raise a `ValueError` that names the field, its value and the allowed range, unless `value` is in it."""
-    if type(value) is not int or value < low or (high is not None and value > high):
+def check_integer(name: str, value: Any, low: int, high: int | None = None, why: str = "") -> int:
+    """Return an integer, also one of NumPy, as an `int`.
+
+    Raises:
+        ValueError: naming the field, its value and the allowed range, if it is no integer, or not in it.
+    """
+    integer = isinstance(value, Integral) and not isinstance(value, bool)
+    if not integer or value < low or (high is not None and value > high):
         allowed = f"an integer >= {low}" if high is None else f"an integer from {low} to {high}"
         raise ValueError(f"{name} must be {allowed}{why}, got {value!r}")
+    return int(value)
+
+
+def keep_integer(config: Any, name: str, low: int, high: int | None = None, why: str = "") -> None:
+    """Check an integer field of a dataclass, frozen or not, and keep it as an `int`: see `check_integer`."""
+    object.__setattr__(config, name, check_integer(name, getattr(config, name), low, high, why))
 
 
 @functools.lru_cache

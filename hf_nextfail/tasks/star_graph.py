@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hf_nextfail.tasks.base import Columns, check_integer
+from hf_nextfail.tasks.base import Columns, keep_integer
 from hf_nextfail.tasks.graphs import GraphTask, sample_without_replacement
 from hf_nextfail.tasks.text import TextColumn, format_labels
 
@@ -168,10 +168,10 @@ class StarGraph(GraphTask):
     reverse: bool = False
 
     def __post_init__(self):
-        check_integer("degree", self.degree, 1)
-        check_integer("path_length", self.path_length, 2)
+        keep_integer(self, "degree", 1)
+        keep_integer(self, "path_length", 2)
         why = f" for the {self.graph_size} nodes of G({self.degree},{self.path_length})"
-        check_integer("num_nodes", self.num_nodes, self.graph_size, MAX_LABEL + 1, why)
+        keep_integer(self, "num_nodes", self.graph_size, MAX_LABEL + 1, why)
         if not isinstance(self.reverse, bool):
             raise ValueError(f"reverse must be true or false, got {self.reverse!r}")
 

@@ -16,7 +16,7 @@ from transformers.trainer_utils import IntervalStrategy
 from hf_nextfail.errors import did_you_mean
 from hf_nextfail.objectives import OBJECTIVES, objective_class
 from hf_nextfail.own_code import FORMS
-from hf_nextfail.tasks.base import check_integer
+from hf_nextfail.tasks.base import keep_integer
 from hf_nextfail.training.hardware import fast_bf16
 
 logger = logging.getLogger(__name__)
@@ -150,8 +150,8 @@ class NextFailTrainingArguments(TrainingArguments):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
         for name in SEEDS:
-            if (value := getattr(self, name)) is not None:
-                check_integer(name, value, 0, 2**32 - 1)
+            if getattr(self, name) is not None:
+                keep_integer(self, name, 0, 2**32 - 1)
 
     def _check_objects(self) -> None:
         for name in (*OBJECTS, *OBJECT_FILES):

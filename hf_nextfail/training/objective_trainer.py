@@ -56,12 +56,12 @@ class ObjectiveTrainer(Trainer):
         # The loss in its named parts, summed since step `_parts_from`, the last one that was logged.
         self._parts: dict[str, torch.Tensor] = {}
         self._parts_from = 0
+        if model is not None:
+            self._begin_with(model)  # before the stock Trainer makes anything, such as a repository
         super().__init__(model, args, **kwargs)
         # Our loss takes the number of labels and shifts them, whatever the forward of the model does.
         self.model_accepts_loss_kwargs = True
         self._loss_shifts_labels = True
-        if self.model_init is None:
-            self._begin_with(self.model)
         heads = objective.heads(self.model)
         if heads is not None and self.model_init is not None:
             raise ValueError(f"the objective {objective.name} has heads, which belong to one model: give it as model")

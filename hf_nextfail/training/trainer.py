@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from accelerate.utils import DistributedType
 from datasets import Dataset, IterableDataset
+from torch import nn
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerState, TrainingArguments
 
@@ -21,6 +22,7 @@ from hf_nextfail.reporting.record import Record
 from hf_nextfail.tasks import StarGraph, Task
 from hf_nextfail.training.arguments import NextFailTrainingArguments
 from hf_nextfail.training.callbacks import DiagnosticsCallback, StopAtAccuracy
+from hf_nextfail.training.checks import check_best_metric, check_eval_datasets, check_rows, check_what_is_built
 from hf_nextfail.training.collator import CompletionCollator
 from hf_nextfail.training.hardware import device_name
 from hf_nextfail.training.objective_trainer import ObjectiveTrainer
@@ -32,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 #: What rounding depends on, and whose code was run: a run ends the same, bit for bit, where all of this is the same.
 CHOICES = ("precision", "fast_path", "device", "device_name", "num_threads", "num_processes", "sources")
+
+#: Ways to draw rows that read no lengths out of the dataset.
+PLAIN_SAMPLING = ("random", "sequential")
 
 #: What a stock Trainer takes and ours would not heed, and what to do instead.
 INSTEAD = {
@@ -117,33 +122,44 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
 
         if train_dataset is not None:
             train_dataset = ids_of(train_dataset, processing_class)
+        if isinstance(train_dataset, Dataset) and args.train_sampling_strategy not in PLAIN_SAMPLING:
+            train_dataset = with_lengths(train_dataset, args.length_column_name)
         if isinstance(train_dataset, IterableDataset):
             train_dataset = EndlessStream(train_dataset)
             args.accelerator_config.dispatch_batches = False
         if isinstance(eval_dataset, dict):
             eval_dataset = {name: tokenize_dataset(rows, processing_class) for name, rows in eval_dataset.items()}
-        elif eval_dataset is not None:
-            eval_dataset = tokenize_dataset(eval_dataset, processing_class)
+            evaluated = {f"eval_{name}": rows for name, rows in eval_dataset.items()}
+        else:
+            eval_dataset = eval_dataset and tokenize_dataset(eval_dataset, processing_class)
+            evaluated = {} if eval_dataset is None else {"eval": eval_dataset}
+        check_eval_datasets(evaluated)
+        check_best_metric(args, evaluated or ["eval"])
+        if getattr(args, "stop_at_accuracy", None) is not None and isinstance(eval_dataset, dict):
+            raise ValueError("stop_at_accuracy watches one eval_dataset, not several")
+        self._known_rows = [rows for rows in (train_dataset, *evaluated.values()) if isinstance(rows, Dataset)]
         seed = args.seed if args.data_seed is None else args.data_seed
         kwargs.setdefault("data_collator", CompletionCollator(objective, seed))
         args.remove_unused_columns = False  # what the collator takes is chosen here
-        known = next((rows for rows in (train_dataset, eval_dataset) if isinstance(rows, Dataset)), None)
         super().__init__(
             model,
             args,
             objective=objective,
-            max_new_tokens=None if known is None else longest_completion(known),
+            max_new_tokens=longest_completion(self._known_rows[0]) if self._known_rows else None,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,
             **kwargs,
         )
+        check_what_is_built(self)
         if isinstance(args, NextFailTrainingArguments) and args.stop_at_accuracy is not None:
-            if isinstance(eval_dataset, dict):
-                raise ValueError("stop_at_accuracy watches one eval_dataset, not several")
             self.add_callback(StopAtAccuracy(args.stop_at_accuracy))
         if isinstance(args, NextFailTrainingArguments) and isinstance(eval_dataset, Dataset):
             self._diagnose_on_the_way(eval_dataset, args.num_diagnosed)
+
+    def _begin_with(self, model: nn.Module) -> None:
+        check_rows(model, self._known_rows, self.objective.decoding)
+        super()._begin_with(model)
 
     def _diagnose_on_the_way(self, rows: Dataset, num_rows: int) -> None:
         if num_rows == 0:
@@ -167,7 +183,7 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
         """Return the batches of training, cut from tensors where ours is the collator."""
         rows = self.train_dataset
         # The other strategies read the lengths of rows out of the dataset.
-        plain = self.args.train_sampling_strategy in ("random", "sequential")
+        plain = self.args.train_sampling_strategy in PLAIN_SAMPLING
         if plain and isinstance(rows, Dataset) and isinstance(self.data_collator, CompletionCollator):
             self.train_dataset = Rows.of_ids(rows, self.objective.pad_token_id)
             if self.objective.labels_follow_prompt:
@@ -286,3 +302,11 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
 def ids_of(dataset: Dataset | IterableDataset, tokenizer: PreTrainedTokenizerBase) -> Dataset | IterableDataset:
     """Return the columns of ids of a dataset, tokenized unless they are there."""
     return tokenize_dataset(dataset, tokenizer).select_columns([PROMPT_IDS, COMPLETION_IDS])
+
+
+def with_lengths(dataset: Dataset, column: str) -> Dataset:
+    """Add the tokens of each row as a column, by which batches are made of rows of like lengths."""
+    lengths = Rows.of_ids(dataset, 0).lengths.sum(dim=1)
+    return dataset.remove_columns([column] if column in dataset.column_names else []).add_column(
+        column, lengths.tolist()
+    )

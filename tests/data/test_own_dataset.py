@@ -83,7 +83,7 @@ def test_a_dataset_without_a_train_split_is_named(tmp_path):
 
 def test_files_of_other_kinds_and_missing_ones_are_named(tmp_path):
     (tmp_path / "rows.txt").write_text("a")
-    with pytest.raises(ValueError, match=r"rows.txt: a file of data must end in .json"):
+    with pytest.raises(ValueError, match=r"rows.txt: a file of data must end in .csv, .json"):
         load_own_dataset(str(tmp_path / "rows.txt"))
     with pytest.raises(OSError, match=r"missing"):
         load_own_dataset(str(tmp_path / "missing.json"))

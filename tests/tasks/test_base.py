@@ -69,7 +69,12 @@ def test_check_integer_accepts_the_whole_range(value):
     check_integer("degree", value, 1, 9)
 
 
-@pytest.mark.parametrize("value", [0, 10, True, 2.0, "2", None, np.int64(2)])
+@pytest.mark.parametrize("value", [np.int64(2), np.uint8(2), 2])
+def test_check_integer_returns_a_plain_one(value):
+    assert type(check_integer("degree", value, 1, 9)) is int
+
+
+@pytest.mark.parametrize("value", [0, 10, True, 2.0, "2", None, np.int64(0), np.float64(2), np.bool_(True)])
 def test_check_integer_names_field_value_and_range(value):
     with pytest.raises(ValueError) as caught:
         check_integer("degree", value, 1, 9, " for a test")

@@ -1,0 +1,81 @@
+"""What a trainer is given and what it will build, checked before anything is written or trained."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from datasets import Dataset
+from transformers import Trainer, TrainingArguments
+
+from hf_nextfail.data.tokenization import largest_id, longest_row, shortest_text
+from hf_nextfail.decoding import Decoding
+from hf_nextfail.errors import did_you_mean
+from hf_nextfail.models.checks import check_fits
+
+MEASURED = ("accuracy", "loss")
+
+
+def check_eval_datasets(datasets: Mapping[str, Dataset]) -> None:
+    """Raise `ValueError` unless every dataset to evaluate on can be evaluated: tokenized, map-style, with rows."""
+    for name, rows in datasets.items():
+        if not isinstance(rows, Dataset):
+            raise ValueError(
+                f"{name} must be a map-style Dataset, got a stream: Dataset.from_list(list(stream.take(1000)))"
+            )
+
+
+def check_rows(model: torch.nn.Module, datasets: Iterable[Dataset], decoding: Decoding) -> None:
+    """Raise `ValueError` for rows that are empty, longer than the model has positions, or of ids it does not embed."""
+    datasets = list(datasets)
+    if not all(map(len, datasets)):
+        raise ValueError("a dataset has no rows: leave it out, or give it some")
+    if datasets and not min(map(shortest_text, datasets)):
+        raise ValueError("a row has an empty prompt or completion: there is nothing to predict, or to predict from")
+    ids = [*map(largest_id, datasets), decoding.pad_token_id, getattr(decoding, "dummy_token_id", 0)]
+    check_fits(model, max(map(longest_row, datasets), default=0), max(ids))
+
+
+def check_best_metric(args: TrainingArguments, datasets: Iterable[str]) -> None:
+    """Raise `ValueError` for a `metric_for_best_model` that no evaluation of ours has.
+
+    Args:
+        args (`TrainingArguments`): what the trainer is asked for.
+        datasets (iterable of `str`): what the names of the numbers begin with, such as `eval`.
+    """
+    metric = args.metric_for_best_model
+    known = [f"{name}_{number}" for name in datasets for number in MEASURED]
+    if metric is not None and f"eval_{metric.removeprefix('eval_')}" not in known:
+        raise ValueError(
+            f"metric_for_best_model must be {' or '.join(known)}, got {metric!r}{did_you_mean(metric, known)}"
+        )
+
+
+@contextmanager
+def refusals(options: str) -> Iterator[None]:
+    """Turn whatever is raised where options are used into a `ValueError` that names them."""
+    try:
+        yield
+    except Exception as error:  # each library has refusals of its own
+        raise ValueError(f"{options}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
+def check_what_is_built(trainer: Trainer) -> None:
+    """Build once what the Trainer builds when training begins, of small pieces: optimizer, schedule and sampler.
+
+    Raises:
+        ValueError: naming the options that are refused, and why.
+    """
+    args = trainer.args
+    weight = torch.nn.Parameter(torch.zeros(2, 2))
+    with refusals(f"optim {args.optim.value}, optim_args {args.optim_args}"):
+        kind, options = Trainer.get_optimizer_cls_and_kwargs(args, trainer.model)
+        if not {"model", "optimizer_dict", "params"} & options.keys():  # these need the whole model
+            kind([weight], **options)
+    if trainer.lr_scheduler is None:
+        schedule = f"lr_scheduler_type {args.lr_scheduler_type.value}, lr_scheduler_kwargs {args.lr_scheduler_kwargs}"
+        with refusals(schedule):
+            trainer.create_scheduler(max(args.max_steps, 100), torch.optim.SGD([weight], lr=args.learning_rate))
+            trainer.lr_scheduler = None
+    if trainer.train_dataset is not None:
+        with refusals(f"train_sampling_strategy {args.train_sampling_strategy}"):
+            trainer._get_train_sampler()
