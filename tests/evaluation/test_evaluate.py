@@ -350,7 +350,7 @@ def test_tokenized_dataset_is_taken_as_it_is():
     with pytest.raises(ValueError, match="completion_ids are not what this tokenizer makes of"):
         trained.evaluate(shifted)
     ids = shifted.remove_columns(["prompt", "completion"])
-    results = evaluate(trained.model, ids, trained.decoding, trained.tokenizer)
+    results = evaluate(trained.model, ids, trained.objective.decoding, trained.tokenizer)
     assert results["accuracy"]["value"] == 0.0
 
 
