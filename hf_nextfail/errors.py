@@ -4,8 +4,11 @@ import difflib
 import os
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 
 class UsageError(Exception):
@@ -58,6 +61,27 @@ def check_output_folder(folder: Path) -> None:
         raise UsageError(f"--output_dir {folder}: {place} is a file; name a folder")
     if not os.access(place, os.W_OK | os.X_OK):
         raise UsageError(f"--output_dir {folder}: nothing may be written to {place}; name a folder of yours")
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder for one command; a command that is killed holds it no longer.
+
+    Args:
+        folder (`Path`): made if it is not there.
+
+    Raises:
+        UsageError: if another command is at work in it.
+    """
+    make_output_folder(folder)
+    try:
+        held = FileLock(folder / ".lock").acquire(timeout=0)
+    except Timeout as error:
+        raise UsageError(
+            f"another command is at work in {folder}: wait for it, or name another --output_dir"
+        ) from error
+    with held:
+        yield
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -21,7 +21,14 @@ DatasetName = Annotated[
     ),
 ]
 DatasetConfig = Annotated[str | None, typer.Option("--dataset_config", help="Such as d2_l5_n50; by default the same.")]
-Split = Annotated[str, typer.Option("--split", help="train, validation or test.")]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        help="train, validation or test; or all rows of your own data that have one split. By default test, and all "
+        "of such data unless the checkpoint was trained on them.",
+    ),
+]
 DatasetSeed = Annotated[
     int | None,
     typer.Option("--dataset_seed", help="Seed of the rows; by default what the checkpoint was trained with, or 0."),
@@ -50,7 +57,7 @@ def evaluate(
     model: Model,
     dataset_name: DatasetName = None,
     dataset_config: DatasetConfig = None,
-    split: Split = "test",
+    split: Split = None,
     num_rows: Annotated[
         int | None,
         typer.Option("--num_rows", help="Of the split; by default 20000 of test, 5000 of validation, 10000 of train."),
@@ -111,7 +118,7 @@ def diagnose(
     model: Model,
     dataset_name: DatasetName = None,
     dataset_config: DatasetConfig = None,
-    split: Split = "test",
+    split: Split = None,
     num_rows: Annotated[int, typer.Option("--num_rows", help="The first so many rows.")] = 2000,
     dataset_seed: DatasetSeed = None,
     test_file: Annotated[
@@ -158,9 +165,13 @@ def diagnose(
 
 
 def measured_folder(output_dir: Path, model: str, record: "Record") -> Path:
-    """Make the folder of one measurement of one model."""
+    """Make the folder of one measurement of one model; other weights of that name have another folder."""
     from hf_nextfail.hub.cards import evaluation_name
+    from hf_nextfail.reporting.record import Record
 
     folder = output_dir / model.strip("/").replace("/", "--") / evaluation_name(record)
+    weights = record.run["weights_sha256"]
+    if (folder / "results.json").is_file() and Record.read(folder / "results.json").run["weights_sha256"] != weights:
+        folder = folder.with_name(f"{folder.name}-weights_{(weights or 'unknown')[:8]}")
     make_output_folder(folder)
     return folder

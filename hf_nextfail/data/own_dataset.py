@@ -10,7 +10,6 @@ import datasets
 import pandas as pd
 
 from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS
-from hf_nextfail.errors import did_you_mean
 from hf_nextfail.tasks import SPLITS
 
 logger = logging.getLogger(__name__)
@@ -155,10 +154,7 @@ def load_splits(name: str, config: str | None) -> dict[str, datasets.Dataset]:
             loaded["validation"] = loaded.pop(other)
     if unread := sorted(loaded.keys() - SPLITS.keys()):
         if not loaded.keys() & SPLITS.keys():
-            raise ValueError(
-                f"{name} has the splits {', '.join(unread)}{did_you_mean(unread[0], SPLITS)}: call them "
-                f"{', '.join(SPLITS)}"
-            )
+            raise ValueError(f"{name} has the splits {', '.join(unread)}: call them {', '.join(SPLITS)}")
         logger.warning(
             "%s: nothing is read of the splits %s; splits are called %s.", name, ", ".join(unread), ", ".join(SPLITS)
         )

@@ -10,6 +10,7 @@ import numpy as np
 from datasets import Dataset
 
 from hf_nextfail.data.builder import task_features
+from hf_nextfail.data.problem_keys import texts_digest
 from hf_nextfail.tasks import StarGraph, split_of
 from hf_nextfail.tasks.graphs import hash_edges
 from hf_nextfail.tasks.star_graph import parse_problem
@@ -94,4 +95,8 @@ def describe_test_file(path: str | None, dataset: Dataset | None) -> dict[str, A
     if path is None:
         return None
     edges = dataset.with_format("numpy")["edges"][:]
-    return {"path": Path(path).name, "train_share": float((split_of(hash_edges(edges)) == "train").mean())}
+    return {
+        "path": Path(path).name,
+        "rows_sha256": texts_digest(dataset),
+        "train_share": float((split_of(hash_edges(edges)) == "train").mean()),
+    }

@@ -1,4 +1,7 @@
-"""Which rows are about the same problem: standard errors are taken over problems."""
+"""Which rows are the same, and which are about one problem: standard errors are taken over problems."""
+
+import hashlib
+import json
 
 import numpy as np
 import pyarrow as pa
@@ -50,3 +53,9 @@ def graph_hashes(dataset: Dataset) -> np.ndarray | None:
     edges = to_array(column)
     ours = edges is not None and edges.ndim == 3 and edges.shape[2] == 2 and np.issubdtype(edges.dtype, np.integer)
     return hash_edges(edges) if ours else None
+
+
+def texts_digest(dataset: Dataset) -> str:
+    """Return the SHA-256 of the prompts and completions of some rows: equal for equal rows in the same order only."""
+    texts = [list(dataset[column]) for column in ("prompt", "completion")]
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()

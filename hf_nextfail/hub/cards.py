@@ -149,14 +149,20 @@ def model_card(record: Record, repo_id: str, files: Collection[str] = ()) -> str
 def evaluation_name(record: Record) -> str:
     """Name what a record measured: rows and decoding, such as `star_graph-d2_l5_n50-test-parallel`.
 
-    Other rows than the usual say which: `star_graph-d2_l5_n50-test-30_rows-seed_1-parallel`.
+    Other rows than the usual say which: `star_graph-d2_l5_n50-test-30_rows-seed_1-parallel`. Rows that are not ours to
+    generate, and files, are named by a part of their digest, too: `sums-all-300_rows-1f0c2d3e-parallel`.
     """
     run, num_rows = record.run, record.results["accuracy"]["n"]
     split, what = run["split"], run["task"] or name_of_data(run["dataset_name"])
     usual = run["task"] is not None and num_rows == getattr(TaskConfig, f"num_{split}", None)  # a file is no split
     rows = None if usual else f"{num_rows}_rows"
     seed = f"seed_{run['dataset_seed']}" if run["task"] is not None and run["dataset_seed"] else None
-    return "-".join(filter(None, [what, run["dataset_config"], split, rows, seed, run["decoding"]]))
+    ours = run["dataset_name"] is not None and task_called(run["dataset_name"]) is not None
+    digests = [None if ours and split in SPLITS else run["rows_sha256"]]
+    if record.test_file is not None:
+        digests.append(record.test_file.get("rows_sha256"))
+    digests = [digest[:8] for digest in digests if digest is not None]
+    return "-".join(filter(None, [what, run["dataset_config"], split, rows, seed, *digests, run["decoding"]]))
 
 
 def eval_results(record: Record) -> dict[str, str]:

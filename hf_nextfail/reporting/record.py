@@ -67,11 +67,13 @@ class Record:
             - `name`: what was run, such as `star_graph/teacherless/d2_l3_n20-gpt2`; an evaluation is named after its
               model. `started_from`: the recipe of ours that the run is of, perhaps with other options.
             - `task`: the name of the task, `None` for other data. `dataset_name` (of a task of somebody's own its
-              reference, such as `sums.py:Sums`), `dataset_config`, `split` (the one that `results` are on), `title`
-              (the data in words),
+              reference, such as `sums.py:Sums`), `dataset_config`, `split` (the one that `results` are on, `"all"`
+              for every row of data that have one split), `rows_sha256` (of the texts of these rows: numbers with
+              the same one are on the same rows), `title` (the data in words),
               `dataset_seed` (of generated rows), `hard_node` (where the token that needs planning stands).
             - `model`: a family, or the checkpoint that was measured or fine-tuned; `num_parameters`,
-              `num_trainable_parameters`, `weights_sha256` (of the safetensors of the trained checkpoint).
+              `num_trainable_parameters`, `weights_sha256` (of the safetensors of the checkpoint; `None` where nobody
+              looked).
             - `objective`: how the model was trained; `None` where nobody knows; `objective_options`, and
               `num_head_parameters` that were trained beside the model. `decoding`: how it writes, `"autoregressive"`
               or `"parallel"`.

@@ -19,6 +19,7 @@ RUN: dict[str, Types] = {
     "dataset_name": (str, NoneType),
     "dataset_config": (str, NoneType),
     "split": (str,),
+    "rows_sha256": (str, NoneType),
     "title": (str,),
     "model": (str,),
     "dataset_seed": (int, NoneType),

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from hf_nextfail.data.own_dataset import ALL_ROWS
 from hf_nextfail.errors import UsageError
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.own_code import is_reference, references_in
@@ -70,7 +71,7 @@ def measuring(record: Record) -> str:
     """Write the command of a record that was measured without training."""
     run, results = record.run, record.results
     split, test_file = run["split"], record.test_file and record.test_file["path"]
-    if split not in SPLITS:  # a diagnosis on a file is named after it
+    if split not in (*SPLITS, ALL_ROWS):  # a diagnosis on a file is named after it
         split, test_file = None, split
     own = run["dataset_name"] is not None and is_reference(run["dataset_name"])
     options = {

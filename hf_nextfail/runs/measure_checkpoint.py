@@ -13,8 +13,9 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from hf_nextfail.data.builder import TaskConfig
-from hf_nextfail.data.own_dataset import load_own_dataset
+from hf_nextfail.data.own_dataset import ALL_ROWS, load_own_rows
 from hf_nextfail.data.paper_file import describe_test_file, load_test_file
+from hf_nextfail.data.problem_keys import texts_digest
 from hf_nextfail.data.registration import NAMESPACE, task_class
 from hf_nextfail.data.tokenization import load_tokenizer, longest_row, tokenize_dataset
 from hf_nextfail.decoding import DECODINGS, AutoregressiveDecoding, Decoding, find_decoding, says_decoding
@@ -26,6 +27,7 @@ from hf_nextfail.models.checks import check_layout, check_model_source, check_po
 from hf_nextfail.models.lora import load_checkpoint
 from hf_nextfail.objectives import Objective, objective_class
 from hf_nextfail.own_code import sources_of
+from hf_nextfail.reporting.provenance import weights_digest
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.trained_on import trained_on, what_to_measure_on
 from hf_nextfail.tasks import SPLITS, StarGraph, Task
@@ -34,18 +36,34 @@ logger = logging.getLogger(__name__)
 
 
 def load_rows(
-    dataset_name: str, dataset_config: str | None, split: str, num_rows: int | None, seed: int, there_are: int | None
-) -> tuple[Dataset, Task | None]:
-    """Load one split, ours or the user's, and the task if it is ours; at most as many rows as `there_are`."""
+    dataset_name: str,
+    dataset_config: str | None,
+    split: str | None,
+    num_rows: int | None,
+    seed: int,
+    training: dict[str, Any] | None,
+) -> tuple[Dataset, Task | None, str]:
+    """Load one split, ours or the user's; returns it, its task if it is generated, and its name.
+
+    Args:
+        training (`dict`, *optional*): what the model was trained on, if that is this dataset: of its training rows,
+            no more are measured than it was trained on.
+        (others): as of `load_subject`.
+    """
     kind = task_class(dataset_name)
+    there_are = training["num_train"] if training is not None and split == "train" else None
     if kind is None:
-        rows = load_own_dataset(dataset_name, dataset_config)[split]
-        return rows.select(range(min(n for n in (num_rows, there_are, len(rows)) if n is not None))), None
+        rows, split = load_own_rows(dataset_name, dataset_config, split, training is not None)
+        return rows.select(range(min(n for n in (num_rows, there_are, len(rows)) if n is not None))), None, split
+    split = split or "test"
+    check_choice("split", split, SPLITS)
+    if training is not None and seed != training.get("dataset_seed"):
+        there_are = None
     default = NUM_TRAIN_SAMPLE if split == "train" else getattr(TaskConfig, f"num_{split}")
     wanted = default if num_rows is None else num_rows
     sizes = {f"num_{other}": 0 for other in SPLITS} | {f"num_{split}": min(wanted, there_are or wanted)}
     config = TaskConfig.resolve(kind, dataset_config, seed=seed, **sizes)
-    return load_dataset(dataset_name, config.name, split=split, seed=seed, **sizes), config.task
+    return load_dataset(dataset_name, config.name, split=split, seed=seed, **sizes), config.task, split
 
 
 def check_choice(name: str, value: str, known: Iterable[str]) -> None:
@@ -79,7 +97,7 @@ def load_subject(
     name_or_path: str,
     dataset_name: str | None = None,
     dataset_config: str | None = None,
-    split: str = "test",
+    split: str | None = None,
     num_rows: int | None = None,
     dataset_seed: int | None = None,
     test_file: str | None = None,
@@ -95,7 +113,8 @@ def load_subject(
         dataset_name (`str`, *optional*): ours, or your own data with `prompt` and `completion`; by default what a
             checkpoint of ours was trained on.
         dataset_config (`str`, *optional*): such as `d2_l5_n50`; by default the same.
-        split (`str`, *optional*, defaults to `"test"`): of the dataset.
+        split (`str`, *optional*): of the dataset; by default `"test"`, or every row (`"all"`) of your own data where
+            these have one split and the checkpoint was not trained on them.
         num_rows (`int`, >= 1, *optional*): the first so many; by default 20,000 of test, 5,000 of validation and
             10,000 of train, or all of your own; of the rows that a checkpoint of ours was trained on, never more.
         dataset_seed (`int`, >= 0, *optional*): of rows that are generated; by default the one that a checkpoint of
@@ -111,7 +130,7 @@ def load_subject(
     Raises:
         UsageError: in one line, if the checkpoint or the dataset does not exist, or they do not fit each other.
     """
-    check_choice("split", split, SPLITS)
+    check_choice("split", split or "test", (*SPLITS, ALL_ROWS))
     check_choice("decoding", decoding or "autoregressive", DECODINGS)
     if num_rows is not None and num_rows < 1:
         raise UsageError(f"num_rows must be at least 1, got {num_rows}")
@@ -124,9 +143,9 @@ def load_subject(
         dataset_name, dataset_config, dataset_seed, own = what_to_measure_on(
             name_or_path, training, task, dataset_name, dataset_config, dataset_seed
         )
-        seen = own and split == "train" and dataset_seed == training.get("dataset_seed")
-        there_are = training["num_train"] if seen else None
-        rows, of_task = load_rows(dataset_name, dataset_config, split, num_rows, dataset_seed, there_are)
+        rows, of_task, split = load_rows(
+            dataset_name, dataset_config, split, num_rows, dataset_seed, training if own else None
+        )
         datasets = {"": rows}
         if test_file is not None and not isinstance(of_task, StarGraph):
             raise ValueError(f"test_file goes with {NAMESPACE}/{StarGraph.name}, not with {dataset_name}")
@@ -148,7 +167,9 @@ def load_subject(
         "dataset_name": dataset_name,
         "dataset_config": dataset_config if of_task is None else of_task.config_name,
         "split": split,
+        "rows_sha256": texts_digest(rows),
         "model": name_or_path,
+        "weights_sha256": weights_digest(Path(name_or_path)) if Path(name_or_path).is_dir() else None,
         "dataset_seed": dataset_seed,
         "objective": training.get("objective") or getattr(model.generation_config, "objective", None),
         **({} if kind is None else {"objective": kind.name}),
@@ -276,6 +297,8 @@ def diagnose_checkpoint(
     except ValueError as error:
         raise UsageError(f"{subject.run['dataset_name']}: {error}") from error
     numbers = ("accuracy", "token_accuracy", "forced_token_accuracy", "hard_token_accuracy")
-    run = subject.run | ({} if test_file is None else {"split": Path(test_file).name})
+    run = subject.run | {"rows_sha256": texts_digest(rows.select(range(min(num_rows, len(rows)))))}
+    if test_file is not None:
+        run["split"] = Path(test_file).name
     results = {name: diagnosis["numbers"][name] for name in numbers}
     return Record.build(subject.task, run, results, diagnosis=diagnosis, timings=evaluation_timings(began))

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from rich.table import Table
 
 from hf_nextfail.data.builder import TaskConfig
-from hf_nextfail.errors import UsageError
+from hf_nextfail.errors import UsageError, alone_in
 from hf_nextfail.files import shipped_folder, write_whole
 from hf_nextfail.metrics import SOLVED_ACCURACY
 from hf_nextfail.reporting.markdown import plain, table
@@ -232,14 +231,7 @@ def reproduce(
     """
     for name in ("failed", "recipes"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        held = lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UsageError(
-            f"another command is at work in {folder}: wait for it, or name another --output_dir"
-        ) from error
-    with held:
+    with alone_in(folder):
         failed, missing = folder / "failed", [cell for cell in cells if record_of(runs[cell.name]) is None]
         recipes = write_recipes(missing, folder / "recipes")
         commands = {recipe.stem: training_command(recipe, folder) for recipe in recipes}

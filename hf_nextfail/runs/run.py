@@ -4,6 +4,8 @@ import dataclasses
 import logging
 import shlex
 import time
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,10 +15,11 @@ from peft import PeftModel
 from transformers import PreTrainedTokenizerBase, set_seed
 
 from hf_nextfail.data.paper_file import describe_test_file, load_test_file
+from hf_nextfail.data.problem_keys import texts_digest
 from hf_nextfail.data.tokenization import load_tokenizer, longest_row, tokenize_dataset
 from hf_nextfail.data.word_tokenizer import task_tokenizer
 from hf_nextfail.diagnoses import NoDiagnosis
-from hf_nextfail.errors import HubError, TrainingError, UsageError
+from hf_nextfail.errors import HubError, TrainingError, UsageError, alone_in
 from hf_nextfail.evaluation.diagnose import NUM_DIAGNOSED, diagnose
 from hf_nextfail.evaluation.evaluate import NUM_TRAIN_SAMPLE, evaluate_all
 from hf_nextfail.evaluation.parts import check_fast, has_parts
@@ -169,9 +172,27 @@ def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[Record, lis
         trainer, evaluated = prepare(run, chosen)
     except (ValueError, OSError) as error:
         raise UsageError(f"{run.name}: {' '.join(str(error).split())}") from error
+    # Bad input has left nothing behind up to here, not even a folder.
+    with alone_in(run.folder) if trainer.is_world_process_zero() else nullcontext():
+        if resume_point(run) != checkpoint:
+            raise UsageError(f"another command has trained in {run.folder} meanwhile: run this one again")
+        return carry_out(run, trainer, evaluated, checkpoint)
+
+
+def carry_out(
+    run: Run, trainer: NextFailTrainer, evaluated: dict[str, Dataset], checkpoint: Path | None
+) -> tuple[Record, list[str]]:
+    """Train, evaluate, save and push what is prepared.
+
+    Args:
+        run (`Run`), trainer (`NextFailTrainer`), evaluated (`dict`): what `prepare` took and returned.
+        checkpoint (`Path`, *optional*): what to go on from.
+
+    Returns:
+        As [`execute`].
+    """
     if trainer.is_world_process_zero():
         with writing(f"the recipe of {run.name}", WAY_OUT):
-            run.folder.mkdir(parents=True, exist_ok=True)
             write_whole(run.folder / "recipe.yaml", yaml.safe_dump(run.recipe, sort_keys=False))
     began = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
@@ -248,6 +269,7 @@ def measure_run(run: Run, trainer: NextFailTrainer, evaluated: dict[str, Dataset
             "dataset_name": run.data.dataset_name,
             "dataset_config": run.data.dataset_config,
             "dataset_seed": run.data.dataset_seed,
+            "rows_sha256": texts_digest(evaluated[""]),
             "model": run.model.model_name_or_path or run.model.model_type,
             "weights_sha256": weights_digest(run.folder),
             "diagnosis_absent": INTERRUPTED,

@@ -127,6 +127,8 @@ def what_to_measure_on(
         )
     dataset_name = dataset_name or known
     same = dataset_name == known
+    if not same and is_local(dataset_name) and is_local(known):  # however each is written
+        same = Path(dataset_name).expanduser().resolve() == Path(known).expanduser().resolve()
     if is_reference(dataset_name) and is_reference(known):  # wherever the file is now
         same = without_folder(dataset_name) == without_folder(known)
     if dataset_config is None and same:

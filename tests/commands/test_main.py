@@ -61,7 +61,7 @@ def test_the_version(capsys):
         (["evaluate", "./nothing"], "./nothing"),
         (
             ["evaluate", "CHECKPOINT", "--split", "tset"],
-            "split must be train or validation or test, got 'tset' (did you",
+            "split must be train or validation or test or all, got 'tset' (did you",
         ),
         (["evaluate", "CHECKPOINT", "--decoding", "paralel"], "did you mean 'parallel'?"),
         (["evaluate", "CHECKPOINT", "--num_rows", "0"], "num_rows must be at least 1, got 0"),
@@ -186,7 +186,8 @@ def test_a_checkpoint_is_diagnosed(checkpoint, tmp_path, capsys, rows):
     assert record["run"]["split"] == ("test" if rows == "split" else "paper.txt")
     num_rows = 30 if rows == "split" else 2
     assert record["diagnosis"]["numbers"]["accuracy"]["n"] == num_rows
-    assert path.parent.name.endswith(f"{num_rows}_rows-parallel")
+    digest = [] if rows == "split" else [record["run"]["rows_sha256"][:8]]
+    assert path.parent.name.endswith("-".join([f"{num_rows}_rows", *digest, "parallel"]))
     assert record["results"]["accuracy"] == record["diagnosis"]["numbers"]["accuracy"]
     page = (path.parent / "report.html").read_text(encoding="utf-8")
     out = capsys.readouterr().out
@@ -259,3 +260,55 @@ def test_the_command_is_installed():
         [str(Path(sys.executable).parent / "nextfail"), "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout == f"{__version__}\n"
+
+
+# Nothing overwrites another's result
+
+
+def texts_in(folder, name, shift):
+    folder.mkdir(exist_ok=True)
+    rows = [
+        {"prompt": f"{i},{i + 1}|{i},{i + shift}/{i},{i + shift}=", "completion": f"{i},{i + shift}"} for i in range(8)
+    ]
+    (folder / name).write_text("\n".join(map(json.dumps, rows)))
+    return folder / name
+
+
+def test_each_measurement_has_a_folder_of_its_own(checkpoint, tmp_path):
+    first, second = (texts_in(tmp_path / name, "x.jsonl", shift) for shift, name in enumerate(["d", "e"], start=2))
+    graphs = [tmp_path / "f.txt", tmp_path / "g" / "f.txt"]
+    graphs[1].parent.mkdir()
+    graphs[0].write_text("7,3|3,15|7,9|9,1/7,15=7,3,15\n")
+    graphs[1].write_text("4,5|6,4|6,2|2,1/6,5=6,4,5\n")
+    here = ["--output_dir", tmp_path / "out"]
+    ours = ["--dataset_config", "d2_l3_n20", "--num_rows", "8"]
+    measurements = [
+        ["--dataset_name", first],
+        ["--dataset_name", second],
+        ["--dataset_name", first, "--num_rows", "7"],
+        ["--dataset_name", first, "--decoding", "autoregressive"],
+        ours,
+        [*ours, "--split", "validation"],
+        [*ours, "--dataset_seed", "1"],
+        [*ours, "--decoding", "autoregressive"],
+        [*ours, "--test_file", graphs[0]],
+        [*ours, "--test_file", graphs[1]],
+    ]
+    for number, options in enumerate(measurements, start=1):
+        for _ in range(2):  # the same again is no other measurement
+            assert run("evaluate", checkpoint, *options, *here) == 0
+            assert len(list((tmp_path / "out").rglob("results.json"))) == number
+    tiny_gpt2(numeral_tokenizer(num_nodes=20), n_layer=1).save_pretrained(
+        checkpoint
+    )  # other weights, by the same name
+    assert run("evaluate", checkpoint, *ours, *here) == 0
+    assert len(list((tmp_path / "out").rglob("results.json"))) == len(measurements) + 1
+
+
+def test_a_file_of_test_rows_is_measured_whole(checkpoint, tmp_path, capsys):
+    path = texts_in(tmp_path, "mine.jsonl", 2)
+    assert run("evaluate", checkpoint, "--dataset_name", path, "--output_dir", tmp_path / "out") == 0
+    (results,) = (tmp_path / "out").rglob("results.json")
+    record = json.loads(results.read_text())
+    assert (record["run"]["split"], record["results"]["accuracy"]["n"]) == ("all", 8)
+    assert "has one split, and all of its 8 rows are measured" in " ".join(capsys.readouterr().err.split())

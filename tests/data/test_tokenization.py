@@ -1,5 +1,5 @@
 import pytest
-from datasets import Dataset, IterableDataset, List, Value, load_dataset
+from datasets import Dataset, DatasetDict, IterableDataset, List, Value, load_dataset
 from small_tokenizers import BEGIN, END, byte_level_tokenizer
 from tokenizers import processors
 from transformers import AutoTokenizer
@@ -172,3 +172,90 @@ def test_longest_completion_counts_its_end_token():
     texts = Dataset.from_dict({"prompt": ["1,2=", "3="], "completion": ["1", "12,3"]})
     assert longest_completion(tokenize_dataset(texts, byte_level_tokenizer(eos_token=END))) == 4
     assert longest_completion(tokenize_dataset(texts, numeral_tokenizer(num_nodes=20))) == 2
+
+
+# Special tokens in texts: reported of SFT trainers, which added a second begin or end token
+
+
+def sentences():
+    """A tokenizer whose texts begin with `<s>` and end with `</s>`, as those of Llama do."""
+    tokenizer = byte_level_tokenizer()
+    tokenizer.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>"})
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", tokenizer.bos_token_id)]
+    )
+    return tokenizer
+
+
+@pytest.mark.parametrize("prompt", ["1,2=", "<s>1,2="])
+@pytest.mark.parametrize("completion", ["3", "3</s>"])
+def test_a_text_that_has_its_special_token_gets_no_second_one(prompt, completion):
+    tokenizer = sentences()
+    rows = tokenize_dataset(Dataset.from_list([{"prompt": prompt, "completion": completion}]), tokenizer)
+    assert tokenizer.convert_ids_to_tokens(rows[0]["prompt_ids"])[:2] == ["<s>", "1"]
+    assert tokenizer.convert_ids_to_tokens(rows[0]["completion_ids"]) == ["3", "</s>"]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_completion_that_goes_on_behind_its_end_is_refused(streaming):
+    # Greedy decoding stops there: one pass would call right what nobody ever writes.
+    rows = Dataset.from_list([{"prompt": "1=", "completion": "2"}, {"prompt": "2=", "completion": "2</s>3"}])
+    with pytest.raises(
+        ValueError, match=r"'2</s>3'.* goes on behind the end token </s>, where a model stops to write"
+    ):
+        list(tokenize_dataset(rows.to_iterable_dataset() if streaming else rows, sentences()))
+
+
+# Ids that came with a dataset
+
+
+IDS = {"prompt_ids": [[1, 2], [2]], "completion_ids": [[3], [1]]}
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"prompt_ids": ["1 2", "2"]}, "prompt_ids must hold lists of ids below 9, got '1 2': remove the columns"),
+        ({"completion_ids": [[3], [9]]}, r"completion_ids must hold lists of ids below 9, got \[9\]"),
+        ({"completion_ids": [[0.5], [1.0]]}, r"completion_ids must hold lists of ids below 9, got \[0.5\]"),
+        ({"prompt": ["1,2", "3"]}, r"prompt_ids are not what this tokenizer makes of '3': \[2\], not \[3\]; remove"),
+        ({"completion": ["3", "2"]}, "completion_ids are not what this tokenizer makes of '2'"),
+    ],
+)
+def test_ids_of_another_tokenizer_are_refused(columns, message, streaming):
+    rows = Dataset.from_dict(IDS | columns)
+    with pytest.raises(ValueError, match=message):
+        tokenize_dataset(rows.to_iterable_dataset() if streaming else rows, numeral_tokenizer(num_nodes=4))
+
+
+def test_ids_of_this_tokenizer_are_taken():
+    rows = Dataset.from_dict(IDS | {"prompt": ["1,2", "2"], "completion": ["3", "1"]})
+    assert tokenize_dataset(rows, numeral_tokenizer(num_nodes=4)) is rows
+
+
+# What rows may be
+
+
+@pytest.mark.parametrize("form", ["arrow", "numpy", "torch", "pandas"])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_rows_of_any_format_are_the_same(form, streaming):
+    texts = {"prompt": ["1,2=", "3="], "completion": ["1", "2,3"]}
+    rows = Dataset.from_dict(texts)
+    expected = tokenize_dataset(rows, numeral_tokenizer(num_nodes=4)).to_list()
+    rows = rows.to_iterable_dataset() if streaming else rows
+    assert list(tokenize_dataset(rows.with_format(form), numeral_tokenizer(num_nodes=4))) == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("rows.jsonl", "must be a Dataset or an IterableDataset, got 'rows.jsonl': load one split"),
+        (DatasetDict(test=Dataset.from_dict({})), "got a dictionary of test: load one split"),
+        ([{"prompt": "1", "completion": "2"}], "must be a Dataset"),
+        (IterableDataset.from_generator(lambda: iter(())), "the dataset has no rows and no columns"),
+    ],
+)
+def test_what_is_no_dataset_is_named(rows, message):
+    with pytest.raises(ValueError, match=message):
+        tokenize_dataset(rows, numeral_tokenizer(num_nodes=4))

@@ -439,7 +439,7 @@ COMMANDS = {
     "evaluate GOOD --num_rows many": "'--num_rows': Input should be a valid integer",
     "evaluate GOOD --num_rows 0": "num_rows must be at least 1, got 0",
     "evaluate GOOD --batch_size 0": "batch_size must be at least 1, got 0",
-    "evaluate GOOD --split tset": "split must be train or validation or test, got 'tset' (did you mean 'test'?)",
+    "evaluate GOOD --split tset": "split must be train or validation or test or all...(did you mean 'test'?)",
     "evaluate GOOD --decoding paralel": "decoding must be...(did you mean 'parallel'?)",
     "evaluate GOOD --dataset_seed -1 --dataset_config d2_l3_n20": "seed must be an integer >= 0, got -1",
     "evaluate GOOD --dataset_config d2": "unknown config 'd2'",

@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,11 +12,13 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.paper_file import load_paper_file
+from hf_nextfail.data.problem_keys import texts_digest
 from hf_nextfail.data.tokenization import load_tokenizer
 from hf_nextfail.decoding import DECODINGS
 from hf_nextfail.errors import UsageError
 from hf_nextfail.evaluation.evaluate import evaluate
 from hf_nextfail.objectives import OBJECTIVES
+from hf_nextfail.reporting.provenance import weights_digest
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.measure_checkpoint import diagnose_checkpoint, evaluate_checkpoint, trained_on
 from hf_nextfail.tasks import StarGraph, split_of
@@ -127,8 +130,9 @@ def test_a_checkpoint_is_measured_as_it_was_trained(ours):
         "fast_path",
         "device_name",
         "num_processes",
-        "weights_sha256",
     }
+    assert run["weights_sha256"] == weights_digest(Path(ours))
+    assert run["rows_sha256"] == texts_digest(rows_of(CONFIG))
     assert record.versions["star_graph"] == StarGraph.version
     json.dumps(record.as_dict(), allow_nan=False)
 
@@ -177,7 +181,7 @@ def test_a_file_is_measured_beside_the_rows(teacherless, tmp_path):
     expected = measured(teacherless).results | {f"test_file_{name}": of_the_file[name] for name in of_the_file}
     assert record.results == expected
     assert file_rows[0]["completion"] == ",".join(map(str, reversed(rows[0]["path"])))
-    assert record.test_file == {"path": "graphs.txt", "train_share": 1.0}
+    assert record.test_file == {"path": "graphs.txt", "rows_sha256": texts_digest(file_rows), "train_share": 1.0}
 
 
 def test_the_share_of_a_file_that_is_in_our_train_split(teacherless, tmp_path):
@@ -266,7 +270,7 @@ def test_a_checkpoint_trained_on_rows_of_its_user_is_measured_on_what_is_asked(t
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"split": "tset"}, ["split must be train or validation or test, got 'tset'", "did you mean 'test'?"]),
+        ({"split": "tset"}, ["split must be train or validation or test or all, got 'tset'", "did you mean 'test'?"]),
         ({"decoding": "paralel"}, [f"decoding must be {' or '.join(DECODINGS)}", "did you mean"]),
         ({"dataset_config": "d2_l3"}, ["unknown config 'd2_l3'"]),
         ({"dataset_config": "d2_l30_n10"}, ["num_nodes must be an integer from 59"]),

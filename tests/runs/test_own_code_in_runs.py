@@ -345,7 +345,7 @@ def test_results_are_there_before_the_diagnosis_and_count_only_after_it(desk, mo
         raise KeyboardInterrupt
 
     monkeypatch.setattr("hf_nextfail.runs.run.diagnose", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SystemExit):
         finetune(SMALL)
     record = Record.read(only_run(Path("runs")) / "results.json")
     assert record.run["diagnosis_absent"] == INTERRUPTED
