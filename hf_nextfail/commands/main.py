@@ -18,9 +18,11 @@ from hf_nextfail.commands.report import report
 from hf_nextfail.commands.reproduce import reproduce, rerun
 from hf_nextfail.commands.sample import sample
 from hf_nextfail.commands.terminal import INTERRUPTED, one_line_at_the_end, open_console
-from hf_nextfail.errors import print_error
+from hf_nextfail.errors import UsageError, print_error
 from hf_nextfail.version import __version__
 
+#: Options that take one value each time that they are given.
+REPEATABLE = ("--configs", "--only")
 WAY_ON = "the same command begins again; reproduce keeps the runs that are finished"
 
 app = typer.Typer(
@@ -56,6 +58,15 @@ def nextfail(
         raise typer.Exit
 
 
+def check_repeats(arguments: Sequence[str]) -> None:
+    """Raise `UsageError` for an option that is given twice, of which all but the last would have no effect."""
+    given = [word.partition("=")[0] for word in arguments if word.startswith("--")]
+    given = ["--private" if option == "--public" else option for option in given]
+    for option in given:
+        if given.count(option) > 1 and option not in REPEATABLE:
+            raise UsageError(f"{option} is given twice: give it once")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line of `nextfail`.
 
@@ -74,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     with one_line_at_the_end("nextfail", debug, WAY_ON):
+        check_repeats(arguments)
         try:
             code = app(arguments, standalone_mode=False)
         except TyperException as error:  # what is wrong with the command line itself

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from hf_nextfail.errors import UsageError, did_you_mean
-from hf_nextfail.files import shipped_folder
+from hf_nextfail.files import read_yaml, shipped_folder
 from hf_nextfail.metrics import SOLVED_ACCURACY
 from hf_nextfail.objectives import objective_class
 from hf_nextfail.reporting.record import Record
@@ -108,9 +108,9 @@ def read_grid(path: Path, objective: str | None = None, task: str | None = None)
         UsageError: in one line, for anything that is wrong.
     """
     try:
-        grid = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
-        raise UsageError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
+        grid = read_yaml(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error)) from error
     check_keys(path, "a grid", grid, KEYS)
     if not isinstance(grid.get("blocks"), list) or not grid["blocks"]:
         raise UsageError(f"{path}: blocks must be a list of {', '.join(BLOCK_KEYS)}")

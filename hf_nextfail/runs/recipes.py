@@ -1,19 +1,18 @@
 """Recipes and command lines to checked options."""
 
+import argparse
 import json
 import re
-from argparse import ArgumentDefaultsHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from transformers import HfArgumentParser
 
 from hf_nextfail.data.own_dataset import name_of_data
 from hf_nextfail.errors import UsageError, check_output_folder, did_you_mean
-from hf_nextfail.files import shipped_folder
+from hf_nextfail.files import read_yaml, shipped_folder
 from hf_nextfail.objectives import objective_class
 from hf_nextfail.own_code import sources_of
 from hf_nextfail.reporting.record import is_local
@@ -64,8 +63,21 @@ class Run:
         )
 
 
+class GivenOnce(argparse._StoreAction):
+    """Store an option: values that are given apart are one list, and what is one value is given once."""
+
+    def __call__(self, parser: "RecipeParser", namespace: argparse.Namespace, values: Any, option: str | None = None):
+        """Store it, or refuse it."""
+        if self.dest in parser.given:
+            if self.nargs not in ("+", "*"):
+                parser.error(f"{option} is given twice: give it once")
+            values = [*getattr(namespace, self.dest), *values]
+        parser.given.add(self.dest)
+        super().__call__(parser, namespace, values, option)
+
+
 class RecipeParser(HfArgumentParser):
-    """Parse options strictly: no abbreviations, and errors that are exceptions of one line."""
+    """Parse options strictly: no abbreviations, no option twice, and errors that are exceptions of one line."""
 
     def __init__(self):
         super().__init__(
@@ -75,7 +87,7 @@ class RecipeParser(HfArgumentParser):
             description="Train causal LMs on star graphs and say how well they plan. Without --config: the paper's "
             "contrast, three small trainings in a few minutes on a CPU. Options apply to all recipes and win over "
             "what the recipes say.",
-            formatter_class=ArgumentDefaultsHelpFormatter,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
             allow_abbrev=False,
         )
         # HfArgumentParser takes one value where a field is a string or a list of them.
@@ -89,6 +101,11 @@ class RecipeParser(HfArgumentParser):
             "--config", nargs="+", metavar="RECIPE", help="YAML files of options, run one after the other."
         )
 
+    def _add_dataclass_arguments(self, *args: Any, **kwargs: Any) -> None:
+        for name in (None, "store"):
+            self.register("action", name, GivenOnce)
+        super()._add_dataclass_arguments(*args, **kwargs)
+
     def error(self, message: str):
         """Raise instead of printing a page of usage."""
         raise UsageError(message.replace("argument ", "", 1))
@@ -99,9 +116,10 @@ class RecipeParser(HfArgumentParser):
         if key not in known:
             raise UsageError(f"there is no option {shown}{did_you_mean(key, known) or '; see --help for all'}")
 
-    def read(self, tokens: Sequence[str]) -> dict[str, Any]:
-        """Parse tokens to a dictionary of all options."""
-        options, unknown = self.parse_known_args(tokens)
+    def read(self, tokens: Sequence[str], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Parse tokens to a dictionary of all options; those not given are as before, or by default as they are."""
+        self.given: set[str] = set()
+        options, unknown = self.parse_known_args(tokens, None if before is None else argparse.Namespace(**before))
         for token in unknown:
             if token.startswith("--"):
                 key = token[2:].partition("=")[0].replace("-", "_")
@@ -156,9 +174,9 @@ def recipe_tokens(path: Path, parser: RecipeParser) -> list[str]:
         UsageError: if the file is not a YAML mapping, or a key is not an option.
     """
     try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
-        raise UsageError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
+        recipe = read_yaml(path, as_written=True)  # whether it is a number or a text, the parser knows
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error)) from error
     if not isinstance(recipe, dict):
         raise UsageError(f"{path}: a recipe is a mapping of options, such as 'learning_rate: 1.0e-3'")
     tokens = []
@@ -175,7 +193,7 @@ def recipe_tokens(path: Path, parser: RecipeParser) -> list[str]:
         if isinstance(value, list):
             tokens += [f"--{key}", *map(str, value)]
         elif value is not None:
-            tokens.append(f"--{key}={str(value).lower() if isinstance(value, bool) else value}")
+            tokens.append(f"--{key}={value}")
     return tokens
 
 
@@ -204,7 +222,7 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
             of_recipe = parser.read(tokens)
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from error
-        options = parser.read([*tokens, *argv])
+        options = parser.read(argv, before=of_recipe)
         del options["config"]
         if asked["model_name_or_path"] is not None or asked["model_type"] is not None:
             # Another model: what the recipe says of its own model does not apply.

@@ -5,9 +5,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hf_nextfail.errors import UsageError
+from hf_nextfail.files import read_yaml
 from hf_nextfail.reporting.record import PLACES, Record
 from hf_nextfail.runs.recipes import Run
 from hf_nextfail.training.checkpoints import checkpoints_of, last_whole_checkpoint, read_seal, step_of
@@ -105,8 +104,8 @@ def check_recipe(run: Run, checkpoint: Path) -> None:
     if not path.is_file():
         return
     try:
-        before = own_options(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+        before = own_options(read_yaml(path))
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise UsageError(
             f"{path} is not a recipe of hf_nextfail: move it away, or choose another --output_dir"
         ) from error

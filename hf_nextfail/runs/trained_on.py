@@ -5,12 +5,11 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-import yaml
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 
 from hf_nextfail.data.registration import NAMESPACE
-from hf_nextfail.files import read_json
+from hf_nextfail.files import read_json, read_yaml
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.own_code import is_reference, without_folder
 from hf_nextfail.reporting.record import Record, is_local
@@ -81,11 +80,11 @@ def of_recipe(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+        recipe = read_yaml(path)
         said = {key: recipe.get(key, default) for key, default in RECIPE_DEFAULTS.items()}
         for key, value in said.items():
             check(key, value, *((int, NoneType) if key in ("dataset_seed", "num_train") else (str, NoneType)))
-    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         logger.warning("%s does not say what the checkpoint was trained on: %s", path, " ".join(str(error).split()))
         return {}
     said["dataset_name"] = said.pop("task") or said["dataset_name"]

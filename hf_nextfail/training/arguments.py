@@ -177,6 +177,8 @@ class NextFailTrainingArguments(TrainingArguments):
 
     def _check_trackers(self) -> None:
         names = [self.report_to] if isinstance(self.report_to, str) else self.report_to or []
+        if list(names) == ["no"]:  # as the strategies call it
+            self.report_to = names = ["none"]
         for name in names:
             if name not in (known := (*INTEGRATION_TO_CALLBACK, "all", "none")):
                 raise ValueError(
