@@ -1,6 +1,7 @@
 """Texts of anybody into Markdown, and Markdown into one file of HTML: what they say is shown, never run."""
 
 import base64
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -53,6 +54,25 @@ def as_data(path: Path) -> str:
     return f"data:{MEDIA_TYPES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
+def anchors(markdown: str) -> list[tuple[int, str, str]]:
+    """List the headings of a Markdown text: level, what is read, and the anchor that GitHub gives it."""
+    tokens, found, seen = reader().parse(markdown), [], []
+    for token, following in itertools.pairwise(tokens):
+        if token.type == "heading_open":
+            heading = "".join(child.content for child in following.children)
+            anchor = re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+            seen.append(anchor)
+            found.append((int(token.tag[1:]), heading, f"{anchor}-{n}" if (n := seen.count(anchor) - 1) else anchor))
+    return found
+
+
+def reader() -> Any:
+    """Return what reads Markdown here: tables are Markdown, HTML is text."""
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark", {"html": False}).enable("table")
+
+
 def to_html(markdown: str, pictures: dict[str, Path], template: str) -> str:
     """Make one HTML file of a Markdown text, with nothing to fetch: no script, pictures inside.
 
@@ -61,21 +81,21 @@ def to_html(markdown: str, pictures: dict[str, Path], template: str) -> str:
         pictures (`dict`): the file for each address of a picture; others are left out.
         template (`str`): a page with `{{ title }}` and `{{ body }}`; the title is the first heading.
     """
-    from markdown_it import MarkdownIt
-
-    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
-    reader.add_render_rule("table_open", lambda *_: '<div class="wide"><table>\n')
-    reader.add_render_rule("table_close", lambda *_: "</table></div>\n")
-    tokens = reader.parse(markdown)
-    title = ""
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
-        if token.type == "heading_open" and not title:
-            title = "".join(child.content for child in following.children)
+    parser = reader()
+    parser.add_render_rule("table_open", lambda *_: '<div class="wide"><table>\n')
+    parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
+    tokens = parser.parse(markdown)
+    headings = anchors(markdown)
+    title = headings[0][1] if headings else ""
+    names = iter(headings)
+    for token in tokens:
+        if token.type == "heading_open":
+            token.attrSet("id", next(names)[2])
         token.children = [
             child for child in token.children or [] if child.type != "image" or child.attrs["src"] in pictures
         ] or token.children
         for child in token.children or []:
             if child.type == "image" and child.attrs["src"] in pictures:
                 child.attrs["src"] = as_data(pictures[child.attrs["src"]])
-    body = reader.renderer.render(tokens, reader.options, {})
+    body = parser.renderer.render(tokens, parser.options, {})
     return template.replace("{{ title }}", escape(title), 1).replace("{{ body }}", body, 1)

@@ -1,5 +1,6 @@
 """Several runs on one page: Markdown with pictures beside it, and HTML that holds them."""
 
+import statistics
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -11,10 +12,11 @@ from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.errors import make_output_folder
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.metrics import KINDS
-from hf_nextfail.reporting.markdown import code, fence, plain, table, to_html
-from hf_nextfail.reporting.pictures import PICTURES, draw_pictures, plan_pictures
+from hf_nextfail.reporting.markdown import anchors, code, fence, plain, table, to_html
+from hf_nextfail.reporting.pictures import PICTURES, PlannedPicture, draw_pictures, plan_pictures
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.tables import distinct_names, format_accuracy, other_tokens
+from hf_nextfail.reporting.trainings import HEADINGS, Training, names_of, training_rows, trainings_of
 from hf_nextfail.tasks import StarGraph
 
 
@@ -51,11 +53,21 @@ def run_row(name: str, record: Record, records: Sequence[Record]) -> list[str]:
     ]
 
 
+def accuracy_heading(records: Sequence[Record]) -> str:
+    """Name the column of accuracies by the split that they are on."""
+    splits = sorted({record.run["split"] for record in records})
+    return f"{plain(splits[0])} accuracy" if len(splits) == 1 else "accuracy (split)"
+
+
+def trainings_table(trainings: Sequence[Training]) -> str:
+    """Lay out the results of trainings, means over seeds."""
+    heading = accuracy_heading([record for training in trainings for record in training.records])
+    return table([heading if name == "test accuracy" else name for name in HEADINGS], training_rows(trainings), left=4)
+
+
 def runs_table(names: Sequence[str], records: Sequence[Record]) -> str:
     """Lay out the results of all runs; a test file takes a row of its own."""
-    splits = sorted({record.run["split"] for record in records})
-    accuracy = f"{plain(splits[0])} accuracy" if len(splits) == 1 else "accuracy (split)"
-    headings = ["run", "task", "objective", "model", "seed", "train accuracy", accuracy]
+    headings = ["run", "task", "objective", "model", "seed", "train accuracy", accuracy_heading(records)]
     rows = []
     for name, record in zip(names, records, strict=True):
         rows.append(run_row(name, record, records))
@@ -75,23 +87,48 @@ def format_result(result: dict[str, Any] | None) -> str:
     return format_accuracy(result)
 
 
-def diagnosed_values(diagnosis: dict[str, Any]) -> dict[str, str]:
-    """Format what a diagnosis says, by the name of the number."""
-    counted = diagnosis["numbers"]["accuracy"]
-    rows = {"rows (graphs)": f"{counted['n']:,} ({counted['num_graphs']:,})"}
-    rows |= {name: format_result(diagnosis["numbers"].get(name)) for name in DEFINITIONS}
-    return rows | {kind: format_result(diagnosis["errors"].get(kind)) for kind in KINDS}
+def pooled(results: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """Average a number over seeds, with their standard deviation for a standard error; one alone stays as it is."""
+    known = [result for result in results if result is not None]
+    if len(known) < 2:
+        return known[0] if known else None
+    values = [result["value"] for result in known]
+    if not isinstance(values[0], list):
+        return {"value": statistics.fmean(values), "standard_error": statistics.stdev(values)}
+    nodes = list(zip(*values, strict=True))
+    return {"value": [*map(statistics.fmean, nodes)], "standard_error": [*map(statistics.stdev, nodes)]}
+
+
+def diagnosed_values(diagnoses: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Format what the diagnoses of a training say, by the name of the number."""
+    counted = [diagnosis["numbers"]["accuracy"] for diagnosis in diagnoses]
+    seeds = f"{len(counted)} seeds, each " if len(counted) > 1 else ""
+    rows = {"rows (graphs)": f"{seeds}{counted[0]['n']:,} ({counted[0]['num_graphs']:,})"}
+    rows |= {name: format_result(pooled([d["numbers"].get(name) for d in diagnoses])) for name in DEFINITIONS}
+    return rows | {kind: format_result(pooled([d["errors"].get(kind) for d in diagnoses])) for kind in KINDS}
 
 
 def side_by_side(
     first: str, rows: Iterable[str], columns: Sequence[tuple[str, dict[str, str]]], show: Any = plain
 ) -> str:
-    """Lay out values of several runs: a column for each, but one for all of them where they agree."""
-    rows = list(rows)
-    if len(columns) > 1 and first == "" and all(values == columns[0][1] for _, values in columns):
-        columns = [("all runs", columns[0][1])]
+    """Lay out values of several trainings, a column for each."""
     lines = [[show(row), *(plain(values.get(row, "-")) for _, values in columns)] for row in rows]
-    return table([first, *(plain(name) for name, _ in columns)], lines, left=1 if first else len(columns) + 1)
+    return table([first, *(plain(name) for name, _ in columns)], lines)
+
+
+def versions_table(records: Sequence[Record]) -> str:
+    """Lay out versions and machines, a column for all runs that agree in them."""
+    kinds: dict[tuple, int] = {}
+    for record in records:
+        key = tuple(versions_of(record).items())
+        kinds[key] = kinds.get(key, 0) + 1
+    columns = [(f"{count} of {len(records)} runs", dict(key)) for key, count in kinds.items()]
+    columns = columns if len(columns) > 1 else [("all runs" if len(records) > 1 else "", columns[0][1])]
+    lines = [
+        [plain(row), *(plain(values.get(row, "-")) for _, values in columns)]
+        for row in dict.fromkeys(row for _, values in columns for row in values)
+    ]
+    return table(["", *(name for name, _ in columns)], lines, left=len(columns) + 1)
 
 
 def reasons_for_absence(diagnosed: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
@@ -102,7 +139,7 @@ def reasons_for_absence(diagnosed: Sequence[tuple[str, dict[str, Any]]]) -> list
             reasons.setdefault((number, reason), []).append(run)
     merged: dict[tuple[str, str], list[str]] = {}
     for (number, reason), runs in reasons.items():
-        merged.setdefault((", ".join(map(plain, runs)), reason), []).append(code(number))
+        merged.setdefault(("; ".join(map(plain, runs)), reason), []).append(code(number))
     return [f"{runs}, no {', '.join(numbers)}: {plain(reason)}." for (runs, reason), numbers in merged.items()]
 
 
@@ -119,84 +156,112 @@ def examples_of(diagnosed: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
     return lines
 
 
-def pictures_of(records: Sequence[Record], folder: Path) -> list[dict[str, str]]:
-    """Draw the pictures into a folder; name, text and caption of those that could be drawn."""
+def draw(records: Sequence[Record], folder: Path) -> list[PlannedPicture]:
+    """Draw the pictures into a folder; those that could be drawn."""
     drawn = {path.name for path in draw_pictures(records, folder)}
-    pictures, said = [], set()
-    for kind, stem, _, run in plan_pictures(records):
-        if {f"{stem}.png", f"{stem}.svg"} <= drawn:
-            caption = PICTURES[kind].caption
-            alt = caption.partition(".")[0]
-            whose = f"{plain(run)}: " if run and len(records) > 1 else ""
-            # What is said of the first picture of a kind need not be said of each.
-            pictures.append(
-                {
-                    "file": f"{stem}.png",
-                    "alt": whose + alt,
-                    "caption": whose + ("the same." if kind in said else caption),
-                }
-            )
-            said.add(kind)
-    return pictures
+    return [picture for picture in plan_pictures(records) if {f"{picture.stem}.png", f"{picture.stem}.svg"} <= drawn]
+
+
+def captioned(pictures: Sequence[PlannedPicture]) -> list[tuple[str | None, dict[str, str]]]:
+    """Name, text and caption of pictures, each with its task; how a kind is made is said once a page."""
+    shown, said = [], set()
+    for picture in pictures:
+        caption = PICTURES[picture.kind].caption
+        whose = f"{plain(picture.training)}: " if picture.training else ""
+        alt = whose + caption.partition(".")[0].partition(",")[0]
+        caption = f"{alt}, as above." if picture.kind in said else whose + caption
+        shown.append((picture.task, {"file": f"{picture.stem}.png", "alt": alt, "caption": caption}))
+        said.add(picture.kind)
+    return shown
+
+
+def task_part(trainings: Sequence[Training], pictures: Sequence[dict[str, str]]) -> dict[str, Any]:
+    """Collect what the page says of one task."""
+    diagnosed, undiagnosed, verdicts = [], [], []
+    for name, training in zip(names_of(trainings), trainings, strict=True):
+        runs = [record for record in training.records if record.diagnosis is not None]
+        of_seed = f", seed {runs[0].run['seed']}" if len(training.records) > 1 and runs else ""
+        if runs:
+            diagnosed.append((name, [record.diagnosis for record in runs]))
+            verdicts.append((plain(name + of_seed), plain(runs[0].diagnosis["verdict"])))
+        reasons = dict.fromkeys(record.run["diagnosis_absent"] for record in training.records)
+        undiagnosed += [(plain(name), plain(reason)) for reason in reasons if reason is not None]
+    values = [(name, diagnosed_values(diagnoses)) for name, diagnoses in diagnosed]
+    first = [(name, diagnoses[0]) for name, diagnoses in diagnosed]
+    rows = ["rows (graphs)", *DEFINITIONS]
+    return {
+        "title": plain(trainings[0].task),
+        "pictures": pictures,
+        "undiagnosed": undiagnosed,
+        "verdicts": verdicts,
+        "numbers_table": values
+        and side_by_side("number", rows, values, lambda row: code(row) if row in DEFINITIONS else row),
+        "absent": reasons_for_absence(first),
+        "kinds_table": values and side_by_side("kind", KINDS, values),
+        "examples": examples_of(first),
+    }
+
+
+def again(trainings: Sequence[Training], commands: Sequence[str]) -> str:
+    """Write the commands that run trainings again, each below its name, with the seeds that it had."""
+    lines = []
+    for name, training, command in zip(names_of(trainings), trainings, commands, strict=True):
+        others = [f"--seed {record.run['seed']}" for record in training.records[1:]]
+        if len(trainings) > 1 or others:
+            lines.append(" ".join(f"# {name}{'; other runs: ' * bool(others)}{', '.join(others)}".split()))
+        lines.append(command)
+    return fence("\n".join(lines), "bash")
 
 
 def page_text(
-    records: Sequence[Record],
-    pictures: Sequence[dict[str, str]],
-    commands: Sequence[tuple[str, str | None]],
+    records: Sequence[Record], pictures: Sequence[PlannedPicture], commands: Sequence[str], recipe: str | None
 ) -> str:
     """Write the Markdown of a page."""
+    trainings = trainings_of(records)
+    tasks = list(dict.fromkeys(training.task for training in trainings))
+    shown = captioned(pictures)
     names = distinct_names(records)
-    named = list(zip(names, records, strict=True))
-    diagnosed = [(name, record.diagnosis) for name, record in named if record.diagnosis is not None]
-    values = [(name, diagnosed_values(diagnosis)) for name, diagnosis in diagnosed]
-    versions = [(name, versions_of(record)) for name, record in named]
-    titles = dict.fromkeys(record.run["title"] for record in records)
+    several = len(trainings) < len(records)
     what = f"Run {names[0]}" if len(records) == 1 else f"{len(records)} runs"
+    where = ", ".join(map(plain, tasks)) if len(tasks) <= 3 else f"{len(tasks)} tasks"
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # texts are escaped for Markdown
     template = shipped_folder("hub_cards") / "report.md"
-    return environment.from_string(template.read_text(encoding="utf-8")).render(
-        title=f"{plain(what)} on {', '.join(map(plain, titles))}",
+    text = environment.from_string(template.read_text(encoding="utf-8")).render(
+        title=f"{plain(what)} on {where}",
         count="One run" if len(records) == 1 else f"{len(records)} runs",
+        trainings_table=trainings_table(trainings) if several else None,
         runs_table=runs_table(names, records),
         star_graphs=any(record.run["task"] == StarGraph.name for record in records),
-        undiagnosed=[
-            (plain(name), plain(record.run["diagnosis_absent"]))
-            for name, record in named
-            if record.run["diagnosis_absent"] is not None
+        overview=[picture for task, picture in shown if task is None],
+        tasks=[
+            task_part([t for t in trainings if t.task == task], [picture for of, picture in shown if of == task])
+            for task in tasks
         ],
-        verdicts=[(plain(name), plain(diagnosis["verdict"])) for name, diagnosis in diagnosed],
-        pictures=pictures,
-        numbers_table=values
-        and side_by_side(
-            "number", ["rows (graphs)", *DEFINITIONS], values, lambda row: code(row) if row in DEFINITIONS else row
-        ),
-        absent=reasons_for_absence(diagnosed),
-        definitions_table=table(
+        definitions_table=any(record.diagnosis is not None for record in records)
+        and table(
             ["number", "what is counted", "chance", "plans", "Clever Hans", "errors add up"],
             [[code(name), *map(plain, definition)] for name, definition in DEFINITIONS.items()],
             left=6,
         ),
-        kinds_table=values and side_by_side("kind", KINDS, values),
-        examples=examples_of(diagnosed),
-        commands=[
-            (plain(name), fence(command, "bash"), recipe and fence(recipe, "yaml"))
-            for name, (command, recipe) in zip(names, commands, strict=True)
-        ],
-        versions_table=side_by_side("", dict.fromkeys(key for _, of_run in versions for key in of_run), versions),
+        again=again(trainings, commands),
+        recipe=recipe and fence(recipe, "yaml"),
+        versions_table=versions_table(records),
+        contents="CONTENTS",
     )
+    links = [f"- [{plain(heading)}](#{anchor})" for level, heading, anchor in anchors(text) if level == 2]
+    return text.replace("CONTENTS", "\n".join(links), 1)
 
 
 def write_report(
-    records: Sequence[Record], folder: str | PathLike, commands: Sequence[tuple[str, str | None]]
+    records: Sequence[Record], folder: str | PathLike, commands: Sequence[str], recipe: str | None
 ) -> Path:
-    """Write a page of one run or several.
+    """Write a page of one run or several: by task, and of each task by training, with the seeds taken together.
 
     Args:
         records (sequence of `Record`): of the runs; the page shows what of them is public.
         folder (path): where `report.md`, `report.html` and the pictures go.
-        commands (sequence of tuples of `str`): what makes each record again: the command, and the text of the
-            `recipe.yaml` that it names, or `None`.
+        commands (sequence of `str`): what makes the first record of each of `trainings_of(records)` again.
+        recipe (`str`, *optional*): the text of the `recipe.yaml` that commands name.
 
     Returns:
         `Path` of the HTML, which holds all; the Markdown needs the pictures beside it.
@@ -207,10 +272,10 @@ def write_report(
     records = [record.public() for record in records]
     folder = Path(folder)
     make_output_folder(folder)
-    pictures = pictures_of(records, folder)
-    markdown = page_text(records, pictures, commands)
+    pictures = draw(records, folder)
+    markdown = page_text(records, pictures, commands, recipe)
     html_template = (shipped_folder("hub_cards") / "report.html").read_text(encoding="utf-8")
-    files = {picture["file"]: folder / picture["file"].replace(".png", ".svg") for picture in pictures}
+    files = {f"{picture.stem}.png": folder / f"{picture.stem}.svg" for picture in pictures}
     (folder / "report.md").write_text(markdown, encoding="utf-8")
     page = folder / "report.html"
     page.write_text(to_html(markdown, files, html_template), encoding="utf-8")

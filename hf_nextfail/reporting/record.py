@@ -221,11 +221,17 @@ class Record:
         return dataclasses.replace(self, run=run, recipe=recipe or None)
 
 
+def is_record(path: Path) -> bool:
+    """Say whether a file begins as a record does, whatever its name: grids and this package keep theirs by name."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return '"schema_version"' in file.read(100)
+
+
 def find_results(places: Iterable[str | PathLike]) -> list[Path]:
     """Find the results.json files of runs, each once.
 
     Args:
-        places (iterable of paths): files, folders of a run, or folders of several.
+        places (iterable of paths): files, folders of a run, or folders of several; also of records of other names.
 
     Raises:
         UsageError: if there is none at a place.
@@ -237,7 +243,7 @@ def find_results(places: Iterable[str | PathLike]) -> list[Path]:
         elif (place / "results.json").is_file():
             files = [place / "results.json"]
         elif place.is_dir():
-            files = sorted(place.rglob("results.json"))
+            files = sorted(place.rglob("results.json")) or sorted(filter(is_record, place.rglob("*.json")))
         else:
             raise UsageError(f"there is no file or folder {place}")
         if not files:

@@ -111,3 +111,26 @@ def repeat(record: Record) -> tuple[str, str | None]:
         if options is not None:
             return command_of([*TRAIN, f"recipes/{started_from}.yaml"], options), None
     return command_of([*TRAIN, "recipe.yaml"], []), yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True).strip()
+
+
+def repeat_all(records: Sequence[Record]) -> tuple[list[str], str | None]:
+    """Say how to make records again with at most one recipe, which holds the options that they share.
+
+    Args:
+        records (sequence of `Record`): of the runs.
+
+    Returns:
+        The command of each, and the text of the `recipe.yaml` that commands name, if one of them does.
+    """
+    repeated = [(*repeat(record), record.public().recipe) for record in records]
+    first, *others = [recipe for _, text, recipe in repeated if text is not None] or [{}]
+    shared = {
+        name: value for name, value in first.items() if all(name in other and other[name] == value for other in others)
+    }
+    commands = []
+    for command, text, recipe in repeated:
+        if text is not None:
+            own = {name: value for name, value in recipe.items() if name not in shared}
+            command = command_of([*TRAIN, "recipe.yaml"], as_options(own))
+        commands.append(command)
+    return commands, yaml.safe_dump(shared, sort_keys=False, allow_unicode=True).strip() if shared else None

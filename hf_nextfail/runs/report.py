@@ -6,7 +6,8 @@ from pathlib import Path
 
 from hf_nextfail.reporting.page import write_report
 from hf_nextfail.reporting.record import Record, find_results
-from hf_nextfail.runs.command_of_record import repeat
+from hf_nextfail.reporting.trainings import trainings_of
+from hf_nextfail.runs.command_of_record import repeat_all
 
 
 def report_runs(places: Iterable[str | PathLike], folder: str | PathLike) -> Path:
@@ -23,4 +24,5 @@ def report_runs(places: Iterable[str | PathLike], folder: str | PathLike) -> Pat
         UsageError: in one line, if there is no run, or a results.json cannot be read.
     """
     records = [Record.read(path) for path in find_results(places)]
-    return write_report(records, folder, [repeat(record) for record in records])
+    first = [training.records[0] for training in trainings_of(record.public() for record in records)]
+    return write_report(records, folder, *repeat_all(first))

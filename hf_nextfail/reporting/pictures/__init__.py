@@ -13,7 +13,7 @@ from hf_nextfail.reporting.pictures.graphs import plot_graph
 from hf_nextfail.reporting.pictures.grids import plot_grid
 from hf_nextfail.reporting.pictures.shares import accuracy_by_distance, plot_errors, plot_positions
 from hf_nextfail.reporting.record import Record
-from hf_nextfail.reporting.tables import distinct_names
+from hf_nextfail.reporting.trainings import Training, names_of, trainings_of
 
 __all__ = [
     "COLOURS",
@@ -33,20 +33,37 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 
+GRAPHS = 6  # drawn of all trainings together: of more, those that fail most
+
+
 class Picture(NamedTuple):
     """One kind of picture.
 
     Args:
         draw (callable): takes records, or what `data` takes from a record, and a path.
         data (callable): what is drawn of a record; nothing is drawn of records of which it is empty.
-        each (`bool`): one picture a run instead of one of all.
+        of (`str`): what there is one picture of: `"page"` (all records, where they have several tasks), `"task"` or
+            `"training"` (its first run).
         caption (`str`): what one sees, and how it was made.
     """
 
     draw: Callable[..., None]
     data: Callable[[Record], Any]
-    each: bool
+    of: str
     caption: str
+
+
+class PlannedPicture(NamedTuple):
+    """A picture to be drawn: its kind in `PICTURES`, the stem of its files, what is drawn, its task and training.
+
+    `task` is `None` where it shows several, `training` empty where that goes without saying.
+    """
+
+    kind: str
+    stem: str
+    data: Any
+    task: str | None
+    training: str
 
 
 def drawing_of(record: Record) -> dict[str, Any] | None:
@@ -55,69 +72,92 @@ def drawing_of(record: Record) -> dict[str, Any] | None:
 
 
 PICTURES: dict[str, Picture] = {
+    "grid": Picture(
+        plot_grid,
+        lambda record: record.results["accuracy"],
+        "page",
+        "Whole answers right, greedy and free-running, after training: a dot a seed. Dashed: what guessing the arm "
+        "gives.",
+    ),
     "accuracy": Picture(
         plot_accuracy,
         lambda record: record.history,
-        False,
-        "Whole paths right, greedy and free-running, on the validation split during training. Dashed: what guessing "
-        "the arm gives.",
+        "task",
+        "Whole answers right, greedy and free-running, on the validation split during training: a line a seed. "
+        "Dashed grey: what guessing the arm gives.",
     ),
     "positions": Picture(
         plot_positions,
-        lambda record: record.history and accuracy_by_distance(record)[0],
-        False,
+        lambda record: accuracy_by_distance([record])[0],
+        "task",
         "Accuracy of each node, free-running, at every evaluation during training, on the first rows of the "
-        "validation split; the goal at the bottom, the start at the top, the hard token framed.",
+        "validation split: the start at the top, the hard token framed, the goal at the bottom. Mean over seeds; one "
+        "that has stopped keeps its last values.",
     ),
     "learning": Picture(
         plot_learning,
-        lambda record: record if len(learning_curves(record)) > 1 else None,
-        True,
-        "What is learnt when, on the first rows of the validation split. Knows the candidates: probability of the "
+        lambda record: len(learning_curves([record])) > 1,
+        "task",
+        "What is learnt when, all on the first rows of the validation split. Knows the candidates: probability of the "
         "start's neighbours together, at the hard token. Follows edges: all right after the true first step. Follows "
         "a wrong arm: the same after a step into one, but for its last node. Writes an arm: the output is an arm of "
-        "the graph, right or wrong. First step right: the hard token, free-running.",
+        "the graph, right or wrong. First step right: the hard token, free-running. Mean over seeds; one that has "
+        "stopped keeps its last values.",
     ),
     "errors": Picture(
         plot_errors,
         lambda record: record.diagnosis,
-        False,
-        "What the paths are that the model writes, free-running, on the diagnosed rows. Jump: nodes of the graph with "
-        "no edge in between.",
+        "task",
+        "What the paths are that the model writes, free-running, on the diagnosed rows; mean over seeds. Jump: nodes "
+        "of the graph with no edge in between.",
     ),
     "graph": Picture(
         plot_graph,
         drawing_of,
-        True,
+        "training",
         "The first of the diagnosed rows whose path is wrong, or the first of all: the right path, what the model "
         "wrote, and the probability that it gives to each neighbour of the start at the hard token.",
     ),
 }
 
 
-def plan_pictures(records: Sequence[Record]) -> list[tuple[str, str, Any, str]]:
-    """Say which pictures the records have data for.
+def plan_pictures(records: Sequence[Record]) -> list[PlannedPicture]:
+    """Say which pictures the records have data for, by task: their number grows with the tasks, not with the runs.
 
     Args:
         records (sequence of `Record`): of one run or several.
-
-    Returns:
-        A list of: name in `PICTURES`, stem of its files, what is drawn, and the name of the run (`""`: all runs).
     """
-    planned, stems = [], set()
-    names = distinct_names(records)
-    for kind, picture in PICTURES.items():
-        found = [(name, record, picture.data(record)) for name, record in zip(names, records, strict=True)]
-        found = [entry for entry in found if entry[2]]
-        if found and not picture.each:
-            planned.append((kind, kind, [record for _, record, _ in found], ""))
-        elif picture.each:
-            for name, _, data in found:
-                stem = kind if len(records) == 1 else f"{kind}_{re.sub(r'[^A-Za-z0-9.-]+', '_', name).strip('_.')}"
-                while stem in stems:
-                    stem += "_"
-                stems.add(stem)
-                planned.append((kind, stem, data, name))
+    trainings = trainings_of(records)
+    tasks: dict[str, list[Training]] = {}
+    for training in trainings:
+        tasks.setdefault(training.task, []).append(training)
+    planned: list[PlannedPicture] = []
+
+    def plan(kind: str, parts: Sequence[str], data: Any, task: str | None, training: str = "") -> None:
+        stem = "_".join([kind, *(re.sub(r"[^A-Za-z0-9.-]+", "_", part).strip("_.") for part in parts)])[:100]
+        while stem in {other.stem for other in planned}:
+            stem += "_"
+        planned.append(PlannedPicture(kind, stem, data, task, training))
+
+    if len(tasks) > 1:
+        plan("grid", [], [record for record in records if PICTURES["grid"].data(record)], None)
+    for task, of_task in tasks.items():
+        where = [task] if len(tasks) > 1 else []
+        for kind, picture in PICTURES.items():
+            found = [record for training in of_task for record in training.records if picture.data(record)]
+            if picture.of == "task" and found:
+                plan(kind, where, found, task)
+        drawings = {
+            name: (training, data)
+            for name, training in zip(names_of(of_task), of_task, strict=True)
+            if (data := next(filter(None, map(drawing_of, training.records)), None))
+        }
+        worst = sorted(drawings, key=lambda name: drawings[name][0].records[0].results["accuracy"]["value"])
+        chosen = worst[: max(1, GRAPHS // len(tasks))]
+        for name in drawings:
+            if name in chosen:
+                whose = name if len(trainings) > 1 else ""
+                plan("graph", [*where, *filter(None, [whose])], drawings[name][1], task, whose)
     return planned
 
 
@@ -132,14 +172,14 @@ def draw_pictures(
         formats (sequence of `str`, *optional*, defaults to both): of `"png"`, `"svg"`.
 
     Returns:
-        `list` of the files, named as in `PICTURES`, with the run's name where there is one of each run.
+        `list` of the files, named as in `PICTURES`, with the task's and the training's name where there are several.
     """
     paths = []
-    for kind, stem, data, _ in plan_pictures(records):
+    for planned in plan_pictures(records):
         for suffix in formats:
-            path = Path(folder) / f"{stem}.{suffix}"
+            path = Path(folder) / f"{planned.stem}.{suffix}"
             try:
-                PICTURES[kind].draw(data, path)
+                PICTURES[planned.kind].draw(planned.data, path)
             except Exception as error:
                 logger.warning("%s could not be drawn: %r", path.name, error)
             else:

@@ -1,14 +1,15 @@
 """One look for all pictures: sizes, colours, files that are equal for equal input."""
 
-import math
 import re
-from collections.abc import Iterator, Sequence
+import textwrap
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_nextfail.reporting.record import Record
+from hf_nextfail.reporting.trainings import Training, names_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 PICTURE_FORMATS = ("png", "svg")
 # Okabe and Ito's palette, told apart by people who see colours differently.
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# One colour an objective in all pictures, so that it is known again; other objectives have one of the others.
+OBJECTIVE_COLOURS = {"teacher_forced": COLOURS[0], "teacherless": COLOURS[1]}
+OTHER_COLOURS = (*COLOURS[2:], "#332288", "#882255", "#44AA99", "#999933", "#661100")
+UNKNOWN_COLOUR = "#6B6B6B"  # of a model that was trained elsewhere
+MARKERS = "osD^vPX*<>"
+MOST = 9  # trainings in one picture: more lines, panels or bars cannot be told apart
 WIDTH = 5.5  # inches: the width of a page of text, and still readable in one of two columns
 STYLE = {
     "axes.axisbelow": True,
@@ -66,47 +73,33 @@ def picture(path: str | PathLike, width: float, height: float, **style: Any) -> 
         figure.savefig(path, metadata={"Software": None} if suffix == "png" else {"Date": None, "Creator": None})
 
 
-def spread(values: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
-    """Move values apart until neighbours are `gap` apart, as little as that takes.
-
-    Args:
-        values (sequence of `float`): in any order; equal ones keep the order in which they came, the first highest.
-        gap (`float`): the least distance.
-        low, high (`float`, *optional*): where to stay, as far as there is room.
-
-    Returns:
-        `list` of the places, in the order of `values`.
-
-    Example:
-
-    ```python
-    >>> spread([1.0, 1.0, 0.0], 0.5)
-    [1.25, 0.75, 0.0]
-    >>> spread([1.0, 1.0, 0.0], 0.5, high=1.0)
-    [1.0, 0.5, 0.0]
-
-    ```
-    """
-    groups: list[tuple[float, list[int]]] = []  # from below: the lowest place of neighbours that touch, and they
-    for i in sorted(range(len(values)), key=lambda i: (values[i], -i)):
-        lowest, group = values[i], [i]
-        while groups and groups[-1][0] + gap * len(groups[-1][1]) > lowest:
-            group = groups.pop()[1] + group
-            lowest = sum(values[k] - gap * place for place, k in enumerate(group)) / len(group)
-        groups.append((lowest, group))
-    order = [i for _, group in groups for i in group]
-    places = {i: lowest + gap * place for lowest, group in groups for place, i in enumerate(group)}
-    for number, i in enumerate(reversed(order)):
-        places[i] = min(places[i], high - gap * number)
-    for number, i in enumerate(order):
-        places[i] = max(places[i], low + gap * number)
-    return [places[i] for i in range(len(values))]
+def colour_of(objective: str | None) -> str:
+    """Return the colour of an objective, the same in every picture: of an unknown one by its name."""
+    if objective is None:
+        return UNKNOWN_COLOUR
+    return OBJECTIVE_COLOURS.get(objective, OTHER_COLOURS[zlib.crc32(objective.encode()) % len(OTHER_COLOURS)])
 
 
-def title_of(records: Sequence[Record]) -> str:
-    """Name the graphs of runs, as far as there is room in a title."""
-    titles = sorted({record.run["title"] for record in records})
-    return shorten(" and ".join(titles), 45) if len(titles) <= 2 else f"{len(titles)} kinds of graphs"
+def looks_of(trainings: Sequence[Training]) -> list[dict[str, Any]]:
+    """Say how trainings are drawn: colour by objective, dashed on reversed paths, a marker for each of one look."""
+    looks, seen = [], []
+    for training in trainings:
+        look = {"color": colour_of(training.objective), "linestyle": (0, (4, 1.2)) if training.reverse else "-"}
+        looks.append(look | {"marker": MARKERS[seen.count(look) % len(MARKERS)]})
+        seen.append(look)
+    return looks
+
+
+def title_of(trainings: Sequence[Training], what: str) -> str:
+    """Write a title: the tasks, as far as there is room, what of them is drawn, and how many trainings if not all."""
+    tasks = sorted({training.task for training in trainings})
+    name = shorten(" and ".join(tasks), 45) if len(tasks) <= 2 else f"{len(tasks)} tasks"
+    return f"{name}: {what}" + (f" ({MOST} of {len(trainings)} trainings)" if len(trainings) > MOST else "")
+
+
+def headings_of(trainings: Sequence[Training], inches: float) -> list[str]:
+    """Name trainings in lines that fit a width, at a size of 9 points."""
+    return [textwrap.fill(in_words(name), max(8, int(inches / 0.083))) for name in names_of(trainings)]
 
 
 def in_words(name: str) -> str:
@@ -119,33 +112,17 @@ def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length // 2]}...{text[-(length // 2 - 3) :]}"
 
 
-def mark_chance(axes: "Axes", chances: Sequence[float | None], height: float) -> None:
-    """Draw a line at what guessing the arm gives, named in the margin, where no curve runs.
-
-    Args:
-        axes (`Axes`): of accuracies.
-        chances (sequence of `float` or `None`): 1/d, of several runs; `None` where nothing is to be guessed.
-        height (`float`): of the axes in inches, about.
-    """
+def mark_chance(axes: "Axes", chances: Iterable[float | None]) -> None:
+    """Draw a line at what guessing the arm gives, of several runs; `None` where nothing is to be guessed."""
     levels = sorted({chance for chance in chances if chance})
-    low, high = axes.get_ylim()
-    places = spread(levels, 10.5 / 72 / height * (high - low), low=low)
-    for level, place in zip(levels, places, strict=True):
-        axes.axhline(level, color="0.45", linestyle=(0, (4, 3)), linewidth=0.9, zorder=1)
-        axes.text(
-            1.01,
-            place,
-            f"1/{1 / level:.0f}: a guess",
-            transform=axes.get_yaxis_transform(),
-            va="center",
-            color="0.35",
-            fontsize=8,
-        )
+    named = ", ".join(f"1/{1 / level:.0f}" for level in levels)
+    for number, level in enumerate(levels):
+        label = "_" if number else f"{named}: a guess"
+        axes.axhline(level, color="0.45", linestyle=(0, (4, 3)), linewidth=0.9, zorder=1, label=label)
 
 
 def over_steps(axes: "Axes", steps: Sequence[int]) -> None:
     """Lay out axes for shares between 0 and 1 over training steps, from 0 to the last."""
-    axes.set_xlabel("training steps")
     axes.set_ylim(-0.02, 1.03)
     axes.set_xlim(0, max(*steps, 1) * 1.015)
     axes.grid(axis="y", color="0.92", linewidth=0.8)

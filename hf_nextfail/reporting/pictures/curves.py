@@ -5,18 +5,20 @@ from os import PathLike
 
 from hf_nextfail.reporting.pictures.base import (
     COLOURS,
+    MOST,
     WIDTH,
-    in_words,
+    headings_of,
+    looks_of,
     mark_chance,
     over_steps,
     picture,
-    spread,
     title_of,
 )
 from hf_nextfail.reporting.record import Record
-from hf_nextfail.reporting.tables import short_name
+from hf_nextfail.reporting.trainings import over_seeds, trainings_of
 
-# What is learnt, in the words of the picture: the first of these numbers that a run has, its colour and line.
+# What is learnt, in the words of the picture: the first of these numbers that a run has, its colour and line. All of
+# them come from the diagnosis of an evaluation, and so from the same rows.
 LEARNT = (
     (("hard_token_mass",), "knows the candidates", COLOURS[5], "-"),
     (("clever_hans_accuracy", "accuracy_given_first_step"), "follows edges", COLOURS[2], "-"),
@@ -30,83 +32,96 @@ LEARNT = (
 def plot_accuracy(records: Sequence[Record], path: str | PathLike) -> None:
     """Draw validation accuracy over training steps, one line a run, with the line that guessing cannot pass.
 
-    Runs of one name, which differ in their seed, share a colour.
+    Runs that differ in their seed share a colour and a line of the legend: no mean, which would hide that one seed
+    solves the task and the next does not.
 
     Args:
         records (sequence of `Record`): of the runs; those without a history are left out.
         path (path): where the picture goes, `.png` or `.svg`.
     """
-    records = [record for record in records if record.history]
-    names = [short_name(record, records) for record in records]
-    groups = list(dict.fromkeys(names))
-    height = 3.1 + 0.17 * len(groups)
-    with picture(path, WIDTH, height) as figure:
+    every = trainings_of(record for record in records if record.history)
+    trainings = every[:MOST]
+    drawn = [record for training in trainings for record in training.records]
+    labels = [
+        f"{heading}\n{training.mean('accuracy')}, {training.solved}"
+        for heading, training in zip(headings_of(trainings, 1.75), trainings, strict=True)
+    ]
+    lines = sum(1 + label.count("\n") for label in labels)
+    with picture(path, WIDTH, max(2.7, 0.9 + 0.16 * lines)) as figure:
         axes = figure.add_subplot()
-        for number, group in enumerate(groups):
-            runs = [record for record, name in zip(records, names, strict=True) if name == group]
-            values = [f"{record.results['accuracy']['value']:.3f}" for record in runs]
-            seeds = [record.run["seed"] for record in runs]
-            of_seeds = f" (seeds {', '.join(map(str, seeds))})" if len(runs) > 1 and None not in seeds else ""
-            split = runs[0].run["split"]
-            label = f"{in_words(group)}: {', '.join(values)} on the {split} split{of_seeds}"
-            colour = COLOURS[number % len(COLOURS)]
-            style = ("-", "--", ":")[number // len(COLOURS) % 3]
-            for run in runs:
+        for training, look, label in zip(trainings, looks_of(trainings), labels, strict=True):
+            for run in training.records:
                 steps = [point["step"] for point in run.history]
                 accuracy = [point["accuracy"] for point in run.history]
-                axes.plot(steps, accuracy, style, color=colour, linewidth=1.6, label=label if run is runs[0] else None)
-                axes.plot(steps[-1], accuracy[-1], "o", color=colour, markersize=4.5, clip_on=False)
-        axes.set_title(f"{title_of(records)}: whole paths right")
+                width = 1.6 if len(training.records) == 1 else 1.1
+                axes.plot(steps, accuracy, linewidth=width, markersize=4.5, markevery=[-1], clip_on=False, **look)
+            axes.plot([], [], linewidth=1.6, markersize=4.5, label=label, **look)
+        axes.set_title(title_of(every, "whole answers right"))
         axes.set_ylabel("accuracy, validation split")
-        over_steps(axes, [point["step"] for record in records for point in record.history])
-        mark_chance(axes, [record.chance["hard_token_accuracy"] for record in records], 2.5)
-        figure.legend(loc="outside lower left", handlelength=1.8, labelspacing=0.35)
+        axes.set_xlabel("training steps")
+        over_steps(axes, [point["step"] for record in drawn for point in record.history])
+        mark_chance(axes, [record.chance["hard_token_accuracy"] for record in drawn])
+        splits = sorted({record.run["split"] for record in drawn})
+        title = f"{' or '.join(splits)} accuracy, seeds\nthat solve the task"
+        style = {"handlelength": 2.4, "labelspacing": 0.6, "title_fontsize": 8.5, "fontsize": 8}
+        figure.legend(loc="outside right upper", title=title, alignment="left", **style)
 
 
-def learning_curves(record: Record) -> list[tuple[str, str, str, list[int], list[float]]]:
-    """Collect what there is to draw of one run: label, colour, line, steps and values of each curve."""
+def learning_curves(records: Sequence[Record]) -> list[tuple[str, str, str, list[int], list[float]]]:
+    """Collect what there is to draw of runs: label, colour, line, steps and means over the runs of each curve."""
     curves = []
     for names, label, colour, style in LEARNT:
-        points = []
-        for point in record.history:
-            numbers = point["diagnosis"] or {}
-            if names == ("accuracy",):
-                numbers = {"accuracy": point["accuracy"]}
-            value = next((numbers[name] for name in names if numbers.get(name) is not None), None)
-            if value is not None:
-                points.append((point["step"], value))
-        if points:
-            curves.append((label, colour, style, *map(list, zip(*points, strict=True))))
+        series = []
+        for record in records:
+            points = []
+            for point in record.history:
+                numbers = point["diagnosis"] or {}
+                value = next((numbers[name] for name in names if numbers.get(name) is not None), None)
+                if value is not None:
+                    points.append((point["step"], [value]))
+            series.append(points)
+        steps, means = over_seeds(series)
+        if steps:
+            curves.append((label, colour, style, steps, [mean for (mean,) in means]))
     return curves
 
 
-def plot_learning(record: Record, path: str | PathLike) -> None:
-    """Draw what one run has learnt when: to name candidates, to follow edges, to choose among them.
+def plot_learning(records: Sequence[Record], path: str | PathLike) -> None:
+    """Draw what is learnt when, one panel a training: to name candidates, to follow edges, to choose among them.
 
     Args:
-        record (`Record`): of the run, with a history that was diagnosed on the way.
+        records (sequence of `Record`): of the runs; those whose history was not diagnosed are left out.
         path (path): where the picture goes, `.png` or `.svg`.
     """
-    curves = learning_curves(record)
-    with picture(path, WIDTH, 3.0) as figure:
-        axes = figure.add_subplot()
-        over_steps(axes, [point["step"] for point in record.history])
-        end = axes.get_xlim()[1]
-        for label, colour, style, steps, values in curves:
-            # Curves at 1 lie on each other: thinner ones on top of wider ones show both.
-            width = 2.8 - 0.3 * [curve[0] for curve in curves].index(label)
-            axes.plot(steps, values, style, color=colour, linewidth=width, solid_capstyle="round")
-        chance = record.chance["hard_token_accuracy"]
-        labels = [(values[-1], label, colour) for label, colour, _, _, values in curves]
-        if chance:
-            axes.axhline(chance, color="0.45", linestyle=(0, (4, 3)), linewidth=0.9, zorder=1)
-            labels.append((chance, f"1/{1 / chance:.0f}: a guess", "0.35"))
-        # Labels stand in the margin, where no curve runs, each with a line to the end of its own.
-        places = spread([value for value, _, _ in labels], 0.066, low=0, high=1)
-        for (value, label, colour), place in zip(labels, places, strict=True):
-            axes.plot([end, end * 1.035], [value, place], color=colour, linewidth=0.8, clip_on=False)
-            axes.text(end * 1.045, place, label, color="0.15", va="center", fontsize=8.5)
-        reverse = record.diagnosis is not None and record.diagnosis["task"]["reverse"]
-        training = in_words(record.run["objective"] or "unknown objective") + ", reversed" * reverse
-        axes.set_title(f"{record.run['title']}, {training}: what it learns when")
-        axes.set_ylabel("share of the validation split")
+    every = trainings_of(record for record in records if learning_curves([record]))
+    trainings = every[:MOST]
+    columns = min(len(trainings), 2)
+    rows = -(-len(trainings) // columns)
+    headings = headings_of(trainings, (WIDTH - 0.8) / columns)
+    lines = max(heading.count("\n") for heading in headings)
+    height = 2.9 if len(trainings) == 1 else rows * (1.75 + 0.15 * lines) + 1.2
+    with picture(path, WIDTH, height, **{"axes.titlesize": 9}) as figure:
+        panels = figure.subplots(rows, columns, squeeze=False, sharey=True)
+        for training, heading, axes in zip(trainings, headings, panels.flat, strict=False):
+            over_steps(axes, [point["step"] for record in training.records for point in record.history])
+            for number, (label, colour, style, steps, values) in enumerate(learning_curves(training.records)):
+                # Curves at 1 lie on each other: thinner ones on top of wider ones show both.
+                width = 2.8 - 0.3 * number
+                axes.plot(steps, values, style, color=colour, linewidth=width, solid_capstyle="round", label=label)
+            mark_chance(axes, [record.chance["hard_token_accuracy"] for record in training.records])
+            axes.set_title(heading)
+            axes.locator_params(axis="x", nbins=5, integer=True)
+        for axes in panels.flat[max(0, len(trainings) - columns) : len(trainings)]:
+            axes.set_xlabel("training steps")
+            axes.tick_params(labelbottom=True)
+        for empty in panels.flat[len(trainings) :]:
+            empty.axis("off")
+        shown = {}
+        for axes in panels.flat[: len(trainings)]:
+            shown = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True)) | shown
+        order = [label for _, label, _, _ in LEARNT]
+        labels = sorted(shown, key=lambda label: order.index(label) if label in order else len(order))
+        place = {"loc": "outside right center"} if len(trainings) == 1 else {"loc": "outside lower center", "ncols": 3}
+        figure.legend([shown[label] for label in labels], labels, handlelength=1.8, columnspacing=1.2, **place)
+        figure.supylabel("share of the diagnosed rows", fontsize=9)
+        figure.suptitle(title_of(every, "what is learnt when"), x=0.01, ha="left", fontsize=9.5)

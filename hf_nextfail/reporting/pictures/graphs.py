@@ -10,6 +10,7 @@ from hf_nextfail.reporting.pictures.base import COLOURS, picture
 from hf_nextfail.tasks.star_graph import arms_of
 
 TRUE, GOAL, WRITTEN, OTHER = COLOURS[1], COLOURS[0], COLOURS[3], "0.45"
+TAG = {"facecolor": "#FFF6D5", "edgecolor": "0.5", "linewidth": 0.6}
 LONG = 7  # arms of so many nodes lie beside each other like the teeth of a comb: a star of them would be mostly paper
 
 
@@ -43,7 +44,7 @@ def as_comb(start: int, arms: list[list[int]], room: float) -> Layout:
     for number, arm in enumerate(arms):
         y = (middle - number) * spacing
         places |= {node: (first + distance, y) for distance, node in enumerate(arm)}
-        sides[arm[0]] = (first, y + 0.58)
+        sides[arm[0]] = (first, y + 0.62)
     reach = middle * spacing + 0.5
     return Layout(places, sides, -0.5, first + len(arms[0]) - 0.5, -reach - 0.1 * room, reach + 0.35 * room, 0.42, 8)
 
@@ -107,18 +108,34 @@ def draw_written(axes: Any, written: list[str], layout: Layout) -> None:
         axes.annotate("", (to_x, to_y), (x, y), arrowprops=style, zorder=3)
 
 
+def draw_probability(
+    axes: Any, value: float, node: tuple[float, float], side: tuple[float, float], size: float
+) -> None:
+    """Write the probability of a node on a tag that a line ties to it."""
+    box = {"boxstyle": "round,pad=0.15", "facecolor": "#FFF6D5", "edgecolor": "0.5", "linewidth": 0.6}
+    line = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
+    style = {"ha": "center", "va": "center", "fontsize": size, "color": "0.1", "bbox": box, "arrowprops": line}
+    axes.annotate(f"{value:.2f}", node, side, zorder=3.5, **style)
+
+
 def add_legend(figure: Any, probabilities: bool, width: float) -> None:
     """Explain the lines and numbers above the graph."""
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
     handles = [
         Line2D([], [], color=TRUE, linewidth=1.6, label="right path"),
         Line2D([], [], color=WRITTEN, linewidth=1.6, linestyle=(0, (3, 1.5)), label="written by the model"),
     ]
     if probabilities:
-        handles.append(Line2D([], [], color="none", label="numbers: probabilities at the hard token"))
-    columns = 3 if width > 6 else 1
-    figure.legend(handles=handles, loc="outside upper left", ncols=columns, labelspacing=0.3, columnspacing=1.4)
+        handles.append(Patch(**TAG, label="probability at the hard token"))
+    style = {"labelspacing": 0.3, "columnspacing": 1.4, "borderaxespad": 0.2}
+    figure.legend(handles=handles, loc="outside upper left", ncols=legend_columns(width), **style)
+
+
+def legend_columns(width: float) -> int:
+    """Say how many entries of the legend stand beside each other in a picture of so many inches."""
+    return max(1, min(3, int(width / 2.1)))
 
 
 def plot_graph(row: dict[str, Any], path: str | PathLike) -> None:
@@ -142,8 +159,8 @@ def plot_graph(row: dict[str, Any], path: str | PathLike) -> None:
         lines = caption_of(row, written, layout.places).splitlines()
         wrapped = [textwrap.fill(line, per_line, subsequent_indent="    ") for line in lines]
         caption = "\n".join(wrapped)
-        legend = 1 if width > 6 else 2 + bool(probabilities)
-        height += 0.16 * (caption.count("\n") + 1 + legend) + 0.25
+        legend = -(-(2 + bool(probabilities)) // legend_columns(width))
+        height += 0.16 * (caption.count("\n") + 1 + legend) + 0.15
     with picture(path, width, max(height, 0.8) + 0.1, **{"savefig.dpi": 160 if width > 6 else 240}) as figure:
         axes = figure.add_subplot(aspect="equal")
         size = layout.font_size
@@ -160,11 +177,9 @@ def plot_graph(row: dict[str, Any], path: str | PathLike) -> None:
             fill, ink = (colour, "white") if node in (row["start"], row["goal"]) else ("white", colour)
             circle = {"boxstyle": "circle,pad=0.25", "facecolor": fill, "edgecolor": colour}
             axes.text(x, y, str(node), ha="center", va="center", fontsize=size, color=ink, bbox=circle, zorder=4)
-        for node, (x, y) in layout.sides.items():
+        for node, side in layout.sides.items():
             if str(node) in probabilities:
-                text = f"{probabilities[str(node)]:.2f}"
-                box = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-                axes.text(x, y, text, ha="center", va="center", fontsize=size - 0.5, color="0.1", bbox=box, zorder=3.5)
+                draw_probability(axes, probabilities[str(node)], layout.places[node], side, size - 1)
         axes.set_xlim(layout.left, layout.right)
         axes.set_ylim(layout.bottom, layout.top)
         axes.axis("off")

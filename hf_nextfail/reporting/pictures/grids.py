@@ -1,62 +1,80 @@
-"""Accuracies of many runs side by side: graphs, trainings and models."""
+"""Accuracies of many runs side by side: tasks, trainings and models."""
 
 from collections.abc import Sequence
 from os import PathLike
 
-from hf_nextfail.reporting.pictures.base import COLOURS, WIDTH, in_words, picture
+from hf_nextfail.reporting.pictures.base import MARKERS, MOST, WIDTH, colour_of, in_words, picture
+from hf_nextfail.reporting.record import Record
+from hf_nextfail.reporting.trainings import Training, trainings_of
 
 
-def plot_grid(
-    accuracies: dict[tuple[str, str, str], Sequence[float]],
-    chances: dict[str, float],
-    titles: dict[str, str],
-    path: str | PathLike,
-) -> None:
-    """Draw test accuracy by graph and training, a dot a seed, with the line that guessing an arm gives.
+def plot_grid(records: Sequence[Record], path: str | PathLike) -> None:
+    """Draw accuracy by task and training, a dot a seed, with the line that guessing an arm gives.
 
     Args:
-        accuracies (`dict`): (model, graph, training) -> test accuracy of each seed; one panel a model.
-        chances (`dict`): graph -> 1/d, or `None` where nobody can guess.
-        titles (`dict`): graph -> what stands below its dots.
+        records (sequence of `Record`): of the runs; one panel a model.
         path (path): where the picture goes, `.png` or `.svg`.
     """
-    accuracies = {condition: values for condition, values in accuracies.items() if values}
-    models = list(dict.fromkeys(model for model, _, _ in accuracies))
-    trainings = list(dict.fromkeys(training for _, _, training in accuracies))
-    columns = {model: list(dict.fromkeys(g for m, g, _ in accuracies if m == model)) for model in models}
-    widest = max(map(len, columns.values()))
-    room = 0.8 / len(trainings)
-    with picture(path, max(WIDTH, 1.1 + 0.28 * len(trainings) * widest), 2.3 * len(models) + 0.5) as figure:
-        panels = figure.subplots(len(models), 1, squeeze=False)[:, 0]
-        for model, axes in zip(models, panels, strict=True):
-            graphs = columns[model]
-            for place, graph in enumerate(graphs):
-                if chances[graph] is not None:
-                    line = axes.hlines(
-                        chances[graph], place - 0.45, place + 0.45, color="0.45", linestyle=(0, (4, 3)), linewidth=0.9
-                    )
-                    line.set_label("1/d: a guess" if place == 0 else "_")
-                for number, training in enumerate(trainings):
-                    values = accuracies.get((model, graph, training), ())
-                    at = place + (number - (len(trainings) - 1) / 2) * room
-                    # A little apart, so that equal ones are seen.
-                    shifts = [(i - (len(values) - 1) / 2) * room / 6 for i in range(len(values))]
-                    axes.plot(
-                        [at + shift for shift in shifts],
-                        values,
-                        "o",
-                        color=COLOURS[number % len(COLOURS)],
-                        markersize=5,
-                        markeredgecolor="white",
-                        markeredgewidth=0.5,
-                        clip_on=False,
-                        label=in_words(training) if place == 0 else "_",
-                    )
+    trainings = trainings_of(records)
+    models = list(dict.fromkeys(training.model for training in trainings))[:MOST]
+    panels = {model: [training for training in trainings if training.model == model] for model in models}
+    looks = looks_by_name([training for of_model in panels.values() for training in of_model])
+    widest = max(len({training.task for training in of_model}) for of_model in panels.values())
+    width = min(max(WIDTH, 1.1 + 0.28 * len(looks) * widest), 3 * WIDTH)
+    columns = max(1, int(width / 2.4))
+    height = 2.1 * len(models) + 0.3 + 0.17 * -(-(len(looks) + 1) // columns)
+    splits = sorted({record.run["split"] for record in records})
+    with picture(path, width, height) as figure:
+        drawn = zip(panels.items(), figure.subplots(len(models), 1, squeeze=False)[:, 0], strict=True)
+        for (model, of_model), axes in drawn:
+            draw_panel(axes, of_model, looks)
             axes.set_title(in_words(model))
-            axes.set_ylim(-0.02, 1.03)
             axes.set_xlim(-0.55, widest - 0.45)
-            axes.set_xticks(range(len(graphs)), [titles[graph] for graph in graphs])
-            axes.set_ylabel("test accuracy")
-            axes.grid(axis="y", color="0.92", linewidth=0.8)
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 5))
+            axes.set_ylabel(f"{' or '.join(splits)} accuracy")
+        shown = {}
+        for axes in figure.axes:
+            shown |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        figure.legend(shown.values(), shown.keys(), loc="outside upper left", ncols=columns, handletextpad=0.5)
+
+
+def looks_by_name(trainings: Sequence[Training]) -> dict[str, dict]:
+    """Say how dots are drawn: colour by objective, hollow on reversed paths, a marker for each of one look."""
+    looks: dict[str, dict] = {}
+    for training in trainings[:]:
+        colour = colour_of(training.objective)
+        look = {"color": colour, "markerfacecolor": "white" if training.reverse else colour}
+        same = sum(other | look == other for other in looks.values())
+        looks.setdefault(training.name, look | {"marker": MARKERS[same % len(MARKERS)]})
+    return dict(list(looks.items())[:MOST])
+
+
+def draw_panel(axes, trainings: Sequence[Training], looks: dict[str, dict]) -> None:
+    """Draw the accuracies of one model: tasks from left to right, and the trainings of each beside each other."""
+    tasks = list(dict.fromkeys(training.task for training in trainings))
+    room = 0.8 / len(looks)
+    for place, task in enumerate(tasks):
+        of_task = [training for training in trainings if training.task == task]
+        chances = {record.chance["hard_token_accuracy"] for training in of_task for record in training.records}
+        for chance in sorted(chances - {None}):
+            style = {"color": "0.45", "linestyle": (0, (4, 3)), "linewidth": 0.9}
+            axes.hlines(chance, place - 0.45, place + 0.45, label="1/d: a guess", **style)
+        for training in of_task:
+            if training.name not in looks:
+                continue
+            at = place + (list(looks).index(training.name) - (len(looks) - 1) / 2) * room
+            values = [record.results["accuracy"]["value"] for record in training.records]
+            # A little apart, so that equal ones are seen.
+            shifts = [(i - (len(values) - 1) / 2) * room / 6 for i in range(len(values))]
+            axes.plot(
+                [at + shift for shift in shifts],
+                values,
+                linestyle="none",
+                markersize=5,
+                markeredgewidth=1.1,
+                clip_on=False,
+                label=in_words(training.name),
+                **looks[training.name],
+            )
+    axes.set_ylim(-0.02, 1.03)
+    axes.set_xticks(range(len(tasks)), [task.replace(", ", ",\n") for task in tasks])
+    axes.grid(axis="y", color="0.92", linewidth=0.8)
