@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Iterable, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -220,23 +221,25 @@ def page_text(
     trainings = trainings_of(records)
     tasks = list(dict.fromkeys(training.task for training in trainings))
     shown = captioned(pictures)
+    parts = [
+        task_part([t for t in trainings if t.task == task], [picture for of, picture in shown if of == task])
+        for task in tasks
+    ]
     names = distinct_names(records)
     several = len(trainings) < len(records)
     what = f"Run {names[0]}" if len(records) == 1 else f"{len(records)} runs"
     where = ", ".join(map(plain, tasks)) if len(tasks) <= 3 else f"{len(tasks)} tasks"
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # texts are escaped for Markdown
-    template = shipped_folder("hub_cards") / "report.md"
-    text = environment.from_string(template.read_text(encoding="utf-8")).render(
+    template = environment.from_string((shipped_folder("hub_cards") / "report.md").read_text(encoding="utf-8"))
+    render = partial(
+        template.render,
         title=f"{plain(what)} on {where}",
         count="One run" if len(records) == 1 else f"{len(records)} runs",
         trainings_table=trainings_table(trainings) if several else None,
         runs_table=runs_table(names, records),
         star_graphs=any(record.run["task"] == StarGraph.name for record in records),
         overview=[picture for task, picture in shown if task is None],
-        tasks=[
-            task_part([t for t in trainings if t.task == task], [picture for of, picture in shown if of == task])
-            for task in tasks
-        ],
+        tasks=[part for part in parts if any(value for key, value in part.items() if key != "title")],
         definitions_table=any(record.diagnosis is not None for record in records)
         and table(
             ["number", "what is counted", "chance", "plans", "Clever Hans", "errors add up"],
@@ -246,10 +249,9 @@ def page_text(
         again=again(trainings, commands),
         recipe=recipe and fence(recipe, "yaml"),
         versions_table=versions_table(records),
-        contents="CONTENTS",
     )
-    links = [f"- [{plain(heading)}](#{anchor})" for level, heading, anchor in anchors(text) if level == 2]
-    return text.replace("CONTENTS", "\n".join(links), 1)
+    headings = [entry for entry in anchors(render(contents=[])) if entry[0] == 2]
+    return render(contents=[f"[{plain(heading)}](#{anchor})" for _, heading, anchor in headings])
 
 
 def write_report(

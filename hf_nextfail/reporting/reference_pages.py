@@ -235,7 +235,7 @@ def results_page(records: Mapping[str, Record]) -> str:
         GENERATED,
         "# Results that ship with the package",
         "Every record (`results.json`) in these folders holds the recipe, the versions, the history and the diagnosis "
-        "of its run. `nextfail report hub_cards/results/smoke/seed_42/*.json` shows records on one page, `nextfail "
+        "of its run. `nextfail report hub_cards/results/grid_cpu` shows records on one page, `nextfail "
         "rerun FILE` trains one again and compares numbers and weights. All of them come from CPUs: no GPU was at "
         "hand, so `grid_paper.yaml` (the paper's models and graphs) has not been run.",
         f"Mean over seeds, ± their standard deviation where there are several. *Solved*: seeds whose test accuracy is "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_nextfail.metrics import SOLVED_ACCURACY
+from hf_nextfail.own_code import is_reference, without_folder
 from hf_nextfail.reporting.markdown import plain
 from hf_nextfail.reporting.record import PLACES, Record
 
@@ -36,7 +37,7 @@ class Training:
     @property
     def objective(self) -> str | None:
         """How the runs were trained; `None` where nobody knows."""
-        return self.records[0].run["objective"]
+        return objective_of(self.records[0])
 
     @property
     def reverse(self) -> bool:
@@ -62,15 +63,20 @@ class Training:
 
 def reversed_paths(record: Record) -> bool:
     """Say whether a run writes its paths from the goal to the start."""
-    if record.diagnosis is not None:
-        return record.diagnosis["task"]["reverse"]
-    return (record.run["dataset_config"] or "").endswith("_rev")
+    diagnosed = record.diagnosis is not None and record.diagnosis["task"]["reverse"]
+    return diagnosed or (record.run["dataset_config"] or "").endswith("_rev")
+
+
+def objective_of(record: Record) -> str | None:
+    """Name the objective of a run; a file of one's own wherever it lies."""
+    name = record.run["objective"]
+    return without_folder(name) if name is not None and is_reference(name) else name
 
 
 def training_of(record: Record) -> str:
     """Name how a record was trained: the objective, and what of the data changes the task."""
     few = (record.recipe or {}).get("num_train")
-    parts = [record.run["objective"] or "trained elsewhere"]
+    parts = [objective_of(record) or "trained elsewhere"]
     parts += ["reversed paths"] if reversed_paths(record) else []
     parts += [] if few is None else [f"{few:,} rows"]
     return ", ".join(parts)

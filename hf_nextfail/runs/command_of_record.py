@@ -131,6 +131,6 @@ def repeat_all(records: Sequence[Record]) -> tuple[list[str], str | None]:
     for command, text, recipe in repeated:
         if text is not None:
             own = {name: value for name, value in recipe.items() if name not in shared}
-            command = command_of([*TRAIN, "recipe.yaml"], as_options(own))
+            command = " ".join(map(shlex.join, [[*TRAIN, "recipe.yaml"], *as_options(own)]))
         commands.append(command)
     return commands, yaml.safe_dump(shared, sort_keys=False, allow_unicode=True).strip() if shared else None

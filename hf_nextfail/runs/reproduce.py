@@ -13,7 +13,6 @@ from typing import Any
 
 from rich.table import Table
 
-from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.errors import UsageError, alone_in
 from hf_nextfail.files import shipped_folder, write_whole
 from hf_nextfail.metrics import SOLVED_ACCURACY
@@ -23,14 +22,11 @@ from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.grid import (
     HEADINGS,
     Cell,
-    conditions,
-    numbers,
     record_of,
     summary_table,
     write_recipes,
 )
 from hf_nextfail.runs.recipes import Run
-from hf_nextfail.tasks import Task
 from hf_nextfail.training.hardware import usable_cores
 
 CLUSTERS = ("slurm", "local")
@@ -180,29 +176,16 @@ def gather(path: Path, cells: Sequence[Cell], runs: dict[str, Run], folder: Path
         "Mean over seeds, ± their standard deviation where there are several; solved: the seeds with a test accuracy "
         f"of {SOLVED_ACCURACY} or more."
     ]
-    accuracies = {
-        condition: numbers([records[cell.name] for cell in group if cell.name in records], "accuracy")
-        for condition, group in conditions(cells).items()
-    }
     if records:
         notes[0] += f" {made_with(path, list(records.values()))}"
         if len(begun) < len(all_rows):
             notes[0] += f" Not run yet: {len(all_rows) - len(begun)} of {len(all_rows)} rows."
         notes.append("![Test accuracy by graph and training](accuracy.png)")
-        tasks = {cell.graph: forward_task(runs[cell.name], cell.graph) for cell in cells}
-        chances = {graph: task and task.chance.get("hard_token_accuracy") for graph, task in tasks.items()}
-        titles = {graph: task.title.replace(", ", ",\n") if task else graph for graph, task in tasks.items()}
         for suffix in PICTURE_FORMATS:
-            plot_grid(accuracies, chances, titles, summary / f"accuracy.{suffix}")
+            plot_grid(list(records.values()), summary / f"accuracy.{suffix}")
     text = "\n\n".join([table(HEADINGS, rows, left=3), *notes])
     write_whole(summary / "table.md", f"{text}\n")
     return summary / "table.md"
-
-
-def forward_task(run: Run, graph: str) -> Task | None:
-    """Return the task of a graph of a grid, not reversed; `None` where rows are somebody's own."""
-    task = run.data.generated
-    return None if task is None else TaskConfig.resolve(type(task), graph).task
 
 
 def reproduce(

@@ -19,11 +19,15 @@ from tiny_models import tiny_gpt2
 from hf_nextfail import diagnose, numeral_tokenizer
 from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.errors import UsageError
-from hf_nextfail.reporting.markdown import code, fence, plain, table, to_html
-from hf_nextfail.reporting.record import PLACES, find_results
+from hf_nextfail.files import shipped_folder
+from hf_nextfail.reporting.markdown import anchors, code, fence, plain, table, to_html
+from hf_nextfail.reporting.record import PLACES, Record, find_results
+from hf_nextfail.reporting.trainings import trainings_of
 from hf_nextfail.runs.recipes import parse_runs
 from hf_nextfail.runs.report import report_runs
 
+TASKS = (("2,3", 20), ("2,3", 50), ("2,4", 50), ("2,5", 50), ("3,3", 50))
+TRAININGS = ("teacher_forced", "teacherless", "teacher_forced, reversed paths")  # of the three objectives and data
 EVIL = """<script>document.title="evil"</script>|`x` *b* [l](javascript:alert(1)) ![i](x.png)"""
 
 
@@ -61,8 +65,8 @@ def test_a_page_says_what_the_records_say(runs, tmp_path):
     assert forced["hard token"] == "0.506"
     assert (forced["chance"], by_name["reversed"]["chance"]) == ("0.500", "-")
     assert (forced["seed"], forced["steps"], forced["other tokens"]) == ("42", "1,500", "1.000")
-    for objective in OBJECTIVES:
-        assert f"- **{objective}**: The verdict on {objective}." in markdown
+    for objective, name in zip(OBJECTIVES, TRAININGS, strict=True):
+        assert f"- **{name}**: The verdict on {objective}." in markdown
     numbers = {row[0]: row[1:] for row in cells(markdown, "number")}
     assert numbers["rows (graphs)"] == ["2,000 (1,985)"] * 3
     assert numbers["`hard_token_accuracy`"][2] == "1.000±0.004"
@@ -74,14 +78,14 @@ def test_a_page_says_what_the_records_say(runs, tmp_path):
     kinds = {row[0]: row[1:] for row in cells(markdown, "kind")}
     assert kinds["wrong arm"][1] == "0.247±0.004"
     example = "asked `17,13|13,11|17,7|7,8/17,11=`, where `17,13,11` is right, it wrote `17,7,8`."
-    assert f"- **wrong arm** (reversed): {example}" in markdown
+    assert f"- **wrong arm** (teacher_forced, reversed paths): {example}" in markdown
     assert ["torch", "2.13.0+cpu"] in cells(markdown, "")
 
 
 def test_every_definition_is_there(runs, tmp_path):
     report_runs([runs], tmp_path / "report")
     markdown = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
-    explained = markdown[markdown.index("### What they mean") :]
+    explained = markdown[markdown.index("\n## What the numbers mean") :]
     rows = {row[0]: row[1:] for row in cells(explained, "number")}
     for name, definition in DEFINITIONS.items():
         assert rows[f"`{name}`"] == [plain(text) for text in definition]
@@ -93,10 +97,10 @@ def test_pictures_stand_beside_the_markdown_and_inside_the_html(runs, tmp_path):
         (tmp_path / "report" / name).read_text(encoding="utf-8") for name in ("report.md", "report.html")
     )
     linked = re.findall(r"!\[[^\]]+\]\(([^)]+)\)\\\n\*[^*]+\*", markdown)
-    assert len(linked) == 9
+    assert len(linked) == 7
     assert all((page.parent / name).stat().st_size > 5_000 for name in linked)
     sources = re.findall(r'<img src="([^"]+)"', html)
-    assert len(sources) == 9
+    assert len(sources) == 7
     for name, source in zip(linked, sources, strict=True):
         kind, _, data = source.partition(",")
         assert kind == "data:image/svg+xml;base64"
@@ -106,9 +110,78 @@ def test_pictures_stand_beside_the_markdown_and_inside_the_html(runs, tmp_path):
 def test_the_html_fetches_and_runs_nothing(runs, tmp_path):
     html = report_runs([runs], tmp_path / "report").read_text(encoding="utf-8")
     html = re.sub(r'src="data:[^"]+"', "", html)
-    assert set(re.findall(r'(?:src|href)="([^"]*)"', html)) == {"https://arxiv.org/abs/2403.06963"}
+    addresses = set(re.findall(r'(?:src|href)="([^"]*)"', html))
+    assert {address for address in addresses if not address.startswith("#")} == {"https://arxiv.org/abs/2403.06963"}
     assert not re.search(r"<script|<link|@import|url\(|\son[a-z]+=", html)
     assert "default-src 'none'" in html
+
+
+@pytest.fixture(scope="module")
+def grid_page(tmp_path_factory) -> Path:
+    """The page of the grid that ships with the package: 44 runs of 20 trainings on 5 tasks."""
+    return report_runs([shipped_folder("hub_cards") / "results" / "grid_cpu"], tmp_path_factory.mktemp("grid"))
+
+
+def test_the_page_of_a_grid_is_bounded(grid_page):
+    markdown = grid_page.with_suffix(".md").read_text(encoding="utf-8")
+    assert markdown.startswith("# 44 runs on 5 tasks\n")
+    files = list(grid_page.parent.iterdir())
+    assert len(files) == 2 + 2 * markdown.count("![") <= 60
+    assert sum(file.stat().st_size for file in files) < 7_000_000
+    assert grid_page.stat().st_size < 2_500_000
+    assert markdown.count("\n") < 700
+    assert max(map(len, markdown.splitlines())) < 1000
+    headings = [heading for level, heading, _ in anchors(markdown) if level == 2]
+    tasks = [f"G({graph}), {labels} labels" for graph, labels in TASKS]
+    assert len(headings) == 1 + len(tasks) + 4
+    assert headings[1:6] == tasks
+
+
+def test_a_grid_is_shown_by_training_with_its_seeds_together(grid_page):
+    markdown = grid_page.with_suffix(".md").read_text(encoding="utf-8")
+    results = markdown[markdown.index("## Results") :]
+    head, _, *rows = cells(results, "task")
+    assert len(rows) == 20
+    rows = {(row[0], row[1]): dict(zip(head, row, strict=True)) for row in rows}
+    row = rows["G(3,3), 50 labels", "teacher_forced, reversed paths"]
+    assert (row["seeds"], row["solved"], row["test accuracy"]) == ("1, 2, 42", "2 of 3", "0.971 ± 0.039")
+    part = markdown[markdown.index("\n## G(3,3)") :]
+    values = {row[0]: row[1:] for row in cells(part, "number")}
+    assert values["number"] == ["teacher_forced, 2,000 rows", TRAININGS[2], "teacher_forced", "teacherless"]
+    assert values["rows (graphs)"][:2] == ["2,000 (2,000)", "3 seeds, each 2,000 (2,000)"]
+    assert values["`accuracy`"][1] == "0.967±0.043"  # over seeds
+    assert len(cells(markdown[markdown.index("\n## Every run") :], "run")) == 2 + 44
+
+
+def test_contents_lead_to_every_section(grid_page):
+    html = grid_page.read_text(encoding="utf-8")
+    links = re.findall(r'<a href="#([^"]+)">', html)
+    assert links[:2] == ["results", "g23-20-labels"]
+    ids = re.findall(r'<h[1-6] id="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    assert links == re.findall(r'<h2 id="([^"]+)"', html)
+
+
+def test_headings_have_the_anchors_of_github():
+    text = "# A `b`, c-d_e!\n\n## G(2,3), 20 labels\n\n## x\n\n## x\n"
+    assert [anchor for _, _, anchor in anchors(text)] == ["a-b-c-d_e", "g23-20-labels", "x", "x-1"]
+
+
+def test_one_recipe_and_the_options_of_each_training_make_its_first_run_again(grid_page, tmp_path):
+    again = grid_page.with_suffix(".md").read_text(encoding="utf-8").partition("## Run them again")[2]
+    (tmp_path / "recipe.yaml").write_text(re.search(r"```yaml\n(.*?)\n```", again, re.DOTALL)[1])
+    lines = re.search(r"```bash\n(.*?)\n```", again, re.DOTALL)[1].splitlines()
+    assert len(lines) == 2 * 20
+    root = shipped_folder("hub_cards") / "results" / "grid_cpu"
+    records = [Record.read(path).public() for path in find_results([root])]
+    firsts = [training.records[0] for training in trainings_of(records)]
+    for name, command, record in zip(lines[::2], lines[1::2], firsts, strict=True):
+        assert name.startswith(f"# {record.run['title']}, {record.run['objective']}")
+        words = shlex.split(command)
+        assert words[:5] == ["accelerate", "launch", "recipes/finetune.py", "--config", "recipe.yaml"]
+        (run,) = parse_runs(["--config", str(tmp_path / "recipe.yaml"), *words[5:]])
+        assert {key: value for key, value in run.recipe.items() if key not in PLACES} == record.recipe
+    assert sum("; other runs: --seed 2, --seed 42" in line for line in lines) == 12
 
 
 def test_equal_runs_are_equal_pages(runs, tmp_path):
@@ -144,7 +217,7 @@ def test_runs_without_diagnosis_or_history_lack_those_parts(tmp_path):
     assert not list(page.parent.glob("*.png"))
     both = report_runs([tmp_path / "old", save(diagnosed_record("reversed"), tmp_path / "new")], tmp_path / "both")
     markdown = both.with_suffix(".md").read_text(encoding="utf-8")
-    assert cells(markdown, "number")[0] == ["number", "reversed"]
+    assert cells(markdown, "number")[0] == ["number", TRAININGS[2]]
 
 
 def test_a_picture_that_fails_is_left_out(tmp_path):
@@ -186,6 +259,8 @@ def test_results_are_found_in_files_and_folders_each_once(runs, tmp_path):
     below = [runs / name / "results.json" for name in names]
     assert find_results([runs]) == below
     assert find_results([below[1], runs / names[1], runs]) == [below[1], below[0], below[2]]
+    shipped = shipped_folder("hub_cards") / "results" / "smoke"
+    assert find_results([shipped]) == sorted(shipped.rglob("*.json"))  # by other names
     save({}, runs / names[0] / "checkpoint-5")
     assert find_results([runs / names[0]]) == below[:1]  # a run's own file, not those further below
 
@@ -467,7 +542,8 @@ def test_a_browser_runs_nothing_of_a_run_with_an_evil_name(tmp_path, chromium, s
     seen = look(report_runs([evil_run(tmp_path)], tmp_path / "report"), chromium, serve)
     assert seen["title"].startswith("Run <script>")
     assert seen["scripts"] == 0
-    assert seen["links"] == ["https://arxiv.org/abs/2403.06963"]
+    outside = [link for link in seen["links"] if "report.html#" not in link]
+    assert outside == ["https://arxiv.org/abs/2403.06963"]
     assert len(seen["images"]) == 5
     assert all(width > 200 for width, _, _ in seen["images"])
 

@@ -17,7 +17,7 @@ from hf_nextfail.reporting.page import page_text
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.schema import RUN
 from hf_nextfail.reporting.tables import results_table
-from hf_nextfail.runs.command_of_record import repeat
+from hf_nextfail.runs.command_of_record import repeat_all
 from hf_nextfail.runs.rerun import computed, differences
 from hf_nextfail.tasks import StarGraph
 
@@ -39,7 +39,7 @@ def test_every_record_that_ships_can_be_read_and_shown(path):
     for part in ("results", "chance", "recipe", "versions", "test_file", "timings"):
         assert written[part] == before[part]  # nothing that was recorded is lost
     assert before["run"].items() <= record.run.items()
-    assert "Run them again" in page_text([record], [], [repeat(record)])
+    assert "Run them again" in page_text([record], [], *repeat_all([record]))
     assert record.run["objective"] in model_card(record, "nextfail/x")
     assert len(eval_results(record)) == 1
     Console(file=io.StringIO()).print(results_table([record]))

@@ -95,7 +95,7 @@ def plot_learning(records: Sequence[Record], path: str | PathLike) -> None:
     """
     every = trainings_of(record for record in records if learning_curves([record]))
     trainings = every[:MOST]
-    columns = min(len(trainings), 2)
+    columns = {1: 1, 2: 2, 4: 2}.get(len(trainings), 3)
     rows = -(-len(trainings) // columns)
     headings = headings_of(trainings, (WIDTH - 0.8) / columns)
     lines = max(heading.count("\n") for heading in headings)
@@ -110,7 +110,7 @@ def plot_learning(records: Sequence[Record], path: str | PathLike) -> None:
                 axes.plot(steps, values, style, color=colour, linewidth=width, solid_capstyle="round", label=label)
             mark_chance(axes, [record.chance["hard_token_accuracy"] for record in training.records])
             axes.set_title(heading)
-            axes.locator_params(axis="x", nbins=5, integer=True)
+            axes.locator_params(axis="x", nbins=(5, 5, 4)[columns - 1], integer=True)
         for axes in panels.flat[max(0, len(trainings) - columns) : len(trainings)]:
             axes.set_xlabel("training steps")
             axes.tick_params(labelbottom=True)

@@ -1,16 +1,22 @@
 import copy
 import dataclasses
+import functools
 import itertools
 import logging
 import re
 
 import made_records
 import matplotlib
+import matplotlib.figure
 import matplotlib.image
+import matplotlib.text
+import matplotlib.transforms
 import numpy as np
 import pytest
 from made_records import OBJECTIVES
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from hf_nextfail.files import shipped_folder
 from hf_nextfail.reporting.pictures import (
     COLOURS,
     PICTURES,
@@ -22,10 +28,18 @@ from hf_nextfail.reporting.pictures import (
     plot_learning,
     plot_positions,
 )
-from hf_nextfail.reporting.pictures.base import in_words, spread, title_of
+from hf_nextfail.reporting.pictures.base import (
+    OBJECTIVE_COLOURS,
+    OTHER_COLOURS,
+    colour_of,
+    in_words,
+    looks_of,
+    title_of,
+)
 from hf_nextfail.reporting.pictures.curves import learning_curves
 from hf_nextfail.reporting.pictures.shares import accuracy_by_distance, position_names
 from hf_nextfail.reporting.record import Record
+from hf_nextfail.reporting.trainings import trainings_of
 from hf_nextfail.tasks import StarGraph
 from hf_nextfail.tasks.star_graph import arms_of
 
@@ -71,26 +85,33 @@ def predicted_row(degree, path_length):
     return row | {"written": written, "probabilities": {str(arm[1]): p for arm, p in zip(arms, shares, strict=True)}}
 
 
-GRID = {
-    ("gpt2", "d2_l3_n20", "teacher_forced"): [0.5, 0.51],
-    ("gpt2", "d2_l3_n20", "teacherless"): [1.0, 0.7],
-    ("gpt2", "d5_l5_n50", "teacher_forced"): [0.2],
-    ("gpt2", "d5_l5_n50", "teacherless"): [],
-    ("mamba", "d2_l3_n20", "teacherless"): [0.9],
-}
-GRID_CHANCES = {"d2_l3_n20": 0.5, "d5_l5_n50": 0.2}
-GRID_TITLES = {"d2_l3_n20": "G(2,3), 20", "d5_l5_n50": "G(5,5), 50"}
+def trained(model, title, objective, *accuracies) -> list[Record]:
+    """Runs of one training with seeds 0, 1, ... and these accuracies."""
+    records = [old_record(objective) for _ in accuracies]
+    for seed, (record, accuracy) in enumerate(zip(records, accuracies, strict=True)):
+        record.run.update(model=model, title=title, seed=seed)
+        record.results["accuracy"]["value"] = accuracy
+    return records
 
 
-def grid_picture(accuracies, path):
-    plot_grid(accuracies, GRID_CHANCES, GRID_TITLES, path)
+def grid_records() -> list[Record]:
+    return [
+        *trained("gpt2", "G(2,3), 20 labels", "teacher_forced", 0.5, 0.51),
+        *trained("gpt2", "G(2,3), 20 labels", "teacherless", 1.0, 0.7),
+        *trained("gpt2", "G(5,5), 50 labels", "teacher_forced", 0.2),
+        *trained("mamba", "G(2,3), 20 labels", "teacherless", 0.9),
+    ]
+
+
+def shipped(pattern: str) -> list[Record]:
+    return [Record.read(path) for path in sorted((shipped_folder("hub_cards") / "results").glob(pattern))]
 
 
 DRAWN = {
-    "grid": (grid_picture, lambda: GRID),
+    "grid": (plot_grid, grid_records),
     "accuracy": (plot_accuracy, diagnosed_records),
     "positions": (plot_positions, diagnosed_records),
-    "learning": (plot_learning, lambda: diagnosed_record("teacher_forced")),
+    "learning": (plot_learning, diagnosed_records),
     "errors": (plot_errors, diagnosed_records),
     "graph": (plot_graph, lambda: predicted_row(3, 4)),
 }
@@ -131,92 +152,174 @@ def test_other_formats_are_refused(tmp_path, name):
     assert not list(tmp_path.iterdir())
 
 
-def test_accuracy_names_runs_and_chance(tmp_path):
+def test_accuracy_names_trainings_and_chance(tmp_path):
     records = diagnosed_records()
     plot_accuracy(records, tmp_path / "a.svg")
     words = texts(tmp_path / "a.svg")
-    assert "1/2: a guess" in words
-    assert "teacher forced: 0.506 on the test split" in words
-    assert "reversed: 1.000 on the test split" in words
+    for text in ("1/2: a guess", "teacher forced", "0.506, 0 of 1", "reversed paths", "1.000, 1 of 1"):
+        assert text in words
     plot_accuracy(records, tmp_path / "a.png")
-    plot_accuracy(records[:2], tmp_path / "b.png")
-    assert pixels(tmp_path / "a.png").shape[0] >= 600
-    assert all(count(tmp_path / "a.png", colour) > 300 for colour in COLOURS[:3])
-    assert count(tmp_path / "b.png", COLOURS[2]) == 0
+    plot_accuracy(records[1:2], tmp_path / "b.png")
+    colours = [OBJECTIVE_COLOURS[objective] for objective in ("teacher_forced", "teacherless")]
+    assert all(count(tmp_path / "a.png", colour) > 300 for colour in colours)
+    assert count(tmp_path / "b.png", colours[0]) == 0
 
 
-def test_seeds_of_a_run_share_a_colour_and_a_line_of_the_legend(tmp_path):
+def test_seeds_of_a_training_share_a_line_of_the_legend_and_have_a_curve_each(tmp_path, figures):
     records = [old_record(objective, seed) for objective in OBJECTIVES for seed in (42, 1, 2)]
     plot_accuracy(records, tmp_path / "a.svg")
     words = texts(tmp_path / "a.svg")
-    assert "teacher forced: 0.506, 0.503, 0.495 on the test split (seeds 42, 1, 2)" in words
-    assert sum("test split" in line for line in words) == 3
-    plot_accuracy(records, tmp_path / "a.png")
-    assert count(tmp_path / "a.png", COLOURS[3]) == 0
+    assert "0.501 ± 0.005, 0 of 3" in words
+    assert sum(" of 3" in line for line in words) == 3
+    (figure,) = figures
+    curves = [line for line in figure.axes[0].lines if len(line.get_xdata()) > 2]
+    assert len(curves) == 9
+    assert [list(line.get_ydata()) for line in curves] == [[p["accuracy"] for p in r.history] for r in records]
 
 
-def test_the_legend_of_accuracy_lies_below_its_axes(tmp_path):
-    records = diagnosed_records()
-    plot_accuracy(records, tmp_path / "a.png")
-    image = pixels(tmp_path / "a.png")
-    dark = (image.max(axis=-1) < 100).sum(axis=1)
-    axis = int(dark.argmax())  # the line of the steps is the darkest row
-    for colour in COLOURS[:3]:
-        rows = (image == [int(colour[i : i + 2], 16) for i in (1, 3, 5)]).all(axis=-1).any(axis=1).nonzero()[0]
-        assert rows.min() < axis < rows.max()  # its curve above, its legend below
-        gap = np.diff(rows)[rows[:-1] < axis + 5].max() if (rows > axis).any() else 0
-        assert gap > 20  # nothing of it in between, where the steps are written
-
-
-def test_guesses_among_many_arms_do_not_stand_on_each_other(tmp_path):
+def test_guesses_among_many_arms_are_all_named(tmp_path):
     records = diagnosed_records()
     for record, degree in zip(records, (20, 10, 7), strict=True):
         record.chance["hard_token_accuracy"] = 1 / degree
     plot_accuracy(records, tmp_path / "a.svg")
-    assert {"1/20: a guess", "1/10: a guess", "1/7: a guess"} <= set(texts(tmp_path / "a.svg"))
+    assert "1/20, 1/10, 1/7: a guess" in texts(tmp_path / "a.svg")
+
+
+@pytest.mark.parametrize("objective", [*OBJECTIVES[:2], "someones.py:Other", None])
+def test_an_objective_has_one_colour_in_every_picture_and_reversed_paths_look_different(tmp_path, figures, objective):
+    """Whatever stands beside it, and in whatever order."""
+    own = [old_record("teacher_forced"), old_record("reversed")]
+    for record in own:
+        record.run["objective"] = objective
+    other = trained("gpt2", "G(2,3), 20 labels", "teacherless", 0.5)
+    for number, records in enumerate((own, own[::-1], [*own, *other], [*other, *own])):
+        expected = {colour_of(record.run["objective"]) for record in records}
+        for draw in (plot_accuracy, plot_grid):
+            draw(records, tmp_path / f"{number}.svg")
+            lines = [line for line in figures[-1].axes[0].lines if not str(line.get_label()).endswith("guess")]
+            assert {matplotlib.colors.to_hex(line.get_color()).upper() for line in lines} == expected
+            looks = {(line.get_color(), str(line._unscaled_dash_pattern), line.get_mfc()) for line in lines}
+            assert len(looks) == len({(record.run["objective"], record.run["dataset_config"]) for record in records})
+
+
+def test_colours_of_our_objectives_are_theirs_alone():
+    assert len(set(OBJECTIVE_COLOURS.values())) == len(OBJECTIVE_COLOURS)
+    assert not set(OBJECTIVE_COLOURS.values()) & {*OTHER_COLOURS, colour_of(None)}
+    others = {colour_of(f"objective_{number}") for number in range(200)}
+    assert others == set(OTHER_COLOURS)
+    assert colour_of("after_next") == "#882255"  # on every machine
+
+
+def test_trainings_of_one_colour_have_markers_of_their_own():
+    records = [old_record("teacher_forced") for _ in range(3)]
+    for rate, record in enumerate(records, start=1):
+        record.recipe["learning_rate"] = rate
+    looks = looks_of(trainings_of(records))
+    assert len({look["color"] for look in looks}) == 1
+    assert len({look["marker"] for look in looks}) == 3
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that are drawn in a test, which no file shows from inside."""
+    drawn = []
+    save = matplotlib.figure.Figure.savefig
+
+    def keep(figure, *args, **kwargs):
+        save(figure, *args, **kwargs)
+        FigureCanvasAgg(figure).draw()
+        drawn.append(figure)
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", keep)
+    return drawn
+
+
+def words_and_boxes(figure) -> list[tuple[str, matplotlib.transforms.Bbox]]:
+    """What can be read in a figure, and where it stands."""
+    shown = [*figure.texts, *(text for legend in figure.legends for text in legend.texts)]
+    shown += [text for text in (figure._suptitle, figure._supxlabel, figure._supylabel) if text is not None]
+    for axes in figure.axes:
+        shown += axes.texts
+        if axes.axison:
+            shown += [axes.title, axes._left_title, axes._right_title, axes.xaxis.label, axes.yaxis.label]
+            for axis in (axes.xaxis, axes.yaxis):
+                low, high = sorted(axis.get_view_interval())
+                shown += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+                shown += [tick.label2 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+    shown = {id(text): text for text in shown if text.get_text().strip() and text.get_visible()}
+    extent = matplotlib.text.Text.get_window_extent  # of the words alone: a line that ties them to a place is none
+    return [(text.get_text(), extent(text)) for text in shown.values()]
+
+
+def long_names() -> list[Record]:
+    """Records whose objectives have long names, and whose paths have different lengths."""
+    records = [with_length(diagnosed_record("teacher_forced"), length) for length in (3, 3, 5)]
+    for number, record in enumerate(records):
+        record.run["objective"] = f"somebodys_very_long_file_name_{number}.py:ObjectiveOfSomebody"
+        record.run["title"] = "a title that says more than others do"
+    return records
 
 
 @pytest.mark.parametrize(
-    ("values", "limits", "places"),
+    "records",
     [
-        ([], {}, []),
-        ([0.3], {}, [0.3]),
-        ([0.1, 0.9], {}, [0.1, 0.9]),
-        ([1.0, 1.0, 1.0], {}, [1.2, 1.0, 0.8]),
-        ([1.0, 1.0, 1.0], {"high": 1.0}, [1.0, 0.8, 0.6]),
-        ([0.0, 0.05], {"low": 0.0}, [0.0, 0.2]),
-        ([0.5, 0.5, 0.35], {}, [0.65, 0.45, 0.25]),
+        *(functools.partial(shipped, p) for p in ("g2_5_small/*.json", "mamba_g2_4/*/*.json", "grid_cpu/*.json")),
+        diagnosed_records,
+        long_names,
     ],
 )
-def test_labels_move_apart_as_little_as_it_takes(values, limits, places):
-    assert spread(values, 0.2, **limits) == pytest.approx(places)
+def test_nothing_stands_on_anything_else_or_outside(tmp_path, figures, records):
+    """In all pictures: titles, legends, ticks and colour bars leave each other alone."""
+    paths = draw_pictures(records(), tmp_path, formats=["png"])
+    assert len(paths) == len(figures) >= 5
+    for path, figure in zip(paths, figures, strict=True):
+        assert figure.get_figheight() < 9, path.name
+        words = words_and_boxes(figure)
+        page = figure.bbox.padded(3)
+        for text, box in words:
+            assert page.x0 <= box.x0 <= box.x1 <= page.x1, (path.name, text)
+            assert page.y0 <= box.y0 <= box.y1 <= page.y1, (path.name, text)
+        for (one, box), (other, other_box) in itertools.combinations(words, 2):
+            assert not box.padded(-1).overlaps(other_box.padded(-1)), (path.name, one, other)
+        bars = [axes for axes in figure.axes if hasattr(axes, "_colorbar")]
+        assert len(bars) == path.stem.startswith("positions")
+        for axes, (text, box) in itertools.product(bars, words):
+            assert not box.padded(-1).overlaps(axes.bbox), (path.name, text)
 
 
-def test_any_labels_move_apart_and_keep_their_order():
-    rng = np.random.default_rng(0)
-    for size in rng.integers(2, 12, 50):
-        values = rng.random(size).round(1).tolist()
-        places = np.array(spread(values, 0.1))
-        assert np.diff(np.sort(places)).min() > 0.1 - 1e-9
-        order = np.argsort(places)
-        assert (np.diff(np.array(values)[order]) >= 0).all()
-        assert places.mean() == pytest.approx(np.mean(values))
+def test_many_trainings_are_bounded_pictures(tmp_path, figures):
+    """44 trainings of one task, and 44 tasks: no picture grows with them without end."""
+    many = [diagnosed_record("teacher_forced") for _ in range(44)]
+    for number, record in enumerate(many):
+        record.recipe["learning_rate"] = number / 1000
+    paths = draw_pictures(many, tmp_path, formats=["png"])
+    assert len(paths) == 4 + 6
+    assert "(9 of 44 trainings)" in figures[0].axes[0].get_title(loc="left")
+    for figure in figures:
+        assert figure.get_figheight() < 9
+        assert all(len(legend.texts) <= 10 for legend in figure.legends)
+    for number, record in enumerate(many):
+        record.run["title"] = f"task {number}"
+    plot_grid(many, tmp_path / "grid.png")
+    assert figures[-1].get_figwidth() <= 17
+    assert all(len(legend.texts) <= 10 for legend in figures[-1].legends)
 
 
 def test_positions_run_from_the_goal_to_the_start_also_on_reversed_paths(tmp_path):
     forward, backward = diagnosed_record("teacherless"), diagnosed_record("reversed")
     for record in (forward, backward):
-        steps, rows = accuracy_by_distance(record)
+        steps, rows = accuracy_by_distance([record])
         assert steps == [point["step"] for point in record.history]
         assert [row[-1] for row in rows] == [1.0, record.history[-1]["accuracy"], 1.0]
         assert rows[0][1] == pytest.approx(steps[1] / steps[-1])  # the goal is learnt slowly here
         assert set(rows[2]) == {1.0}  # and the start known
     backward = dataclasses.replace(backward, diagnosis=None)  # then the name of the configuration says it
-    assert accuracy_by_distance(backward)[1][2] == [1.0] * len(backward.history)
+    assert accuracy_by_distance([backward])[1][2] == [1.0] * len(backward.history)
     plot_positions([forward, backward], tmp_path / "a.svg")
     words = texts(tmp_path / "a.svg")
     assert [words.count(word) for word in ("start", "hard token", "goal")] == [1, 1, 1]
-    assert {"teacherless", "reversed", "training steps", "1/2"} <= set(words)
+    assert {"teacherless", "training steps", "1/2"} <= set(words)
+    assert any("reversed" in word for word in words)
 
 
 def test_the_last_column_is_the_last_evaluation(tmp_path):
@@ -241,7 +344,7 @@ def test_the_last_column_is_the_last_evaluation(tmp_path):
     [
         (2, ["goal, hard token", "start"]),
         (3, ["goal", "hard token", "start"]),
-        (5, ["goal", "1 before", "2 before", "hard token", "start"]),
+        (5, ["goal", "node 4", "node 3", "hard token", "start"]),
     ],
 )
 def test_positions_have_names(path_length, names):
@@ -259,7 +362,7 @@ def with_length(record, path_length):
 def test_positions_of_any_lengths_are_drawn(tmp_path, lengths):
     records = [with_length(diagnosed_record("teacherless"), length) for length in lengths]
     for number, record in enumerate(records):
-        record.run["seed"] = number
+        record.recipe["learning_rate"] = number / 1000
     plot_positions(records, tmp_path / "a.svg")
     words = texts(tmp_path / "a.svg")
     same = len(set(lengths)) == 1
@@ -267,8 +370,8 @@ def test_positions_of_any_lengths_are_drawn(tmp_path, lengths):
     hard = sum("hard token" in word for word in words)
     assert hard == (-(-len(lengths) // columns) if same else len(lengths))
     if 20 in lengths:
-        assert {"2 before", "16 before"} <= set(words)
-        assert "17 before" not in words
+        assert {"node 18", "node 4"} <= set(words)
+        assert "node 3" not in words
 
 
 def test_one_evaluation_is_a_map_too(tmp_path):
@@ -280,7 +383,7 @@ def test_one_evaluation_is_a_map_too(tmp_path):
 
 def test_learning_leaves_out_what_does_not_exist(tmp_path):
     forced, teacherless = diagnosed_record("teacher_forced"), diagnosed_record("teacherless")
-    labels = [curve[0] for curve in learning_curves(forced)]
+    labels = [curve[0] for curve in learning_curves([forced])]
     assert labels == [
         "knows the candidates",
         "follows edges",
@@ -289,13 +392,13 @@ def test_learning_leaves_out_what_does_not_exist(tmp_path):
         "first step right",
         "whole path right",
     ]
-    fewer = [curve[0] for curve in learning_curves(teacherless)]
+    fewer = [curve[0] for curve in learning_curves([teacherless])]
     assert fewer == [label for label in labels if "follows" not in label]
-    plot_learning(teacherless, tmp_path / "a.svg")
+    plot_learning([teacherless], tmp_path / "a.svg")
     words = texts(tmp_path / "a.svg")
     assert {*fewer, "1/2: a guess"} <= set(words)
     assert not any("follows" in word for word in words)
-    plot_learning(diagnosed_record("reversed"), tmp_path / "b.svg")
+    plot_learning([diagnosed_record("reversed")], tmp_path / "b.svg")
     assert not any("guess" in word for word in texts(tmp_path / "b.svg"))
 
 
@@ -303,10 +406,42 @@ def test_clever_hans_is_drawn_where_it_is_identifiable():
     record = diagnosed_record("teacher_forced")
     for point in record.history:
         point["diagnosis"]["clever_hans_accuracy"] = 0.125
-    (edges,) = (curve for curve in learning_curves(record) if curve[0] == "follows edges")
+    (edges,) = (curve for curve in learning_curves([record]) if curve[0] == "follows edges")
     assert set(edges[4]) == {0.125}
     record.history[0]["diagnosis"] = None  # an evaluation that was not diagnosed
-    assert all(curve[3][0] == record.history[1]["step"] for curve in learning_curves(record)[:-1])
+    assert all(curve[3][0] == record.history[1]["step"] for curve in learning_curves([record]))
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_curves_of_a_learning_picture_come_from_the_same_rows(objective):
+    """A path is never right without its first step: impossible numbers come from different rows."""
+    records = [record for record in shipped("*/**/*.json") if learning_curves([record])]
+    assert len(records) > 40
+    for record in records:
+        curves = {
+            label: dict(zip(steps, values, strict=True)) for label, _, _, steps, values in learning_curves([record])
+        }
+        if "first step right" in curves and "whole path right" in curves:
+            for step, whole in curves["whole path right"].items():
+                assert whole <= curves["first step right"][step] + 1e-9
+    record = diagnosed_record(objective)
+    before = learning_curves([record])
+    for point in record.history:
+        point["accuracy"] = 0.123  # on all validation rows
+    assert learning_curves([record]) == before
+
+
+def test_learning_is_the_mean_over_seeds_where_a_stopped_run_keeps_its_last_values():
+    records = [diagnosed_record("teacher_forced", seed) for seed in (42, 1)]
+    del records[0].history[3:]
+    last = records[0].history[-1]["diagnosis"]["accuracy"]
+    (curve,) = (curve for curve in learning_curves(records) if curve[0] == "whole path right")
+    assert curve[4] == pytest.approx(
+        [
+            ((records[0].history[i]["diagnosis"]["accuracy"] if i < 3 else last) + point["diagnosis"]["accuracy"]) / 2
+            for i, point in enumerate(records[1].history)
+        ]
+    )
 
 
 def test_errors_name_the_kinds_that_occur_and_their_shares(tmp_path):
@@ -383,6 +518,18 @@ def test_what_was_written_is_drawn_beside_the_right_path(tmp_path):
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
 
 
+@pytest.mark.parametrize(("degree", "path_length"), [(2, 5), (5, 3), (5, 20)])
+def test_probabilities_are_tied_to_their_nodes(tmp_path, figures, degree, path_length):
+    row = predicted_row(degree, path_length)
+    plot_graph(row, tmp_path / "a.png")
+    nodes = {text.get_text(): text.get_position() for text in figures[0].axes[0].texts}
+    tags = [text for text in figures[0].axes[0].texts if text.get_text() and hasattr(text, "arrow_patch")]
+    tags = [tag for tag in tags if tag.arrow_patch is not None]
+    assert [(tag.get_text(), tag.xy) for tag in tags] == [
+        (f"{row['probabilities'][node]:.2f}", place) for node, place in nodes.items() if node in row["probabilities"]
+    ]
+
+
 def test_reversed_paths_are_written_from_the_goal(tmp_path):
     row = diagnosed_record("reversed").diagnosis["drawing"]
     plot_graph(row, tmp_path / "a.svg")
@@ -417,24 +564,38 @@ def test_whatever_a_model_writes_is_drawn(tmp_path, written, unknown):
 
 def test_one_run_has_its_pictures_under_their_plain_names(tmp_path):
     paths = draw_pictures([diagnosed_record("teacherless")], tmp_path)
-    assert [path.name for path in paths] == [f"{name}.{suffix}" for name in PICTURES for suffix in ("png", "svg")]
+    assert [path.name for path in paths] == [
+        f"{name}.{suffix}" for name in PICTURES if name != "grid" for suffix in ("png", "svg")
+    ]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
 
 
 def test_several_runs_have_some_pictures_each(tmp_path):
     names = [path.stem for path in draw_pictures(diagnosed_records(), tmp_path, formats=["svg"])]
-    each = [[f"{kind}_{objective}" for objective in OBJECTIVES] for kind in ("learning", "graph")]
-    assert names == ["accuracy", "positions", *each[0], "errors", *each[1]]
+    graphs = [f"graph_{name}" for name in ("teacher_forced", "teacherless", "teacher_forced_reversed_paths")]
+    assert names == ["accuracy", "positions", "learning", "errors", *graphs]
+
+
+def test_seeds_add_no_picture_and_every_task_has_its_own(tmp_path):
+    seeds = [diagnosed_record("teacherless", seed) for seed in (42, 1, 2)]
+    names = [path.stem for path in draw_pictures(seeds, tmp_path, formats=["svg"])]
+    assert names == ["accuracy", "positions", "learning", "errors", "graph"]
+    seeds[1].run["title"] = "../x"
+    names = [path.stem for path in draw_pictures(seeds, tmp_path, formats=["svg"])]
+    kinds = ("accuracy", "positions", "learning", "errors", "graph")
+    assert names[0] == "grid"
+    assert names[1:6] == [f"{kind}_G_2_3_20_labels" if kind != "graph" else names[5] for kind in kinds]
+    assert names[6:10] == [f"{kind}_x" for kind in kinds[:4]]
 
 
 def test_names_of_runs_are_no_paths(tmp_path):
     records = [diagnosed_record("teacherless") for _ in range(3)]
     for record, name in zip(records, ("..", "../../x", "a b/ä:*?"), strict=True):
-        record.run["name"] = name
+        record.run["objective"] = name
     folder = tmp_path / "inner"
     folder.mkdir()
     paths = draw_pictures(records, folder, formats=["svg"])
-    assert len({path.name for path in paths}) == len(paths) == 9
+    assert len({path.name for path in paths}) == len(paths) == 7
     assert all(path.parent == folder and path.is_file() for path in paths)
     assert list(tmp_path.iterdir()) == [folder]
 
@@ -446,7 +607,7 @@ def test_runs_without_diagnosis_or_history_lack_those_pictures(tmp_path):
     assert draw_pictures([evaluated], tmp_path) == []
     assert draw_pictures([], tmp_path) == []
     mixed = draw_pictures([old, evaluated, diagnosed_record("teacher_forced")], tmp_path, formats=["svg"])
-    stems = ["accuracy", "positions", "learning_teacher_forced", "errors", "graph_teacher_forced"]
+    stems = ["accuracy", "positions", "learning", "errors", "graph_teacher_forced"]
     assert [path.stem for path in mixed] == stems
     assert "reversed" not in " ".join(texts(tmp_path / "accuracy.svg"))
 
@@ -460,29 +621,28 @@ def test_a_picture_that_fails_is_logged_and_the_others_are_drawn(tmp_path, caplo
     assert "graph.png could not be drawn: ValueError" in caplog.text
 
 
-def test_a_grid_names_its_models_graphs_and_trainings(tmp_path):
-    grid_picture(GRID, tmp_path / "grid.svg")
+def test_a_grid_names_its_models_tasks_and_trainings(tmp_path):
+    plot_grid(grid_records(), tmp_path / "grid.svg")
     found = texts(tmp_path / "grid.svg")
-    for text in ("gpt2", "mamba", "G(2,3), 20", "G(5,5), 50", "teacher forced", "teacherless", "1/d: a guess"):
+    for text in ("gpt2", "mamba", "G(2,3),", "G(5,5),", "50 labels", "teacher forced", "teacherless", "1/d: a guess"):
         assert text in found
     assert found.count("teacherless") == 1  # one legend
 
 
-def test_every_seed_of_a_grid_is_a_dot(tmp_path):
-    few = {key: values[:1] for key, values in GRID.items() if key[1] == "d2_l3_n20"}
-    many = few | {("gpt2", "d2_l3_n20", "teacherless"): [1.0, 0.9, 0.2]}
-    grid_picture(few, tmp_path / "few.png")
-    grid_picture(many, tmp_path / "many.png")
-    dots = COLOURS[1]
-    assert count(tmp_path / "many.png", dots) > 1.5 * count(tmp_path / "few.png", dots) > 0
+def test_every_seed_of_a_grid_is_a_dot(tmp_path, figures):
+    plot_grid(trained("gpt2", "a", "teacherless", 1.0, 0.9, 0.2), tmp_path / "many.png")
+    (line,) = [line for line in figures[0].axes[0].lines if line.get_marker() != "None"]
+    assert sorted(line.get_ydata()) == [0.2, 0.9, 1.0]
+    assert len(set(line.get_xdata())) == 3
+    assert count(tmp_path / "many.png", OBJECTIVE_COLOURS["teacherless"]) > 100
 
 
 def test_titles_have_room():
     records = diagnosed_records()
-    assert title_of(records) == "G(2,3), 20 labels"
+    assert title_of(trainings_of(records), "x") == "G(2,3), 20 labels: x"
     for record, title in zip(records, ("a", "b", "a"), strict=True):
         record.run["title"] = title
-    assert title_of(records) == "a and b"
+    assert title_of(trainings_of(records), "x") == "a and b: x"
     records[2].run["title"] = "c"
-    assert title_of(records) == "3 kinds of graphs"
+    assert title_of(trainings_of(records), "x") == "3 tasks: x"
     assert in_words("teacher_forced/g2_5_small") == "teacher forced/g2_5_small"
