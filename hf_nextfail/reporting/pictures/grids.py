@@ -40,7 +40,7 @@ def plot_grid(records: Sequence[Record], path: str | PathLike) -> None:
 def looks_by_name(trainings: Sequence[Training]) -> dict[str, dict]:
     """Say how dots are drawn: colour by objective, hollow on reversed paths, a marker for each of one look."""
     looks: dict[str, dict] = {}
-    for training in trainings[:]:
+    for training in trainings:
         colour = colour_of(training.objective)
         look = {"color": colour, "markerfacecolor": "white" if training.reverse else colour}
         same = sum(other | look == other for other in looks.values())
@@ -76,5 +76,6 @@ def draw_panel(axes, trainings: Sequence[Training], looks: dict[str, dict]) -> N
                 **looks[training.name],
             )
     axes.set_ylim(-0.02, 1.03)
-    axes.set_xticks(range(len(tasks)), [task.replace(", ", ",\n") for task in tasks])
+    rotation = 90 if len(tasks) > 10 else 0
+    axes.set_xticks(range(len(tasks)), [task.replace(", ", ",\n") for task in tasks], rotation=rotation)
     axes.grid(axis="y", color="0.92", linewidth=0.8)

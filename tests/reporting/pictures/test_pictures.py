@@ -299,9 +299,12 @@ def test_many_trainings_are_bounded_pictures(tmp_path, figures):
         assert figure.get_figheight() < 9
         assert all(len(legend.texts) <= 10 for legend in figure.legends)
     for number, record in enumerate(many):
-        record.run["title"] = f"task {number}"
+        record.run["title"] = f"G({number},9), 900 labels"
     plot_grid(many, tmp_path / "grid.png")
     assert figures[-1].get_figwidth() <= 17
+    ticks = [box for text, box in words_and_boxes(figures[-1]) if "labels" in text]
+    assert len(ticks) == 44
+    assert not any(one.padded(-1).overlaps(other.padded(-1)) for one, other in itertools.combinations(ticks, 2))
     assert all(len(legend.texts) <= 10 for legend in figures[-1].legends)
 
 
