@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from datasets.builder import Key
 
+from hf_nextfail.data.room import check_disk
 from hf_nextfail.tasks import SPLITS, StarGraph, Task
 from hf_nextfail.tasks.base import SHARD_ROWS, Columns, check_integer, keep_integer
 from hf_nextfail.tasks.text import TextColumn
@@ -171,6 +173,14 @@ class TaskBuilder(datasets.ArrowBasedBuilder):
                 pieces = [(first, min(first + step, num_shards)) for first in range(0, num_shards, step)]
                 generators.append(datasets.SplitGenerator(name=split, gen_kwargs={"split": split, "pieces": pieces}))
         return generators
+
+    def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
+        # Called where the rows are not in the cache; a stream needs no room.
+        num_rows = sum(map(self.config.num_rows, SPLITS))
+        few = to_arrow_table(self.config.task, self.config.task.sample(np.random.default_rng(0), count=100))
+        what = f"{num_rows:,} rows of {self.config.task.name} {self.config.task.config_name}"
+        check_disk(what, few.nbytes / len(few) * num_rows, Path(self._cache_dir_root))
+        super()._download_and_prepare(*args, **kwargs)
 
     def _generate_tables(self, split: str, pieces: list[tuple[int, int]]) -> Iterator[tuple[Key, pa.Table]]:
         config = self.config

@@ -5,6 +5,7 @@ that is where a name of ours is answered. This is private to `datasets`: `tests/
 """
 
 import functools
+from pathlib import Path
 
 import datasets.inspect
 import datasets.load
@@ -42,6 +43,8 @@ def task_class(dataset_name: str) -> type[Task] | None:
     Raises:
         ValueError: in one line, if it names no task of ours, or its file cannot be loaded.
     """
+    if dataset_name in TASKS and not Path(dataset_name).exists():
+        raise ValueError(f"there is no dataset {dataset_name} (did you mean '{NAMESPACE}/{dataset_name}'?)")
     if not is_reference(dataset_name):
         return task_called(dataset_name)
     found = load_class(dataset_name, Task)

@@ -10,7 +10,16 @@ import torch
 from datasets import Dataset, IterableDataset
 from transformers import PreTrainedTokenizerBase
 
-from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS, encode_completions, tokenize_dataset
+from hf_nextfail.data.room import check_memory
+from hf_nextfail.data.tokenization import (
+    COMPLETION_IDS,
+    PROMPT_IDS,
+    encode_completions,
+    largest_id,
+    longest_of,
+    longest_row,
+    tokenize_dataset,
+)
 
 IGNORED = -100  # the label of positions where nothing is predicted, as everywhere in transformers
 
@@ -78,7 +87,9 @@ class Rows(torch.utils.data.Dataset):
             )
         if isinstance(dataset, Dataset) and len(dataset) == 0:
             raise ValueError("cannot evaluate on an empty dataset")
-        rows = cls.of_ids(tokenize_dataset(dataset, tokenizer), tokenizer.pad_token_id).check()
+        ids = tokenize_dataset(dataset, tokenizer)
+        check_memory(f"{len(ids):,} rows, the longest of {longest_row(ids):,} tokens,", cls.bytes_of_ids(ids))
+        rows = cls.of_ids(ids, tokenizer.pad_token_id).check()
         goes_on = (rows.completion_ids[:, :-1] == tokenizer.eos_token_id) & rows.inside[:, 1:]
         if tokenizer.eos_token_id is not None and goes_on.any():
             raise ValueError(
@@ -86,6 +97,12 @@ class Rows(torch.utils.data.Dataset):
                 f"{tokenizer.eos_token}, where a model stops to write: end them there, or leave such rows out"
             )
         return rows
+
+    @staticmethod
+    def bytes_of_ids(dataset: Dataset) -> int:
+        """Count what a dataset takes in memory as rows: one long row makes all of them wide."""
+        longest = sum(longest_of(dataset, column) for column in (PROMPT_IDS, COMPLETION_IDS))
+        return len(dataset) * longest * (2 if largest_id(dataset) < 2**15 else 4)
 
     @classmethod
     def of_ids(cls, dataset: Dataset, pad_token_id: int) -> "Rows":

@@ -263,7 +263,7 @@ def largest_id(dataset: Dataset) -> int:
     return max(pc.max(pc.list_flatten(column)).as_py() for column in table.columns)
 
 
-def longest_completion(dataset: Dataset) -> int:
-    """Count the tokens of the longest completion, the end token included where there is one."""
-    column = dataset.select_columns(COMPLETION_IDS).with_format("arrow")[:].column(0)
-    return pc.max(pc.list_value_length(column)).as_py()
+def longest_of(dataset: Dataset, column: str) -> int:
+    """Count the tokens of the longest entry of a column of ids, the end token included where there is one."""
+    lists = dataset.select_columns(column).with_format("arrow")[:].column(0)
+    return pc.max(pc.list_value_length(lists)).as_py()

@@ -22,6 +22,8 @@ TARGET_MODULES = {
     "mamba": ("in_proj", "x_proj"),
     "mamba2": ("in_proj",),
 }
+#: What PEFT calls every linear module but the head.
+ALL_LINEAR = "all-linear"
 # Modules whose weight these families read outside of the module's forward, where an adapter has no say.
 BYPASSED = dict.fromkeys(TARGET_MODULES, ("dt_proj", "out_proj", "conv1d"))
 
@@ -51,7 +53,8 @@ def add_lora(
         rank (`int`, >= 1, *optional*, defaults to 8): of the adapters.
         alpha (`int`, >= 1, *optional*, defaults to 16): their outputs are scaled by `alpha / rank`.
         dropout (`float`, 0 to 1, *optional*, defaults to 0): on their inputs.
-        target_modules (sequence of `str`, *optional*): names of the adapted modules; by default the family's usual.
+        target_modules (sequence of `str`, *optional*): names of the adapted modules, or `"all-linear"` alone for
+            every linear one that can be adapted; by default the family's usual.
 
     Returns:
         `PeftModel` of the same model.
@@ -67,19 +70,22 @@ def add_lora(
             f"lora_target_modules: {', '.join(bypassed)} of {family} cannot be adapted, because the model reads the "
             f"weight without calling the module; {' and '.join(TARGET_MODULES[family])} can"
         )
+    usual = None
+    if list(target_modules or ()) == [ALL_LINEAR]:
+        usual, target_modules = ALL_LINEAR, None
     names = [name for name, _ in model.named_modules()]
     for target in target_modules or ():
         if not any(f".{name}".endswith(f".{target}") for name in names):
             near = did_you_mean(target, {name.rpartition(".")[2] for name in names})
             raise ValueError(f"lora_target_modules: {family} has no module {target!r}{near}")
-    targets = target_modules or TARGET_MODULES.get(family)
+    targets = target_modules or TARGET_MODULES.get(family, usual)
     dummy = getattr(tokenizer, "dummy_token", None) and tokenizer.dummy_token_id
     settings = LoraConfig(
         task_type="CAUSAL_LM",
         r=rank,
         lora_alpha=alpha,
         lora_dropout=dropout,
-        target_modules=None if targets is None else list(targets),
+        target_modules=targets if targets in (None, ALL_LINEAR) else list(targets),
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
         trainable_token_indices=None if dummy is None else [dummy],
     )

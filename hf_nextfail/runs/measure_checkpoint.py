@@ -17,6 +17,7 @@ from hf_nextfail.data.own_dataset import ALL_ROWS, load_own_rows
 from hf_nextfail.data.paper_file import describe_test_file, load_test_file
 from hf_nextfail.data.problem_keys import texts_digest
 from hf_nextfail.data.registration import NAMESPACE, task_class
+from hf_nextfail.data.room import who_is_to_blame
 from hf_nextfail.data.tokenization import load_tokenizer, longest_row, tokenize_dataset
 from hf_nextfail.decoding import DECODINGS, AutoregressiveDecoding, Decoding, find_decoding, says_decoding
 from hf_nextfail.errors import UsageError, did_you_mean
@@ -159,7 +160,7 @@ def load_subject(
         how = decoding_by(kind, decoding) or assumed_decoding(name_or_path, model, training)
         how = find_decoding(how, model, tokenizer)
     except (ValueError, OSError) as error:
-        raise UsageError(f"{name_or_path}: {' '.join(str(error).split())}") from error
+        raise UsageError(who_is_to_blame(name_or_path, error)) from error
     if torch.accelerator.is_available():
         model = model.to(torch.accelerator.current_accelerator())
     run = {

@@ -28,6 +28,21 @@ DEFAULT_RECIPES = (
 )
 
 
+#: What a run does whatever these say, since its evaluation is ours.
+NO_EFFECT = (
+    "batch_eval_metrics",
+    "bf16_full_eval",
+    "eval_accumulation_steps",
+    "eval_do_concat_batches",
+    "eval_use_gather_object",
+    "fp16_full_eval",
+    "include_for_metrics",
+    "prediction_loss_only",
+)
+#: What every run does, whether asked to or not.
+ALWAYS = ("do_train", "do_eval", "do_predict")
+
+
 @dataclass(frozen=True)
 class Run:
     """Hold one checked run: what a recipe and the command line ask for together.
@@ -63,6 +78,14 @@ class Run:
         )
 
 
+def word_or_truth(word: str) -> str:
+    """Read what to count of the input tokens: `all`, `non_padding` or `no`, or whether to count all."""
+    word = {"true": "all", "false": "no"}.get(word.lower(), word)
+    if word not in ("all", "non_padding", "no"):
+        raise argparse.ArgumentTypeError(f"must be all, non_padding or no, got {word!r}")
+    return word
+
+
 class GivenOnce(argparse._StoreAction):
     """Store an option: values that are given apart are one list, and what is one value is given once."""
 
@@ -90,11 +113,14 @@ class RecipeParser(HfArgumentParser):
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
             allow_abbrev=False,
         )
-        # HfArgumentParser takes one value where a field is a string or a list of them.
-        next(action for action in self._actions if action.dest == "report_to").nargs = "+"
+        option = {action.dest: action for action in self._actions}
+        # HfArgumentParser takes one value where a field is a string or a list of them, and text for no truth value.
+        option["report_to"].nargs = "+"
+        option["include_num_input_tokens_seen"].type = word_or_truth
+        option["liger_kernel_config"].type = str
         # Without a value it shows tracebacks alone, which `finetune.main` does: the value is the default, and so not
         # recorded.
-        debug = next(action for action in self._actions if action.dest == "debug")
+        debug = option["debug"]
         debug.nargs, debug.const, debug.type = "?", debug.default, str
         debug.help = f"Show the traceback of an error. With a value, also what transformers does: {debug.help}"
         self.add_argument(
@@ -125,6 +151,15 @@ class RecipeParser(HfArgumentParser):
                 key = token[2:].partition("=")[0].replace("-", "_")
                 self.check_key(key, f"--{key}")
             raise UsageError(f"unexpected argument {token!r}")
+        for name in ALWAYS:
+            if name in self.given and not getattr(options, name):
+                raise UsageError(
+                    f"--{name} false has no effect: each run trains, is evaluated as eval_strategy says, and is "
+                    "measured at its end; nextfail evaluate measures without training"
+                )
+        for name in NO_EFFECT:
+            if getattr(options, name) != self.get_default(name):
+                raise UsageError(f"--{name} has no effect: evaluation is hf_nextfail's own; leave it out")
         return vars(options)
 
 

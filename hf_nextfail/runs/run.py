@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase, set_seed
 
 from hf_nextfail.data.paper_file import describe_test_file, load_test_file
 from hf_nextfail.data.problem_keys import texts_digest
+from hf_nextfail.data.room import who_is_to_blame
 from hf_nextfail.data.tokenization import load_tokenizer, longest_row, tokenize_dataset
 from hf_nextfail.data.word_tokenizer import task_tokenizer
 from hf_nextfail.diagnoses import NoDiagnosis
@@ -36,6 +37,7 @@ from hf_nextfail.runs.options import ModelArguments
 from hf_nextfail.runs.recipes import Run
 from hf_nextfail.runs.resume import INTERRUPTED, check_recipe, finished_record, resume_point
 from hf_nextfail.training.checkpoints import read_seal, writing
+from hf_nextfail.training.checks import refusals
 from hf_nextfail.training.trackers import report_end
 from hf_nextfail.training.trainer import NextFailTrainer
 
@@ -106,9 +108,10 @@ def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTra
     known = [*evaluated.values(), validation, *([] if run.data.streaming else [train])]
     longest = max(map(longest_row, known))
     check_positions(model, longest)
-    trainer = NextFailTrainer(
-        model, run.training, train_dataset=train, eval_dataset=validation, processing_class=tokenizer, task=task
-    )
+    with refusals("the training cannot begin"):
+        trainer = NextFailTrainer(
+            model, run.training, train_dataset=train, eval_dataset=validation, processing_class=tokenizer, task=task
+        )
     allowed = set(run.model.fast_path if chosen is None else chosen.get("fast_path", ()))
     if run.model.attn_implementation is not None:
         allowed.discard("attention")
@@ -171,7 +174,7 @@ def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[Record, lis
             logger.info("%s has no whole checkpoint, and starts afresh.", run.name)
         trainer, evaluated = prepare(run, chosen)
     except (ValueError, OSError) as error:
-        raise UsageError(f"{run.name}: {' '.join(str(error).split())}") from error
+        raise UsageError(who_is_to_blame(run.name, error)) from error
     # Bad input has left nothing behind up to here, not even a folder.
     with alone_in(run.folder) if trainer.is_world_process_zero() else nullcontext():
         if resume_point(run) != checkpoint:

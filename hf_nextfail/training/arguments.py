@@ -12,6 +12,7 @@ from transformers import TrainingArguments
 from transformers.integrations import get_available_reporting_integrations
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from transformers.trainer_utils import IntervalStrategy
+from transformers.utils import is_liger_kernel_available
 
 from hf_nextfail.errors import did_you_mean
 from hf_nextfail.objectives import OBJECTIVES, objective_class
@@ -36,6 +37,7 @@ POSITIVE = (
 NOT_NEGATIVE = (
     "weight_decay",
     "max_grad_norm",
+    "neftune_noise_alpha",
     "adam_epsilon",
     "warmup_steps",
     "eval_steps",
@@ -122,6 +124,10 @@ class NextFailTrainingArguments(TrainingArguments):
         self._check_ranges()
         self._check_objects()
         self._check_trackers()
+        if self.use_liger_kernel and not is_liger_kernel_available():
+            raise ValueError("use_liger_kernel needs the package liger-kernel: pip install liger-kernel")
+        if self.liger_kernel_config is not None:
+            self.liger_kernel_config = self._read_object("liger_kernel_config", self.liger_kernel_config)
         if self.max_steps == 0 or self.max_steps < -1:
             raise ValueError(
                 f"max_steps must be at least 1, or -1 for num_train_epochs to decide, got {self.max_steps}"
@@ -149,6 +155,8 @@ class NextFailTrainingArguments(TrainingArguments):
         for name in DECAYS:
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
+        if self.optim_args and any(part.count("=") != 1 for part in self.optim_args.split(",")):
+            raise ValueError(f"optim_args must be such as rho=0.9,alpha=0.1, got {self.optim_args!r}")
         for name in SEEDS:
             if getattr(self, name) is not None:
                 keep_integer(self, name, 0, 2**32 - 1)

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 import torch
 from datasets import Dataset
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainingArguments, get_scheduler
 
 from hf_nextfail.data.tokenization import largest_id, longest_row, shortest_text
 from hf_nextfail.decoding import Decoding
-from hf_nextfail.errors import did_you_mean
+from hf_nextfail.errors import HubError, UsageError, did_you_mean
 from hf_nextfail.models.checks import check_fits
 
 MEASURED = ("accuracy", "loss")
@@ -55,27 +55,39 @@ def refusals(options: str) -> Iterator[None]:
     """Turn whatever is raised where options are used into a `ValueError` that names them."""
     try:
         yield
+    except (UsageError, HubError):
+        raise
     except Exception as error:  # each library has refusals of its own
-        raise ValueError(f"{options}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+        raise ValueError(f"{options}: {kind}{' '.join(str(error).split())}") from error
 
 
-def check_what_is_built(trainer: Trainer) -> None:
-    """Build once what the Trainer builds when training begins, of small pieces: optimizer, schedule and sampler.
+def check_what_is_built(args: TrainingArguments, model: torch.nn.Module | None) -> None:
+    """Build once, of a small weight, what the Trainer builds when training begins: optimizer, schedule, compiler.
+
+    Args:
+        args (`TrainingArguments`): what names them.
+        model (`nn.Module`, *optional*): of the training.
 
     Raises:
         ValueError: naming the options that are refused, and why.
     """
-    args = trainer.args
     weight = torch.nn.Parameter(torch.zeros(2, 2))
     with refusals(f"optim {args.optim.value}, optim_args {args.optim_args}"):
-        kind, options = Trainer.get_optimizer_cls_and_kwargs(args, trainer.model)
+        kind, options = Trainer.get_optimizer_cls_and_kwargs(args, model)
         if not {"model", "optimizer_dict", "params"} & options.keys():  # these need the whole model
             kind([weight], **options)
-    if trainer.lr_scheduler is None:
-        schedule = f"lr_scheduler_type {args.lr_scheduler_type.value}, lr_scheduler_kwargs {args.lr_scheduler_kwargs}"
-        with refusals(schedule):
-            trainer.create_scheduler(max(args.max_steps, 100), torch.optim.SGD([weight], lr=args.learning_rate))
-            trainer.lr_scheduler = None
-    if trainer.train_dataset is not None:
-        with refusals(f"train_sampling_strategy {args.train_sampling_strategy}"):
-            trainer._get_train_sampler()
+    steps = max(args.max_steps, 100)
+    with refusals(f"lr_scheduler_type {args.lr_scheduler_type.value}, lr_scheduler_kwargs {args.lr_scheduler_kwargs}"):
+        get_scheduler(
+            args.lr_scheduler_type,
+            torch.optim.SGD([weight], lr=args.learning_rate),
+            num_warmup_steps=args.get_warmup_steps(steps),
+            num_training_steps=steps,
+            scheduler_specific_kwargs=args.lr_scheduler_kwargs,
+        )
+    if args.torch_compile:
+        with refusals(
+            f"torch_compile_backend {args.torch_compile_backend}, torch_compile_mode {args.torch_compile_mode}"
+        ):
+            torch.compile(torch.nn.Identity(), backend=args.torch_compile_backend, mode=args.torch_compile_mode)

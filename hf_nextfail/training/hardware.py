@@ -38,6 +38,16 @@ def set_num_threads() -> None:
     """Give torch the physical cores of this machine, divided by its processes, where `accelerate launch` gave it one.
 
     The launcher sets `OMP_NUM_THREADS=1` unless told otherwise (accelerate 1.15), which leaves the other cores idle.
+    What somebody exported, or asked of the launcher, stays.
     """
-    if "ACCELERATE_MIXED_PRECISION" in os.environ and os.environ.get("OMP_NUM_THREADS") == "1":
+    if "ACCELERATE_MIXED_PRECISION" in os.environ and os.environ.get("OMP_NUM_THREADS") == "1" and not one_asked_for():
         torch.set_num_threads(max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
+def one_asked_for() -> bool:
+    """Say whether whoever started the launcher chose a number of threads, which its child cannot tell from its own."""
+    try:
+        launcher = psutil.Process().parent()
+        return "OMP_NUM_THREADS" in launcher.environ() or any("num_cpu_threads" in word for word in launcher.cmdline())
+    except (psutil.Error, AttributeError):  # it is gone, or somebody else's
+        return False

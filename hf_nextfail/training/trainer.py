@@ -13,8 +13,9 @@ from torch import nn
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerState, TrainingArguments
 
+from hf_nextfail.data.room import fits_in_memory
 from hf_nextfail.data.rows import Rows
-from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS, longest_completion, tokenize_dataset
+from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS, longest_of, tokenize_dataset
 from hf_nextfail.evaluation.evaluate import evaluate
 from hf_nextfail.objectives import Objective, build_objective
 from hf_nextfail.own_code import sources_of
@@ -138,6 +139,8 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
         if getattr(args, "stop_at_accuracy", None) is not None and isinstance(eval_dataset, dict):
             raise ValueError("stop_at_accuracy watches one eval_dataset, not several")
         self._known_rows = [rows for rows in (train_dataset, *evaluated.values()) if isinstance(rows, Dataset)]
+        if kwargs.get("optimizers", (None, None)) == (None, None):
+            check_what_is_built(args, model)
         seed = args.seed if args.data_seed is None else args.data_seed
         kwargs.setdefault("data_collator", CompletionCollator(objective, seed))
         args.remove_unused_columns = False  # what the collator takes is chosen here
@@ -145,13 +148,12 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
             model,
             args,
             objective=objective,
-            max_new_tokens=longest_completion(self._known_rows[0]) if self._known_rows else None,
+            max_new_tokens=longest_of(self._known_rows[0], COMPLETION_IDS) if self._known_rows else None,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,
             **kwargs,
         )
-        check_what_is_built(self)
         if isinstance(args, NextFailTrainingArguments) and args.stop_at_accuracy is not None:
             self.add_callback(StopAtAccuracy(args.stop_at_accuracy))
         if isinstance(args, NextFailTrainingArguments) and isinstance(eval_dataset, Dataset):
@@ -183,8 +185,9 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
         """Return the batches of training, cut from tensors where ours is the collator."""
         rows = self.train_dataset
         # The other strategies read the lengths of rows out of the dataset.
-        plain = self.args.train_sampling_strategy in PLAIN_SAMPLING
-        if plain and isinstance(rows, Dataset) and isinstance(self.data_collator, CompletionCollator):
+        plain = self.args.train_sampling_strategy in PLAIN_SAMPLING and isinstance(rows, Dataset)
+        ours = plain and isinstance(self.data_collator, CompletionCollator)
+        if ours and fits_in_memory(Rows.bytes_of_ids(rows)):
             self.train_dataset = Rows.of_ids(rows, self.objective.pad_token_id)
             if self.objective.labels_follow_prompt:
                 self._first_label = self.train_dataset.shortest_prompt

@@ -6,9 +6,10 @@ from transformers import AutoTokenizer
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.tokenization import (
+    COMPLETION_IDS,
     encode_texts,
     load_tokenizer,
-    longest_completion,
+    longest_of,
     longest_row,
     tokenize_dataset,
 )
@@ -167,11 +168,11 @@ def test_longest_row_is_that_of_prompt_and_completion_together():
 
 def test_longest_completion_counts_its_end_token():
     rows = Dataset.from_dict({"prompt_ids": [[1, 2, 3, 4], [1]], "completion_ids": [[4], [5, 6, 7]]})
-    assert longest_completion(rows) == 3
-    assert longest_completion(rows.select([0])) == 1
+    assert longest_of(rows, COMPLETION_IDS) == 3
+    assert longest_of(rows.select([0]), COMPLETION_IDS) == 1
     texts = Dataset.from_dict({"prompt": ["1,2=", "3="], "completion": ["1", "12,3"]})
-    assert longest_completion(tokenize_dataset(texts, byte_level_tokenizer(eos_token=END))) == 4
-    assert longest_completion(tokenize_dataset(texts, numeral_tokenizer(num_nodes=20))) == 2
+    assert longest_of(tokenize_dataset(texts, byte_level_tokenizer(eos_token=END)), COMPLETION_IDS) == 4
+    assert longest_of(tokenize_dataset(texts, numeral_tokenizer(num_nodes=20)), COMPLETION_IDS) == 2
 
 
 # Special tokens in texts: reported of SFT trainers, which added a second begin or end token
