@@ -1,11 +1,14 @@
 """What a trainer is given and what it will build, checked before anything is written or trained."""
 
+import copy
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from datasets import Dataset
 from transformers import Trainer, TrainingArguments, get_scheduler
+from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
 
 from hf_nextfail.data.tokenization import largest_id, longest_row, shortest_text
 from hf_nextfail.decoding import Decoding
@@ -13,6 +16,8 @@ from hf_nextfail.errors import HubError, UsageError, did_you_mean
 from hf_nextfail.models.checks import check_fits
 
 MEASURED = ("accuracy", "loss")
+#: What the Trainer itself gives to a schedule.
+GIVEN_ANYWAY = {"optimizer", "num_warmup_steps", "num_training_steps", "last_epoch"}
 
 
 def check_eval_datasets(datasets: Mapping[str, Dataset]) -> None:
@@ -62,6 +67,13 @@ def refusals(options: str) -> Iterator[None]:
         raise ValueError(f"{options}: {kind}{' '.join(str(error).split())}") from error
 
 
+def without_args(args: TrainingArguments) -> TrainingArguments:
+    """Return the same options without `optim_args`."""
+    plain = copy.copy(args)
+    plain.optim_args = None
+    return plain
+
+
 def check_what_is_built(args: TrainingArguments, model: torch.nn.Module | None) -> None:
     """Build once, of a small weight, what the Trainer builds when training begins: optimizer, schedule, compiler.
 
@@ -75,8 +87,18 @@ def check_what_is_built(args: TrainingArguments, model: torch.nn.Module | None) 
     weight = torch.nn.Parameter(torch.zeros(2, 2))
     with refusals(f"optim {args.optim.value}, optim_args {args.optim_args}"):
         kind, options = Trainer.get_optimizer_cls_and_kwargs(args, model)
+        if args.optim_args and (kind, options) == Trainer.get_optimizer_cls_and_kwargs(without_args(args), model):
+            raise ValueError("this optimizer does not look at them: leave optim_args out")
         if not {"model", "optimizer_dict", "params"} & options.keys():  # these need the whole model
             kind([weight], **options)
+    parameters = inspect.signature(TYPE_TO_SCHEDULER_FUNCTION[args.lr_scheduler_type]).parameters
+    known = parameters.keys() - GIVEN_ANYWAY
+    unknown = sorted((args.lr_scheduler_kwargs or {}).keys() - known)
+    if unknown and "kwargs" not in parameters:  # which goes to PyTorch, whose refusal is heard below
+        raise ValueError(
+            f"lr_scheduler_kwargs: the schedule {args.lr_scheduler_type.value} has no {unknown[0]}"
+            f"{did_you_mean(unknown[0], known)}; it has {', '.join(sorted(known)) or 'no options'}"
+        )
     steps = max(args.max_steps, 100)
     with refusals(f"lr_scheduler_type {args.lr_scheduler_type.value}, lr_scheduler_kwargs {args.lr_scheduler_kwargs}"):
         get_scheduler(

@@ -57,6 +57,8 @@ def test_the_version(capsys):
         (["evalute", "x"], "Did you mean 'evaluate'?"),
         (["evaluate"], "Missing argument"),
         (["evaluate", "x", "--splt", "test"], "--splt"),
+        (["evaluate", "x", "--split", "test", "--split=train"], "--split is given twice: give it once"),
+        (["push-model", "x", "--repo", "a", "--private", "--public"], "--private is given twice"),
         (["evaluate", "x", "--num_rows", "many"], "'--num_rows': Input should be a valid integer"),
         (["evaluate", "./nothing"], "./nothing"),
         (

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from datasets import load_dataset
 from loopback_hub.server import Fault
@@ -20,7 +19,7 @@ from hf_nextfail.commands.finetune import main
 from hf_nextfail.commands.main import main as nextfail
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.schema import RUN
-from hf_nextfail.training.hardware import set_num_threads
+from hf_nextfail.training.hardware import usable_cores
 
 REPOSITORY = Path(__file__).parents[2]
 SIZES = {"num_train": 2000, "num_validation": 200, "num_test": 300}
@@ -335,23 +334,24 @@ def test_a_last_push_that_fails_says_how_to_push_without_training_again(hub, tmp
     assert pushed["results"] == record["results"]
 
 
-def test_a_single_thread_chosen_by_the_launcher_becomes_all_cores(monkeypatch):
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        monkeypatch.setenv("OMP_NUM_THREADS", "1")
-        monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
-        set_num_threads()
-        assert torch.get_num_threads() == 1  # not launched: the user's own choice
-        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
-        set_num_threads()
-        alone = torch.get_num_threads()
-        assert 1 <= alone <= len(os.sched_getaffinity(0))
-        monkeypatch.setenv("LOCAL_WORLD_SIZE", "1000")
-        set_num_threads()
-        assert torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(before)
+@pytest.mark.parametrize(
+    ("exported", "asked", "threads"),
+    [
+        ({}, [], usable_cores()),  # the launcher says 1 of its own accord
+        ({"OMP_NUM_THREADS": "1"}, [], 1),
+        ({}, ["--num_cpu_threads_per_process=1"], 1),
+    ],
+)
+def test_the_launchers_single_thread_becomes_all_cores_and_that_of_its_user_stays(tmp_path, exported, asked, threads):
+    script = tmp_path / "threads.py"
+    script.write_text(
+        "import torch\nfrom hf_nextfail.training.hardware import usable_cores\n"
+        "set_num_threads()\nprint('threads:', torch.get_num_threads())\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"} | exported
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", *asked, str(script)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert f"threads: {threads}\n" in done.stdout
 
 
 def test_accelerate_launch_runs_the_script_from_another_directory(tmp_path):

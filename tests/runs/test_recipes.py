@@ -224,3 +224,78 @@ def test_a_recipe_that_is_not_utf8_is_refused(tmp_path):
     (tmp_path / "recipe.yaml").write_bytes(b"model_type: \xff\xfe")
     with pytest.raises(UsageError, match="cannot be read as YAML"):
         parse_runs(["--config", str(tmp_path / "recipe.yaml")])
+
+
+# YAML: words and numbers are what they look like
+
+
+@pytest.mark.parametrize("option", ["eval_strategy", "save_strategy", "logging_strategy"])
+@pytest.mark.parametrize("word", ["no", "'no'", "No"])
+def test_no_is_a_word(option, word, tmp_path):
+    # Reported in public: YAML 1.1 reads `no` as false.
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"model_type: gpt2\n{option}: {word.lower()}\nload_best_model_at_end: false\n")
+    (run,) = parse_runs(["--config", str(path)])
+    assert getattr(run.training, option) == "no"
+
+
+@pytest.mark.parametrize("word", ["no", "none", "[no]", "[none]"])
+def test_nobody_is_reported_to_by_either_word(word, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"model_type: gpt2\nreport_to: {word}\n")
+    (run,) = parse_runs(["--config", str(path)])
+    assert run.training.report_to in ([], ["none"])
+
+
+@pytest.mark.parametrize(
+    ("written", "option", "value"),
+    [
+        ("run_name: 007", "run_name", "007"),
+        ("run_name: 1e5", "run_name", "1e5"),
+        ("run_name: on", "run_name", "on"),
+        ("run_name: 2026-01-01", "run_name", "2026-01-01"),
+        ("learning_rate: 1e-5", "learning_rate", 1e-5),
+        ("seed: 010", "seed", 10),
+        ("disable_tqdm: yes", "disable_tqdm", True),
+        ("include_num_input_tokens_seen: non_padding", "include_num_input_tokens_seen", "non_padding"),
+        (
+            "lr_scheduler_kwargs: {min_lr: 1e-5, names: [no, 1.0]}",
+            "lr_scheduler_kwargs",
+            '{"min_lr": 1e-05, "names": ["no", 1.0]}',
+        ),
+    ],
+)
+def test_a_value_is_what_its_option_makes_of_it(tmp_path, written, option, value):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"model_type: gpt2\n{written}\n")
+    (run,) = parse_runs(["--config", str(path)])
+    assert run.recipe[option] == value
+
+
+def test_only_what_was_given_stands_in_the_recipe():
+    (run,) = parse_runs(["--model_type", "gpt2", "--config", SMOKE])
+    shipped = yaml.safe_load((shipped_folder("recipes") / SMOKE).read_text())
+    assert set(run.recipe) <= set(shipped)
+
+
+# Repeats: what is a list is collected
+
+
+def test_lists_that_are_given_apart_are_one():
+    separate = ["--config", DEFAULT_RECIPES[0], "--config", DEFAULT_RECIPES[1]]
+    assert [f"{run.started_from}.yaml" for run in parse_runs(separate)] == list(DEFAULT_RECIPES[:2])
+    (run,) = parse_runs(["--config", SMOKE, "--fast_path", "gelu", "--fast_path=attention"])
+    assert run.model.fast_path == ["gelu", "attention"]
+    (run,) = parse_runs(["--config", SMOKE, "--report_to", "tensorboard", "--report_to", "trackio"])
+    assert run.training.report_to == ["tensorboard", "trackio"]
+
+
+def test_a_list_on_the_command_line_takes_the_place_of_that_of_the_recipe(tmp_path):
+    recipe = write(tmp_path, model_type="gpt2", fast_path=["gelu", "attention"])
+    (run,) = parse_runs(["--config", recipe, "--fast_path", "last_mlp"])
+    assert run.model.fast_path == ["last_mlp"]
+
+
+def test_what_is_done_anyway_may_be_asked_for():
+    (run,) = parse_runs(["--config", SMOKE, "--do_train", "--do_eval", "true"])
+    assert run.recipe["do_train"] is True
