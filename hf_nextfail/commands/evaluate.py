@@ -60,7 +60,11 @@ def evaluate(
     split: Split = None,
     num_rows: Annotated[
         int | None,
-        typer.Option("--num_rows", help="Of the split; by default 20000 of test, 5000 of validation, 10000 of train."),
+        typer.Option(
+            "--num_rows",
+            help="Of the split and of --test_file, the first so many; by default 20000 of test, 5000 of validation, "
+            "10000 of train, and all of the file.",
+        ),
     ] = None,
     dataset_seed: DatasetSeed = None,
     test_file: Annotated[

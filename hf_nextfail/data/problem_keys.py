@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import logging
 
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset
 
 from hf_nextfail.tasks import Task
-from hf_nextfail.tasks.graphs import hash_edges
+from hf_nextfail.tasks.graphs import GraphTask, hash_edges
+
+logger = logging.getLogger(__name__)
 
 
 def problem_keys(dataset: Dataset, task: Task | None) -> np.ndarray | None:
@@ -59,3 +62,21 @@ def texts_digest(dataset: Dataset) -> str:
     """Return the SHA-256 of the prompts and completions of some rows: equal for equal rows in the same order only."""
     texts = [list(dataset[column]) for column in ("prompt", "completion")]
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+
+
+def mostly_repeats(num_rows: int, num_problems: int) -> bool:
+    """Say whether rows have so few different problems that most of them repeat one: the space is small."""
+    return 2 * num_problems < num_rows
+
+
+def report_repeats(dataset: Dataset, task: Task, split: str) -> None:
+    """Log how many different problems generated rows have, if most of them repeat one."""
+    keys = problem_keys(dataset, task)
+    num_problems = len(dataset) if keys is None else len(np.unique(keys))
+    if mostly_repeats(len(dataset), num_problems):
+        logger.info(
+            "%s: the %s rows of the %s split have only %s different %s, as few of so small a space fall into it. They "
+            "may favour some answers; a larger configuration has more.",
+            *(task.config_name, f"{len(dataset):,}", split, f"{num_problems:,}"),
+            "graphs" if isinstance(task, GraphTask) else "problems",
+        )

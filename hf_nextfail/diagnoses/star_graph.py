@@ -12,7 +12,7 @@ from hf_nextfail.diagnoses.star_graph_verdict import verdict
 from hf_nextfail.metrics import KINDS, correct_nodes, path_kind, token_accuracy, valid_path
 from hf_nextfail.metrics.standard_error import summarise
 from hf_nextfail.tasks import StarGraph
-from hf_nextfail.tasks.star_graph import arms_of
+from hf_nextfail.tasks.star_graph_text import arms_of
 
 NUM_EXAMPLES = 3  # of each kind of error
 NUM_BINS = 10  # of a calibration curve

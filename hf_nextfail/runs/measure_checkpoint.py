@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.data.own_dataset import ALL_ROWS, load_own_rows
 from hf_nextfail.data.paper_file import describe_test_file, load_test_file
-from hf_nextfail.data.problem_keys import texts_digest
+from hf_nextfail.data.problem_keys import report_repeats, texts_digest
 from hf_nextfail.data.registration import NAMESPACE, task_class
 from hf_nextfail.data.room import who_is_to_blame
 from hf_nextfail.data.tokenization import load_tokenizer, longest_row, tokenize_dataset
@@ -30,7 +30,7 @@ from hf_nextfail.objectives import Objective, objective_class
 from hf_nextfail.own_code import sources_of
 from hf_nextfail.reporting.provenance import weights_digest
 from hf_nextfail.reporting.record import Record
-from hf_nextfail.runs.trained_on import trained_on, what_to_measure_on
+from hf_nextfail.runs.trained_on import rows_trained_on, trained_on, what_to_measure_on
 from hf_nextfail.tasks import SPLITS, StarGraph, Task
 
 logger = logging.getLogger(__name__)
@@ -116,8 +116,9 @@ def load_subject(
         dataset_config (`str`, *optional*): such as `d2_l5_n50`; by default the same.
         split (`str`, *optional*): of the dataset; by default `"test"`, or every row (`"all"`) of your own data where
             these have one split and the checkpoint was not trained on them.
-        num_rows (`int`, >= 1, *optional*): the first so many; by default 20,000 of test, 5,000 of validation and
-            10,000 of train, or all of your own; of the rows that a checkpoint of ours was trained on, never more.
+        num_rows (`int`, >= 1, *optional*): the first so many, of the split and of test_file; by default 20,000 of
+            test, 5,000 of validation and 10,000 of train, or all of your own and of test_file; of the rows that a
+            checkpoint of ours was trained on, never more.
         dataset_seed (`int`, >= 0, *optional*): of rows that are generated; by default the one that a checkpoint of
             ours was trained with, else 0.
         test_file (`str`, *optional*): a file in the paper's format, to be measured as well.
@@ -147,11 +148,13 @@ def load_subject(
         rows, of_task, split = load_rows(
             dataset_name, dataset_config, split, num_rows, dataset_seed, training if own else None
         )
+        if of_task is not None:
+            report_repeats(rows, of_task, split)
         datasets = {"": rows}
         if test_file is not None and not isinstance(of_task, StarGraph):
             raise ValueError(f"test_file goes with {NAMESPACE}/{StarGraph.name}, not with {dataset_name}")
         if test_file is not None:
-            datasets["test_file_"] = load_test_file(test_file, of_task)
+            datasets["test_file_"] = load_test_file(test_file, of_task, num_rows)
         if of_task is not None and has_parts(of_task, rows["completion"][:]):
             check_fast(tokenizer)
         datasets = {prefix: tokenize_dataset(rows, tokenizer) for prefix, rows in datasets.items()}
@@ -181,7 +184,7 @@ def load_subject(
         "device": str(model.device),
         "num_threads": torch.get_num_threads(),
     }
-    in_words = describe_test_file(test_file, datasets.get("test_file_"))
+    in_words = describe_test_file(test_file, datasets.get("test_file_"), rows_trained_on(training))
     return Subject(model, tokenizer, how, of_task, datasets, run, in_words)
 
 
@@ -289,7 +292,7 @@ def diagnose_checkpoint(
         diagnosis = diagnose(
             subject.model,
             subject.tokenizer,
-            rows.select(range(min(num_rows, len(rows)))),
+            rows,
             subject.decoding,
             batch_size,
             description,

@@ -15,7 +15,7 @@ from peft import PeftModel
 from transformers import PreTrainedTokenizerBase, set_seed
 
 from hf_nextfail.data.paper_file import describe_test_file, load_test_file
-from hf_nextfail.data.problem_keys import texts_digest
+from hf_nextfail.data.problem_keys import report_repeats, texts_digest
 from hf_nextfail.data.room import who_is_to_blame
 from hf_nextfail.data.tokenization import load_tokenizer, longest_row, tokenize_dataset
 from hf_nextfail.data.word_tokenizer import task_tokenizer
@@ -95,6 +95,7 @@ def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTra
         if has_parts(task, splits["test"]["completion"][:]):
             check_fast(tokenizer)
         check_task(task, splits["test"], tokenizer)
+        report_repeats(splits["test"], task, "test")
     set_seed(run.training.seed)
     model = make_model(run.model, tokenizer)
     evaluated = {"": splits["test"], "train_": train.select(range(min(NUM_TRAIN_SAMPLE, len(train))))}
@@ -279,7 +280,7 @@ def measure_run(run: Run, trainer: NextFailTrainer, evaluated: dict[str, Dataset
             **training,
         },
         results,
-        test_file=describe_test_file(run.data.test_file, evaluated.get("test_file_")),
+        test_file=describe_test_file(run.data.test_file, evaluated.get("test_file_"), run.data.config),
         history=trainer.history(),
         recipe=run.recipe,
         timings={

@@ -18,7 +18,7 @@ from hf_nextfail.evaluation.parts import part_of_each_token
 from hf_nextfail.models.completion_logits import IGNORED
 from hf_nextfail.objectives import OBJECTIVES, build_objective
 from hf_nextfail.tasks import SPLITS, StarGraph
-from hf_nextfail.tasks.star_graph import arms_of
+from hf_nextfail.tasks.star_graph_text import arms_of
 from hf_nextfail.training.collator import CompletionCollator
 
 INDENT = 12  # what headings take of each line

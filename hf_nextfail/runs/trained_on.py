@@ -8,6 +8,7 @@ from typing import Any
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 
+from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.data.registration import NAMESPACE
 from hf_nextfail.files import read_json, read_yaml
 from hf_nextfail.objectives import OBJECTIVES
@@ -92,6 +93,18 @@ def of_recipe(path: Path | None) -> dict[str, Any]:
         said["objective"] = None
     objective = OBJECTIVES.get(said["objective"])
     return said | {"decoding": objective and objective.decoding_class.name}
+
+
+def rows_trained_on(training: dict[str, Any]) -> TaskConfig | None:
+    """Return the rows of the star graph that a checkpoint was trained on, as it says; `None` where nobody knows."""
+    if training.get("dataset_name") != f"{NAMESPACE}/{StarGraph.name}":
+        return None
+    sizes = {"num_train": training["num_train"], "num_validation": 0, "num_test": 0}
+    options = {name: value for name, value in sizes.items() if value is not None}
+    try:
+        return TaskConfig.resolve(StarGraph, training["dataset_config"], seed=training["dataset_seed"], **options)
+    except ValueError:  # no run of ours was trained on that
+        return None
 
 
 def what_to_measure_on(

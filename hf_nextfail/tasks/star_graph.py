@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -11,104 +11,10 @@ import numpy as np
 
 from hf_nextfail.tasks.base import Columns, keep_integer
 from hf_nextfail.tasks.graphs import GraphTask, sample_without_replacement
+from hf_nextfail.tasks.star_graph_text import MAX_LABEL, parse_problem
 from hf_nextfail.tasks.text import TextColumn, format_labels
 
 CONFIG_NAME = re.compile(r"d(?P<degree>\d+)_l(?P<path_length>\d+)_n(?P<num_nodes>\d+)(?P<reverse>_rev)?", re.ASCII)
-LABEL = r"(?:0|[1-9][0-9]*)"
-PROBLEM = re.compile(
-    rf"(?P<edges>{LABEL},{LABEL}(?:\|{LABEL},{LABEL})*)/(?P<start>{LABEL}),(?P<goal>{LABEL})=(?P<path>{LABEL}(?:,{LABEL})+)"
-)
-MAX_LABEL = 10**7 - 1
-
-
-def arms_of(edges: Sequence[Sequence[int]], start: int) -> list[list[int]]:
-    """Follow the edges of a star graph from its start.
-
-    Args:
-        edges (sequence of `(source, target)`): in any order.
-        start (`int`): the node that the arms share.
-
-    Returns:
-        `list` of arms, each a list of nodes that begins with the start, in the order of their first edges.
-
-    Raises:
-        ValueError: with the reason, if these are not the edges of a star graph.
-
-    Example:
-
-    ```python
-    >>> arms_of([(17, 13), (13, 11), (17, 7), (7, 8)], start=17)
-    [[17, 13, 11], [17, 7, 8]]
-
-    ```
-    """
-    after: dict[int, int] = {}
-    for source, target in edges:
-        if source != start and source in after:
-            raise ValueError(f"node {source} has two outgoing edges, and only the start {start} may have several")
-        if source != start:
-            after[source] = target
-    targets = {target for _, target in edges}
-    if len(targets) < len(edges) or start in targets:
-        raise ValueError("two edges lead to one node, or an edge leads to the start")
-    arms = []
-    for source, target in edges:
-        if source == start:
-            arms.append([start, target])
-            while arms[-1][-1] in after:
-                arms[-1].append(after[arms[-1][-1]])
-    if sum(len(arm) - 1 for arm in arms) != len(edges):
-        raise ValueError(f"some edges are not connected to the start {start}")
-    if len({len(arm) for arm in arms}) > 1:
-        raise ValueError(f"the arms have different lengths: {sorted(len(arm) for arm in arms)} nodes")
-    return arms
-
-
-def parse_problem(text: str) -> tuple[np.ndarray, list[int], int, int]:
-    """Read a problem and its completion as text and make sure that they are a star graph and the path through it.
-
-    Args:
-        text (`str`): `a,b|c,d|.../start,goal=start,...,goal`, the edges in any order.
-
-    Returns:
-        The edges, shape `(E, 2)`, the path from start to goal, the start and the goal.
-
-    Raises:
-        ValueError: with the reason, when the text is not of that form, its edges are not arms of one length around
-            the start, or the path does not run along them.
-
-    Example:
-
-    ```python
-    >>> edges, path, start, goal = parse_problem("3,1|3,5|1,2|5,4/3,2=3,1,2")
-    >>> path, start, goal
-    ([3, 1, 2], 3, 2)
-    >>> parse_problem("3,1|3,5|1,2|5,4/3,2=3,5,2")
-    Traceback (most recent call last):
-    ...
-    ValueError: the path 3,5,2 does not follow the edges; the path to the goal is 3,1,2
-
-    ```
-    """
-    match = PROBLEM.fullmatch(text)
-    if match is None:
-        raise ValueError("not of the form 'a,b|c,d|.../start,goal=node,...,node'")
-    if longest := max((digits for digits in re.findall(LABEL, text) if len(digits) > 7), key=len, default=None):
-        raise ValueError(f"the label {longest[:20]} is larger than {MAX_LABEL}")
-    edges = np.array([edge.split(",") for edge in match["edges"].split("|")], dtype=np.int32)
-    path = [int(node) for node in match["path"].split(",")]
-    start, goal = int(match["start"]), int(match["goal"])
-
-    arms = arms_of(edges.tolist(), start)
-    right = next((arm for arm in arms if arm[-1] == goal), None)
-    if right is None:
-        raise ValueError(f"the goal {goal} is not the end of an arm")
-    if path != right:
-        if path == right[::-1]:
-            raise ValueError("the path runs from the goal to the start: it is reversed")
-        written, expected = (",".join(map(str, nodes)) for nodes in (path, right))
-        raise ValueError(f"the path {written} does not follow the edges; the path to the goal is {expected}")
-    return edges, path, start, goal
 
 
 @dataclass(frozen=True)
@@ -294,23 +200,23 @@ class StarGraph(GraphTask):
         Raises:
             ValueError: with the reason, unless it is a problem of this configuration with its right completion.
         """
+        problem = parse_problem(text)
+        if problem.reverse != self.reverse:
+            raise ValueError(f"the path runs from the {problem.way}, but {self.config_name} writes it the other way")
+        if (problem.degree, len(problem.path)) != (self.degree, self.path_length):
+            raise ValueError(
+                f"this is G({problem.degree},{len(problem.path)}), not G({self.degree},{self.path_length})"
+            )
+        if problem.edges.max() >= self.num_nodes:
+            raise ValueError(f"the label {problem.edges.max()} is not below num_nodes={self.num_nodes}")
         prompt, equals, completion = text.partition("=")
-        if self.reverse and prompt.endswith("," + completion.rpartition(",")[2]):
-            raise ValueError("the path runs from the start to the goal, but this configuration is reversed")
-        forward = ",".join(completion.split(",")[::-1]) if self.reverse else completion
-        edges, path, start, goal = parse_problem(prompt + equals + forward)
-        degree = int((edges[:, 0] == start).sum())
-        if (degree, len(path)) != (self.degree, self.path_length):
-            raise ValueError(f"this is G({degree},{len(path)}), not G({self.degree},{self.path_length})")
-        if edges.max() >= self.num_nodes:
-            raise ValueError(f"the label {edges.max()} is not below num_nodes={self.num_nodes}")
         return {
             "prompt": prompt + equals,
             "completion": completion,
-            "edges": edges.tolist(),
-            "path": path,
-            "start": start,
-            "goal": goal,
+            "edges": problem.edges.tolist(),
+            "path": problem.path,
+            "start": problem.path[0],
+            "goal": problem.path[-1],
         }
 
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:

@@ -16,7 +16,7 @@ from hf_nextfail.metrics import (
     token_accuracy,
     valid_path,
 )
-from hf_nextfail.tasks.star_graph import arms_of
+from hf_nextfail.tasks.star_graph_text import arms_of
 
 NAMES = ["path_accuracy", "hard_token_accuracy", "valid_path_rate"]
 SPACES = shipped_folder("hub_cards") / "spaces"

@@ -7,7 +7,7 @@ from os import PathLike
 from typing import Any, NamedTuple
 
 from hf_nextfail.reporting.pictures.base import COLOURS, picture
-from hf_nextfail.tasks.star_graph import arms_of
+from hf_nextfail.tasks.star_graph_text import arms_of
 
 TRUE, GOAL, WRITTEN, OTHER = COLOURS[1], COLOURS[0], COLOURS[3], "0.45"
 TAG = {"facecolor": "#FFF6D5", "edgecolor": "0.5", "linewidth": 0.6}

@@ -41,7 +41,7 @@ from hf_nextfail.reporting.pictures.shares import accuracy_by_distance, position
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.trainings import trainings_of
 from hf_nextfail.tasks import StarGraph
-from hf_nextfail.tasks.star_graph import arms_of
+from hf_nextfail.tasks.star_graph_text import arms_of
 
 
 def old_record(objective, seed=42) -> Record:
