@@ -20,13 +20,14 @@ from huggingface_hub import (
 
 from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.data.own_dataset import name_of_data
+from hf_nextfail.data.problem_keys import mostly_repeats
 from hf_nextfail.data.registration import task_called
 from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.reporting.pictures import PICTURES
 from hf_nextfail.reporting.record import Record, is_local
-from hf_nextfail.reporting.tables import format_number
+from hf_nextfail.reporting.tables import format_number, seen_graphs
 from hf_nextfail.tasks import SPLITS, StarGraph
 from hf_nextfail.version import __version__
 
@@ -107,7 +108,7 @@ def model_card(record: Record, repo_id: str, files: Collection[str] = ()) -> str
     dataset_on_hub = dataset_name is not None and (task_called(dataset_name) or not is_local(dataset_name))
     fine_tuned = local or "/" in name if recipe is None else "model_name_or_path" in recipe
     record = record.public()
-    run, diagnosis = record.run, record.diagnosis
+    run, diagnosis, accuracy = record.run, record.diagnosis, record.estimate("accuracy")
     parallel, adapter = run["decoding"] == "parallel", "adapter_config.json" in files
     objective = [] if run["objective"] is None else [run["objective"]]
     task = [] if run["task"] is None else [run["task"].replace("_", "-")]
@@ -140,6 +141,9 @@ def model_card(record: Record, repo_id: str, files: Collection[str] = ()) -> str
         diagnosis_rows=diagnosis_rows(diagnosis),
         run=run,
         results=record.results,
+        test_file=record.test_file,
+        seen_graphs=seen_graphs(record),
+        repeats=bool(task and accuracy) and mostly_repeats(accuracy["n"], accuracy["num_graphs"]),
         versions=record.versions,
         recipe=yaml.safe_dump(record.recipe, sort_keys=False).strip() if record.recipe else None,
     )
@@ -211,6 +215,11 @@ class PublishedConfig:
     picture: str
 
 
+def test_repeats(entry: PublishedConfig) -> bool:
+    """Say whether most test rows of a configuration repeat a graph."""
+    return mostly_repeats(entry.config.num_test, entry.num_graphs.get("test", 0))
+
+
 def dataset_card(published: Sequence[PublishedConfig], repo_id: str) -> str:
     """Write the card of a dataset from what was generated.
 
@@ -236,6 +245,7 @@ def dataset_card(published: Sequence[PublishedConfig], repo_id: str) -> str:
         template_path=str(shipped_folder("hub_cards") / "dataset_card.md"),
         repo_id=repo_id,
         published=published,
+        repeating=[entry.config.name for entry in published if test_repeats(entry)],
         task=published[0].config.task,
         seed=published[0].config.seed,
         splits=[split for split in SPLITS if any(split in entry.num_graphs for entry in published)],

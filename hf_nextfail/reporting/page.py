@@ -16,7 +16,7 @@ from hf_nextfail.metrics import KINDS
 from hf_nextfail.reporting.markdown import anchors, code, fence, plain, table, to_html
 from hf_nextfail.reporting.pictures import PICTURES, PlannedPicture, draw_pictures, plan_pictures
 from hf_nextfail.reporting.record import Record
-from hf_nextfail.reporting.tables import distinct_names, format_accuracy, other_tokens
+from hf_nextfail.reporting.tables import distinct_names, format_accuracy, other_tokens, seen_graphs
 from hf_nextfail.reporting.trainings import HEADINGS, Training, names_of, training_rows, trainings_of
 from hf_nextfail.tasks import StarGraph
 
@@ -74,7 +74,10 @@ def runs_table(names: Sequence[str], records: Sequence[Record]) -> str:
         rows.append(run_row(name, record, records))
         if record.test_file is not None:
             on_file = format_accuracy(record.estimate("test_file_accuracy"))
-            rows.append([f"on {plain(record.test_file['path'])}", *[""] * 5, on_file, *[""] * 4])
+            seen = seen_graphs(record)
+            rows.append(
+                [f"on {plain(record.test_file['path'])}{seen and f' ({seen})'}", *[""] * 5, on_file, *[""] * 4]
+            )
     return table([*headings, "hard token", "chance", "other tokens", "steps"], rows, left=4)
 
 

@@ -89,7 +89,8 @@ class Record:
             there are depends on the data: `estimate` looks one up.
         chance (`dict`): what guessing gives, by the name of a result, `None` where no guess is needed. Always with
             `hard_token_accuracy`: of the star graph, guessing an arm.
-        test_file (`dict`, *optional*): `path`, and `train_share`: how many of its graphs hash to the train split.
+        test_file (`dict`, *optional*): `path`, and `seen_share`: how many of its graphs stand in the rows that the run
+            trained on; `None` where nobody knows.
         diagnosis (`dict`, *optional*): why the model fails, on the first 2,000 rows of `split`; see
             `hf_nextfail.diagnose`. `None` without a diagnosis.
         history (list of `dict`): the evaluations on the validation split: `step`, `accuracy`, `loss`, and

@@ -120,6 +120,10 @@ def filled(parts: dict[str, Any]) -> dict[str, Any]:
         diagnosis = copy.deepcopy(DIAGNOSIS) | diagnosis
         check("diagnosis.task", diagnosis["task"], dict)
         diagnosis["task"] = {"reverse": False} | diagnosis["task"]
+    test_file = parts["test_file"]
+    check("test_file", test_file, dict, NoneType)
+    if test_file is not None:
+        test_file = {"seen_share": None} | test_file
     for number, point in enumerate(parts["history"]):
         check(f"history[{number}]", point, dict)
     known = {"split": "test", "task": task_name(parts["run"].get("dataset_name"))}
@@ -127,7 +131,7 @@ def filled(parts: dict[str, Any]) -> dict[str, Any]:
         "run": dict.fromkeys(RUN) | known | parts["run"],
         "results": parts["results"],
         "chance": {"hard_token_accuracy": None} | parts["chance"],
-        "test_file": parts["test_file"],
+        "test_file": test_file,
         "diagnosis": diagnosis,
         "history": [dict.fromkeys(("step", "accuracy", "loss", "diagnosis")) | point for point in parts["history"]],
         "recipe": parts["recipe"],
@@ -158,10 +162,10 @@ def check_parts(parts: Mapping[str, Any]) -> None:
     check("recipe", parts["recipe"], dict, NoneType)
     if "test_file" in (parts["recipe"] or {}):
         check("recipe.test_file", parts["recipe"]["test_file"], str)
-    check("test_file", parts["test_file"], dict, NoneType)
     if parts["test_file"] is not None:
         check("test_file.path", parts["test_file"].get("path"), str)
-        check("test_file.train_share", parts["test_file"].get("train_share"), float, NoneType)
+        for name in ("seen_share", "train_share"):  # an earlier version counted what hashes to the train split
+            check(f"test_file.{name}", parts["test_file"].get(name), float, NoneType)
     check_history(parts["history"])
     if parts["diagnosis"] is not None:
         check_diagnosis(parts["diagnosis"])

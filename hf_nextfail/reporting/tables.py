@@ -26,6 +26,12 @@ def format_number(value: float | list[float]) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.5f}"
 
 
+def seen_graphs(record: Record) -> str:
+    """Say how many graphs of the test file were trained on; nothing where nobody knows."""
+    share = record.test_file and record.test_file["seen_share"]
+    return "" if share is None else f"{100 * share:.3g} % of its graphs were trained on"
+
+
 def other_tokens(record: Record) -> float | None:
     """Average the accuracy of all nodes but the hard one, shown the true previous ones where the training does so."""
     per_token = record.estimate("forced_token_accuracy") or record.estimate("token_accuracy")

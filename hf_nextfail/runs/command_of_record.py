@@ -73,12 +73,15 @@ def measuring(record: Record) -> str:
     split, test_file = run["split"], record.test_file and record.test_file["path"]
     if split not in (*SPLITS, ALL_ROWS):  # a diagnosis on a file is named after it
         split, test_file = None, split
+    num_rows, of_file = results["accuracy"]["n"], record.estimate("test_file_accuracy")
+    if of_file is not None and of_file["n"] > num_rows:  # it bounds the rows of a file, too: none was given
+        num_rows = None
     own = run["dataset_name"] is not None and is_reference(run["dataset_name"])
     options = {
         "task" if own else "dataset_name": run["dataset_name"],
         "dataset_config": run["dataset_config"],
         "split": split,
-        "num_rows": results["accuracy"]["n"],
+        "num_rows": num_rows,
         "dataset_seed": run["dataset_seed"],
         "test_file": test_file,
         "decoding": run["decoding"],

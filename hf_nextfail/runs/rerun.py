@@ -45,6 +45,8 @@ def computed(record: Record) -> dict[str, Any]:
     """
     parts = json.loads(json.dumps({part: getattr(record, part) for part in COMPUTED}))
     parts["history"] = [without_unknown(point, ("diagnosis",)) for point in parts["history"]]
+    of_file = parts["test_file"] or {}
+    parts["test_file"] = {name: of_file[name] for name in ("path", "seen_share") if of_file.get(name) is not None}
     run = {name: record.run[name] for name in ("weights_sha256", "steps", "examples")}
     return without_unknown(run, tuple(run)) | without_unknown(parts, ("diagnosis",))
 

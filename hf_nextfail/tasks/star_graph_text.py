@@ -11,8 +11,6 @@ PROBLEM = re.compile(
     rf"(?P<edges>{LABEL},{LABEL}(?:\|{LABEL},{LABEL})*)/(?P<start>{LABEL}),(?P<goal>{LABEL})=(?P<path>{LABEL}(?:,{LABEL})+)"
 )
 MAX_LABEL = 10**7 - 1
-#: Which way the path of a text runs, by whether it is reversed.
-WAYS = {False: "start to the goal", True: "goal to the start"}
 
 
 def arms_of(edges: Sequence[Sequence[int]], start: int) -> list[list[int]]:
@@ -80,7 +78,7 @@ class Problem:
     @property
     def way(self) -> str:
         """From where to where the text writes the path."""
-        return WAYS[self.reverse]
+        return "goal to the start" if self.reverse else "start to the goal"
 
 
 def reason_of_form(text: str) -> str:
@@ -117,7 +115,7 @@ def parse_problem(text: str) -> Problem:
     >>> parse_problem("3,1|3,5|1,2|5,4/3,2=3,5,2")
     Traceback (most recent call last):
     ...
-    ValueError: the path 3,5,2 does not follow the edges; the path from the start to the goal is 3,1,2
+    ValueError: the path 3,5,2 does not follow the edges; the path to the goal is 3,1,2
 
     ```
     """
@@ -137,7 +135,7 @@ def parse_problem(text: str) -> Problem:
     right = path[::-1] if reverse else path
     if written != right:
         raise ValueError(
-            f"the path {match['path']} does not follow the edges; the path from the {WAYS[reverse]} is "
+            f"the path {match['path']} does not follow the edges; the path {'from' if reverse else 'to'} the goal is "
             f"{','.join(map(str, right))}"
         )
     return Problem(edges, path, reverse)

@@ -36,8 +36,9 @@ def test_every_record_that_ships_can_be_read_and_shown(path):
     assert list(record.run) == list(RUN)
     assert record.run["decoding"] == {"teacherless": "parallel"}.get(record.run["objective"], "autoregressive")
     assert record.run["split"] == "test"
-    for part in ("results", "chance", "recipe", "versions", "test_file", "timings"):
+    for part in ("results", "chance", "recipe", "versions", "timings"):
         assert written[part] == before[part]  # nothing that was recorded is lost
+    assert (before["test_file"] or {}).items() <= (written["test_file"] or {}).items()
     assert before["run"].items() <= record.run.items()
     assert "Run them again" in page_text([record], [], *repeat_all([record]))
     assert record.run["objective"] in model_card(record, "nextfail/x")
@@ -154,6 +155,12 @@ DAMAGES = [
     (("recipe", "test_file"), 1, "recipe.test_file must be text, got 1"),
     (("test_file",), "x", "test_file must be an object or null, got 'x'"),
     (("test_file",), {}, "test_file.path must be text, got None"),
+    (
+        ("test_file",),
+        {"path": "f.txt", "seen_share": "all"},
+        "test_file.seen_share must be a number or null, got 'all'",
+    ),
+    (("test_file",), {"path": "f.txt", "train_share": "x"}, "test_file.train_share must be a number or null, got 'x'"),
     (("diagnosis",), [], "diagnosis must be an object, got []"),
     (("diagnosis", "numbers"), [], "diagnosis.numbers must be an object, got []"),
     (("diagnosis", "numbers", "accuracy"), None, "diagnosis.numbers.accuracy must be an object"),

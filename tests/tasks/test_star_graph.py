@@ -411,14 +411,15 @@ def test_reverse_changes_the_completion_alone():
 
 
 def test_parse_problem_reads_a_good_line():
-    edges, path, start, goal = parse_problem("7,2|3,15|3,7|15,4/3,2=3,7,2")
-    assert edges.tolist() == [[7, 2], [3, 15], [3, 7], [15, 4]]
-    assert (path, start, goal) == ([3, 7, 2], 3, 2)
+    for path, reverse in (("3,7,2", False), ("2,7,3", True)):
+        problem = parse_problem(f"7,2|3,15|3,7|15,4/3,2={path}")
+        assert problem.edges.tolist() == [[7, 2], [3, 15], [3, 7], [15, 4]]
+        assert (problem.degree, problem.path, problem.reverse) == (2, [3, 7, 2], reverse)
 
 
 @pytest.mark.parametrize("text", ["1,0/1,0=1,0", f"{MAX_LABEL},0/{MAX_LABEL},0={MAX_LABEL},0", "2,1|2,3|2,0/2,3=2,3"])
 def test_parse_problem_reads_the_smallest_graphs_and_the_largest_label(text):
-    assert parse_problem(text)[3] == int(text.rpartition(",")[2])
+    assert parse_problem(text).path[-1] == int(text.rpartition(",")[2])
 
 
 FORM = "not of the form 'a,b|c,d|.../start,goal=node,...,node'"
@@ -428,7 +429,7 @@ FORM = "not of the form 'a,b|c,d|.../start,goal=node,...,node'"
     ("text", "reason"),
     [
         # The form.
-        ("", FORM),
+        ("", f"{FORM}: it is empty"),
         ("=", FORM),
         ("3,1", FORM),
         ("3,1|3,5|1,2|5,4", FORM),
@@ -446,22 +447,28 @@ FORM = "not of the form 'a,b|c,d|.../start,goal=node,...,node'"
         ("3,1|3,5|1,2|5,4/3,2=3,1,2,", FORM),
         ("3,1|3,5|1,2|5,4/3,2=3,1,2=3,1,2", FORM),
         ("3,1|3,5|1,2|5,4/3,2/3,2=3,1,2", FORM),
-        ("3,1|3,5|1,2|5,4/3,2=3,1,2\n", FORM),
-        (" 3,1|3,5|1,2|5,4/3,2=3,1,2", FORM),
-        ("3,1|3,5|1,2|5,4/3,2=3, 1, 2", FORM),
-        ("3,1|3,5|1,2|5,4/3,2=3 1 2", FORM),
-        ("a,b|a,c|b,d|c,e/a,d=a,b,d", FORM),
-        ("-3,1|-3,5|1,2|5,4/-3,2=-3,1,2", FORM),
-        ("+3,1|+3,5|1,2|5,4/+3,2=+3,1,2", FORM),
-        ("3.0,1|3.0,5|1,2|5,4/3.0,2=3.0,1,2", FORM),
-        ("3,1|3,5|1,2|5,4/3,2=3,1,0x2", FORM),
-        ("03,1|03,5|1,2|5,4/03,2=03,1,2", FORM),
-        ("3,1|3,5|1,2|5,4/3,2=3,01,2", FORM),
-        ("3,00|3,5|00,2|5,4/3,2=3,00,2", FORM),
-        ("\u0663,1|\u0663,5|1,2|5,4/\u0663,2=\u0663,1,2", FORM),  # ARABIC-INDIC DIGIT THREE
-        ("1\u0663,1|1\u0663,5|1,2|5,4/1\u0663,2=1\u0663,1,2", FORM),
-        ("\uff13,1|\uff13,5|1,2|5,4/\uff13,2=\uff13,1,2", FORM),  # FULLWIDTH DIGIT THREE
-        ("3\u00b2,1|3\u00b2,5|1,2|5,4/3\u00b2,2=3\u00b2,1,2", FORM),  # SUPERSCRIPT TWO
+        ("3,1|3,5|1,2|5,4/3,2=3,1,2\n", FORM + ": character 26 is '\\n'"),
+        (" 3,1|3,5|1,2|5,4/3,2=3,1,2", f"{FORM}: character 1 is ' '"),
+        ("3,1|3,5|1,2|5,4/3,2=3, 1, 2", f"{FORM}: character 23 is ' '"),
+        ("3,1|3,5|1,2|5,4/3,2=3 1 2", f"{FORM}: character 22 is ' '"),
+        ("a,b|a,c|b,d|c,e/a,d=a,b,d", f"{FORM}: character 1 is 'a'"),
+        ("-3,1|-3,5|1,2|5,4/-3,2=-3,1,2", f"{FORM}: character 1 is '-'"),
+        ("+3,1|+3,5|1,2|5,4/+3,2=+3,1,2", f"{FORM}: character 1 is '+'"),
+        ("3.0,1|3.0,5|1,2|5,4/3.0,2=3.0,1,2", f"{FORM}: character 2 is '.'"),
+        ("3,1|3,5|1,2|5,4/3,2=3,1,0x2", f"{FORM}: character 26 is 'x'"),
+        ("03,1|03,5|1,2|5,4/03,2=03,1,2", f"{FORM}: the label 03 begins with 0"),
+        ("3,1|3,5|1,2|5,4/3,2=3,01,2", f"{FORM}: the label 01 begins with 0"),
+        ("3,00|3,5|00,2|5,4/3,2=3,00,2", f"{FORM}: the label 00 begins with 0"),
+        (
+            "\u0663,1|\u0663,5|1,2|5,4/\u0663,2=\u0663,1,2",
+            FORM + ": character 1 is '\\u0663'",
+        ),  # ARABIC-INDIC DIGIT THREE
+        ("1\u0663,1|1\u0663,5|1,2|5,4/1\u0663,2=1\u0663,1,2", FORM + ": character 2 is '\\u0663'"),
+        (
+            "\uff13,1|\uff13,5|1,2|5,4/\uff13,2=\uff13,1,2",
+            FORM + ": character 1 is '\\uff13'",
+        ),  # FULLWIDTH DIGIT THREE
+        ("3\u00b2,1|3\u00b2,5|1,2|5,4/3\u00b2,2=3\u00b2,1,2", FORM + ": character 2 is '\\xb2'"),  # SUPERSCRIPT TWO
         # Labels that no numeral may have.
         (f"{10**7},0/{10**7},0={10**7},0", "the label 10000000 is larger than 9999999"),
         (f"3,{10**39}/3,{10**39}=3,{10**39}", "the label 10000000000000000000 is larger than 9999999"),
@@ -487,7 +494,8 @@ FORM = "not of the form 'a,b|c,d|.../start,goal=node,...,node'"
         ("3,1|3,5|1,2|5,4/3,1=3,1", "the goal 1 is not the end of an arm"),
         ("3,1|3,5|1,2|5,4/3,3=3,1,2", "the goal 3 is not the end of an arm"),
         ("3,1|3,5|1,2|5,4/3,9=3,1,9", "the goal 9 is not the end of an arm"),
-        ("3,1|3,5|1,2|5,4/3,2=2,1,3", "the path runs from the goal to the start: it is reversed"),
+        ("3,1|3,5|1,2|5,4/3,2=2,5,3", "the path 2,5,3 does not follow the edges; the path from the goal is 2,1,3"),
+        ("3,1|3,5|1,2|5,4/3,2=2,1", "the path 2,1 does not follow the edges; the path from the goal is 2,1,3"),
         ("3,1|3,5|1,2|5,4/3,2=3,5,4", "the path 3,5,4 does not follow the edges; the path to the goal is 3,1,2"),
         ("3,1|3,5|1,2|5,4/3,2=3,5,2", "the path 3,5,2 does not follow the edges; the path to the goal is 3,1,2"),
         ("3,1|3,5|1,2|5,4/3,2=3,2", "the path 3,2 does not follow the edges; the path to the goal is 3,1,2"),
@@ -549,7 +557,7 @@ def test_ten_million_labels_cost_no_more_memory_than_fifty():
 
 
 def test_reversed_configuration_says_that_a_forward_path_is_not_reversed():
-    with pytest.raises(ValueError, match="runs from the start to the goal, but this configuration is reversed"):
+    with pytest.raises(ValueError, match="runs from the start to the goal, but d2_l3_n20_rev writes it the other way"):
         StarGraph(path_length=3, num_nodes=20, reverse=True).parse("3,1|3,5|1,2|5,4/3,2=3,1,2")
 
 
