@@ -1,13 +1,14 @@
+import codecs
+import gzip
 import logging
 import re
 
-import numpy as np
 import pytest
 from datasets import load_dataset
 
 from hf_nextfail import StarGraph, load_paper_file
-from hf_nextfail.tasks import split_of
-from hf_nextfail.tasks.graphs import hash_edges
+from hf_nextfail.data.builder import TaskConfig
+from hf_nextfail.data.paper_file import describe_test_file, load_test_file
 
 # The first lines of `deg_2_path_5_nodes_50_test_20000.txt` as the paper's authors released it.
 LINES = """\
@@ -78,14 +79,17 @@ def test_line_endings_do_not_matter(write, end, last_end):
     assert load_paper_file(write(content))[:] == load_paper_file(write(LINES))[:]
 
 
-@pytest.mark.parametrize("number", [1, 7, 12])
+@pytest.mark.parametrize("number", [1, 7, 11])
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        (r".*", "", FORM),
+        (r".*", "", f"{FORM}: it is empty"),
+        (r"^", " ", f"{FORM}: character 1 is ' '"),
+        (r",", ", ", f"{FORM}: character "),
+        (r",", ",0", f"{FORM}: the label 0"),
+        (r"^", "\u200b", f"{FORM}: character 1 is '\\u200b'"),
         (r"=", "", FORM),
         (r"$", "x", FORM),
-        (r"$", " ", FORM),
         (r"/", "/0", FORM),
         (r"\|", ",1|", FORM),
         (r",\d+$", "", "does not follow the edges; the path to the goal is"),
@@ -117,10 +121,65 @@ def test_one_malformed_line_among_many_is_found(write):
         load_paper_file(write(lines))
 
 
-def test_reversed_path_is_refused_as_such(write):
-    prompt, _, completion = LINES[0].partition("=")
-    with pytest.raises(ValueError, match="line 1: the path runs from the goal to the start: it is reversed"):
-        load_paper_file(write([f"{prompt}={','.join(completion.split(',')[::-1])}"]))
+def turned(line: str) -> str:
+    """Write a problem as the script of the paper's authors does with `reverse`: the path from the goal."""
+    prompt, _, completion = line.partition("=")
+    return f"{prompt}={','.join(completion.split(',')[::-1])}"
+
+
+# Files of reversed paths, refused whatever the direction asked for, came from a public report.
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_file_of_reversed_paths_is_read_in_either_direction(write, reverse):
+    theirs, ours = load_paper_file(write(map(turned, LINES)), reverse), load_paper_file(write(LINES, "ours"), reverse)
+    assert theirs[:] == ours[:]
+    assert theirs[0]["completion"] == ("12,16,6,34,32" if reverse else "32,34,6,16,12")
+    assert theirs[0]["path"] == [32, 34, 6, 16, 12]
+
+
+@pytest.mark.parametrize(
+    ("lines", "other", "file"),
+    [
+        (LINES, "goal to the start", "start to the goal"),
+        (list(map(turned, LINES)), "start to the goal", "goal to the start"),
+    ],
+)
+def test_a_file_of_both_directions_is_refused(write, lines, other, file):
+    with pytest.raises(ValueError) as caught:
+        load_paper_file(write([*lines[:4], turned(lines[4]), *lines[5:]]))
+    assert str(caught.value).endswith(f"line 5: the path runs from the {other}, in a file of paths from the {file}")
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("lines", [LINES, list(map(turned, LINES))], ids=["forward", "reversed"])
+def test_a_test_file_goes_with_any_configuration_of_its_shape(write, lines, reverse):
+    for labels in (50, 60):
+        task = StarGraph(2, 5, labels, reverse)
+        rows = load_test_file(str(write(lines)), task)
+        assert [task.parse(row["prompt"] + row["completion"]) for row in rows] == rows.to_list()
+
+
+def test_the_number_of_rows_bounds_those_of_a_test_file(write):
+    path = str(write(LINES))
+    whole = load_test_file(path, StarGraph())
+    assert load_test_file(path, StarGraph(), 5)[:] == whole[:5]
+    assert load_test_file(path, StarGraph(), 500)[:] == whole[:]
+
+
+@pytest.mark.parametrize(
+    ("lines", "task", "name"),
+    [
+        (LINES, StarGraph(2, 3, 20), "d2_l5_n50"),  # not its 20 labels; the largest in the file is 49
+        (LINES[:1], StarGraph(2, 3, 20, True), "d2_l5_n50_rev"),  # the largest is 47
+        (LINES, StarGraph(2, 3, 60), "d2_l5_n60"),
+        (["1,2|2,3|3,6|1,4|4,5|5,7/1,6=1,2,3,6"], StarGraph(2, 3, 10), "d2_l4_n10"),
+        (["1,2|2,3|3,6|1,4|4,5|5,17/1,6=1,2,3,6"], StarGraph(2, 3, 10), "d2_l4_n18"),
+    ],
+)
+def test_a_file_of_another_shape_is_told_a_configuration_that_has_its_labels(write, lines, task, name):
+    with pytest.raises(ValueError) as caught:
+        load_test_file(str(write(lines)), task)
+    assert str(caught.value).endswith(f"such as {name}")
+    assert len(load_test_file(str(write(lines)), StarGraph.from_config_name(name))) == len(lines)
 
 
 @pytest.mark.parametrize(
@@ -138,11 +197,37 @@ def test_lines_of_several_shapes_are_refused(write, other, shape):
     assert len(load_paper_file(write([other]))) == 1
 
 
+TEXT = "".join(f"{line}\n" for line in LINES)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        TEXT.encode() + b"\n",
+        TEXT.encode() + b" \t\r\n\n\r",
+        TEXT.replace("\n", " \t\n").encode(),
+        TEXT.encode("utf-8-sig"),
+        TEXT.encode("utf-16"),  # as PowerShell redirects
+        codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"),
+        gzip.compress(TEXT.encode()),
+        gzip.compress(TEXT.replace("\n", " \r\n").encode("utf-8-sig") + b"\r\n"),
+    ],
+    ids=["empty line", "empty lines", "blanks", "UTF-8 mark", "UTF-16", "UTF-16 big-endian", "gzip", "all of it"],
+)
+def test_what_wraps_the_lines_does_not_matter(write, content):
+    assert load_paper_file(write(content))[:] == load_paper_file(write(LINES, "plain.txt"))[:]
+
+
 def test_empty_file_is_refused(write):
-    with pytest.raises(ValueError, match=r"test\.txt: the file is empty"):
-        load_paper_file(write(b""))
-    with pytest.raises(ValueError, match=r"test\.txt, line 1: not of the form"):
-        load_paper_file(write(b"\n"))
+    for content in (b"", b"\n", b" \r\n\t\n", codecs.BOM_UTF8, gzip.compress(b"")):
+        with pytest.raises(ValueError, match=r"test\.txt: the file is empty"):
+            load_paper_file(write(content))
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:50], lambda data: data[:30] + b"no" + data[32:]])
+def test_a_damaged_compressed_file_is_refused(write, damage):
+    with pytest.raises(ValueError, match=r"test\.txt: the file is compressed and damaged \(.+\); copy it again"):
+        load_paper_file(write(damage(gzip.compress(TEXT.encode()))))
 
 
 def test_missing_file_is_an_os_error(tmp_path):
@@ -164,11 +249,30 @@ def test_bytes_that_are_no_ascii_are_refused(write, content):
         load_paper_file(write(content))
 
 
-def test_share_that_falls_into_our_train_split_is_logged(write, caplog):
-    path = write(LINES)
+def lines_of(config: TaskConfig, split: str, rows: range) -> list[str]:
+    found = (config.row(split, index) for index in rows)
+    return [row["prompt"] + row["completion"] for row in found]
+
+
+@pytest.mark.parametrize(
+    ("num_train", "seed", "seen"), [(200_000, 0, 4), (30, 0, 4), (28, 0, 2), (20, 0, 0), (30, 1, 0)]
+)
+def test_the_graphs_that_were_trained_on_are_counted(write, caplog, num_train, seed, seen):
+    config = TaskConfig.resolve(StarGraph, "d2_l5_n50")
+    lines = [*lines_of(config, "train", range(26, 30)), *lines_of(config, "test", range(4))]
+    path = str(write([*lines, lines[0], lines[-1], lines[-1]]))  # a graph counts once
+    trained = TaskConfig.resolve(StarGraph, "d2_l5_n50_rev", num_train=num_train, seed=seed)
     with caplog.at_level(logging.INFO, logger="hf_nextfail.data.paper_file"):
-        dataset = load_paper_file(path)
-    num_train = int((split_of(hash_edges(np.array(dataset["edges"][:]))) == "train").sum())
-    assert 0 < num_train < len(LINES)
-    share = f"{num_train} of {len(LINES)} graphs ({100 * num_train / len(LINES):.1f} %) fall into our train split"
-    assert [record.getMessage() for record in caplog.records] == [f"{path}: {share}"]
+        description = describe_test_file(path, load_paper_file(path), trained)
+    assert description == {"path": "test.txt", "seen_share": seen / 8}
+    assert [record.getMessage() for record in caplog.records] == [f"{path}: {seen} of 8 graphs were trained on"]
+
+
+def test_what_nobody_knows_is_not_said(write, caplog):
+    path, rows = str(write(LINES)), load_paper_file(write(LINES))
+    endless = TaskConfig.resolve(StarGraph, "d2_l5_n50", num_train=10**9)
+    with caplog.at_level(logging.INFO, logger="hf_nextfail.data.paper_file"):
+        for trained in (None, endless):
+            assert describe_test_file(path, rows, trained) == {"path": "test.txt", "seen_share": None}
+    assert caplog.records == []
+    assert describe_test_file(None, None, endless) is None

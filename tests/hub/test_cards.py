@@ -168,6 +168,29 @@ def test_the_first_number_is_the_accuracy_beside_chance():
     assert "Guessing the arm" not in cards.model_card(load("reversed"), REPO)
 
 
+@pytest.mark.parametrize(("num_graphs", "said"), [(1_951, True), (9_999, True), (10_000, False), (20_000, False)])
+def test_a_card_says_that_the_rows_of_a_small_space_repeat(num_graphs, said):
+    record = load("memorize")
+    record.results["accuracy"]["num_graphs"] = num_graphs
+    text = cards.model_card(record, REPO)
+    check_text(text)
+    assert ("Most of these rows repeat a graph" in text) == said
+    record.run["task"] = None  # of your own data nobody knows the space
+    assert "Most of these rows repeat" not in cards.model_card(record, REPO)
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.0, "0 %"), (0.5, "50 %"), (None, None)])
+def test_a_card_says_how_much_of_a_test_file_was_trained_on(share, said):
+    record = load("with a test file")
+    assert "were trained on" not in cards.model_card(record, REPO)  # of an earlier version, which did not know
+    record.test_file["seen_share"] = share
+    text = cards.model_card(record, REPO)
+    check_text(text)
+    line = f"Of the file `deg_2_path_5_nodes_50_test_20000.txt`, {said} of its graphs were trained on."
+    assert (line in text) == (said is not None)
+    assert ("were trained on" in text) == (said is not None)
+
+
 def test_a_teacherless_card_decodes_in_one_pass():
     blocks = code_blocks(cards.model_card(load("teacherless"), REPO), "python")
     assert len(blocks) == 2
@@ -364,6 +387,7 @@ def test_the_card_of_a_dataset_shows_each_configuration(published, tmp_path):
         assert f"```\n{rows['test'][0]['prompt']}\n{rows['test'][0]['completion']}\n```" in text
         assert f"]({entry.picture})" in text
         assert matplotlib.image.imread(tmp_path / entry.picture).ndim == 3
+    assert "Most test rows of `d1_l2_n9` repeat a graph" in text
     assert f"version **{StarGraph.version}**, seed 3." in text
     assert "| gpt2 | d2_l3_n20 | teacherless |" in text
     assert "By `nextfail reproduce grid_cpu`" in text
@@ -376,3 +400,4 @@ def test_a_dataset_of_one_split_has_one_column_of_rows(tmp_path):
     data = DatasetCard(text).data.to_dict()
     assert [entry["split"] for entry in data["configs"][0]["data_files"]] == ["test"]
     assert "| `d2_l3_n10` | G(2,3), 10 labels | 30 | 30 | 0.5 |" in text
+    assert "repeat a graph" not in text

@@ -396,6 +396,21 @@ def test_measurements_without_training_have_commands_too(tmp_path, change, comma
     assert ("--test_file f.txt" in shown) == bool(change)
 
 
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        ({"seen_share": 0.0}, "on f.txt (0 % of its graphs were trained on)"),
+        ({"seen_share": 0.125}, "on f.txt (12.5 % of its graphs were trained on)"),
+        ({"seen_share": None}, "on f.txt"),
+        ({"train_share": 0.741}, "on f.txt"),  # what an earlier version counted reads as if it were trained on
+    ],
+)
+def test_the_row_of_a_test_file_says_how_much_of_it_was_trained_on(tmp_path, share, said):
+    record = old_record("teacherless") | {"test_file": {"path": "f.txt"} | share}
+    record["results"]["test_file_accuracy"] = record["results"]["accuracy"]
+    assert [row[0] for row in cells(page_of(record, tmp_path), "run")[3:]] == [said]
+
+
 def test_options_are_quoted_for_the_shell(tmp_path):
     evil = old_record("teacherless") | {"recipe": None, "history": []}
     evil["run"] |= {"name": "a; rm -rf /", "model": "a; rm -rf /"}

@@ -138,7 +138,7 @@ def test_a_name_with_brackets_is_shown(records):
 
 
 def test_a_test_file_gets_a_row_of_its_own(records):
-    records[1] = dataclasses.replace(records[1], test_file={"path": "file.txt", "train_share": 0.7})
+    records[1] = dataclasses.replace(records[1], test_file={"path": "file.txt", "seen_share": 0.7})
     records[1].results["test_file_accuracy"] = result(0.25)
     assert "0.250±0.004" in render(records)
 

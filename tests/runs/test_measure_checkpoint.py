@@ -1,4 +1,5 @@
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -20,9 +21,9 @@ from hf_nextfail.evaluation.evaluate import evaluate
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.reporting.provenance import weights_digest
 from hf_nextfail.reporting.record import Record
+from hf_nextfail.runs.command_of_record import repeat
 from hf_nextfail.runs.measure_checkpoint import diagnose_checkpoint, evaluate_checkpoint, trained_on
-from hf_nextfail.tasks import StarGraph, split_of
-from hf_nextfail.tasks.graphs import hash_edges
+from hf_nextfail.tasks import StarGraph
 
 SIZES = {"n_positions": 28, "initializer_range": 0.5}  # room for the rows of CONFIG, not for those of d4_l3_n10
 CONFIG, TASK = "d2_l3_n10_rev", StarGraph(degree=2, path_length=3, num_nodes=10, reverse=True)
@@ -181,15 +182,53 @@ def test_a_file_is_measured_beside_the_rows(teacherless, tmp_path):
     expected = measured(teacherless).results | {f"test_file_{name}": of_the_file[name] for name in of_the_file}
     assert record.results == expected
     assert file_rows[0]["completion"] == ",".join(map(str, reversed(rows[0]["path"])))
-    assert record.test_file == {"path": "graphs.txt", "rows_sha256": texts_digest(file_rows), "train_share": 1.0}
+    assert record.test_file == {"path": "graphs.txt", "rows_sha256": texts_digest(file_rows), "seen_share": 1.0}
 
 
-def test_the_share_of_a_file_that_is_in_our_train_split(teacherless, tmp_path):
+@pytest.mark.parametrize(
+    ("recipe", "run", "share"),
+    [
+        (None, {}, 0.75),  # 200,000 rows, of which there are few different ones
+        ({"num_train": 10}, {}, 0.25),
+        ({"num_train": 30}, {"dataset_seed": 5}, 0.0),
+        ({"num_train": 30}, {"dataset_config": "d2_l3_n20"}, 0.0),
+        (None, {"dataset_config": "d1"}, None),
+        (None, {"dataset_name": None}, None),
+    ],
+)
+def test_the_graphs_of_a_file_that_were_trained_on(tmp_path, recipe, run, share):
+    folder = save(tmp_path / "mine", "teacherless")
     path = tmp_path / "graphs.txt"
     rows = [*rows_of("d2_l3_n10", "train", 30), *rows_of("d2_l3_n10", "test", 10)]
     path.write_text("".join(row["prompt"] + row["completion"] + "\n" for row in rows))
-    assert (split_of(hash_edges(load_paper_file(path).with_format("numpy")["edges"][:])) == "train").mean() == 0.75
-    assert measured(teacherless, test_file=str(path)).test_file["train_share"] == 0.75
+    write_record(tmp_path / "mine", recipe, **run)
+    record = measured(folder, test_file=str(path), dataset_config=CONFIG)
+    assert record.test_file == {"path": "graphs.txt", "seen_share": share}
+
+
+def test_the_number_of_rows_bounds_those_of_the_file(teacherless, tmp_path):
+    path = tmp_path / "graphs.txt"
+    rows = rows_of("d2_l3_n10", "test", 25)
+    path.write_text("".join(row["prompt"] + row["completion"] + "\n" for row in rows))
+    record = measured(teacherless, num_rows=7, test_file=str(path))
+    assert (record.results["accuracy"]["n"], record.results["test_file_accuracy"]["n"]) == (7, 7)
+    assert "--num_rows 7" in repeat(record)[0]
+    assert diagnose_checkpoint(teacherless, 7, str(path), progress=False).results["accuracy"]["n"] == 7
+    record = measured(teacherless, num_rows=None, split="validation", test_file=str(path))
+    assert record.results["test_file_accuracy"]["n"] == 25
+    assert "--num_rows 5000" in repeat(record)[0]
+    record.results["test_file_accuracy"]["n"] = 5001  # which that number would have cut
+    assert "--num_rows" not in repeat(record)[0]
+
+
+@pytest.mark.parametrize(("num_rows", "said"), [(20_000, "1,951"), (60, None)])
+def test_rows_of_a_small_space_are_said_to_repeat(teacherless, caplog, num_rows, said):
+    with caplog.at_level(logging.INFO, logger="hf_nextfail"):
+        record = measured(teacherless, num_rows, batch_size=5000)
+    line = f"{CONFIG}: the 20,000 rows of the test split have only {said} different graphs"
+    assert (line in caplog.text) == (said is not None)
+    assert ("different graphs" in caplog.text) == (said is not None)
+    assert said in (None, f"{record.results['accuracy']['num_graphs']:,}")
 
 
 def test_the_number_of_rows_has_a_default_for_each_split(teacherless):
@@ -303,7 +342,7 @@ def test_a_file_of_other_graphs_is_named_with_what_it_belongs_to(teacherless, tm
     path.write_text("1,2|2,3|3,6|1,4|4,5|5,7/1,6=1,2,3,6\n")
     with pytest.raises(UsageError) as error:
         measure(teacherless, test_file=str(path))
-    check_message(error, "graphs.txt holds graphs G(2,4), but is measured beside G(2,3)", "such as d2_l4_n10")
+    check_message(error, "graphs.txt holds graphs G(2,4), but is measured beside G(2,3)", "such as d2_l4_n10_rev")
 
 
 def test_a_checkpoint_that_is_not_there_is_said_in_one_line(tmp_path, monkeypatch):

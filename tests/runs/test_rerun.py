@@ -90,6 +90,20 @@ def test_what_is_chosen_again_is_what_was_chosen(results, tmp_path, capfd):
     assert "device_name: another then" in output
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "names"),
+    [
+        ({"train_share": 0.7}, {"seen_share": 0.0}, []),  # an earlier version counted something else
+        ({"seen_share": None}, {"seen_share": 0.0}, []),
+        ({"seen_share": 0.0}, {"seen_share": 0.5}, ["test_file.seen_share"]),
+    ],
+)
+def test_what_was_trained_on_of_a_test_file_is_compared_where_it_is_known(results, before, after, names):
+    of_file = [json.loads(results.read_text()) | {"test_file": {"path": "f.txt"} | part} for part in (before, after)]
+    found = differences(*(computed(Record.from_dict(record)) for record in of_file))
+    assert [name for name, _, _ in found] == names
+
+
 BAD = {
     "no file": (lambda folder: folder / "none.json", "there is no file or folder"),
     "another file": (lambda folder: folder / "other.json", "schema_version must be 1 or 2, got None"),
