@@ -176,6 +176,13 @@ def test_a_file_of_the_paper_is_evaluated_beside_the_test_split(tmp_path):
     assert record["test_file"] == {"path": "paper.txt", "seen_share": 0.5}
 
 
+def test_a_run_on_a_small_space_says_that_its_test_rows_repeat(tmp_path, caplog):
+    run(tmp_path, "--config", "star_graph/teacher_forced/smoke.yaml", "--dataset_config", "d2_l3_n8")
+    assert "different graphs" not in caplog.text
+    run(tmp_path, "--config", "star_graph/teacher_forced/smoke.yaml", "--dataset_config", "d2_l2_n7")
+    assert "d2_l2_n7: the 300 rows of the test split have only 1" in caplog.text
+
+
 def test_streaming_trains_on_the_same_rows(tmp_path):
     options = ("--config", "star_graph/teacherless/smoke.yaml", "--streaming", "true")
     (record,) = run(tmp_path, *options).values()
