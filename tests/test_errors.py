@@ -1,6 +1,17 @@
+import subprocess
+import sys
+
 import pytest
 
-from hf_nextfail.errors import HubError, UsageError, check_output_folder, did_you_mean, make_output_folder, print_error
+from hf_nextfail.errors import (
+    HubError,
+    UsageError,
+    alone_in,
+    check_output_folder,
+    did_you_mean,
+    make_output_folder,
+    print_error,
+)
 
 
 def test_bad_input_ends_with_code_2():
@@ -56,3 +67,25 @@ def test_the_near_word_is_named_and_a_far_one_is_not(word, hint):
 
 def test_known_words_may_come_from_any_iterable():
     assert did_you_mean("gpt", (name for name in ["gpt2"])) == " (did you mean 'gpt2'?)"
+
+
+def test_a_folder_is_for_one_command_at_a_time(tmp_path):
+    folder = tmp_path / "new"
+    with alone_in(folder), pytest.raises(UsageError, match=f"another command is at work in {folder}: wait"):
+        with alone_in(folder):
+            raise AssertionError("two at once")
+    with alone_in(folder):
+        assert folder.is_dir()
+
+
+def test_a_command_that_is_killed_holds_its_folder_no_longer(tmp_path):
+    code = "import sys, time\nfrom pathlib import Path\nfrom hf_nextfail.errors import alone_in\n"
+    code += "with alone_in(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(600)\n"
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(UsageError, match="another command is at work"), alone_in(tmp_path):
+            pass
+        other.kill()
+        other.wait()
+    with alone_in(tmp_path):
+        pass

@@ -77,6 +77,6 @@ def who_is_to_blame(name: str, error: Exception) -> str:
     """Say in one line what is wrong with what has a name, or with the cache that it was to be kept in."""
     place = str(getattr(error, "filename", None) or "")
     for cache in (str(datasets.config.HF_DATASETS_CACHE), HF_HUB_CACHE):
-        if place.startswith(cache):
+        if place and (place.startswith(cache) or cache.startswith(place)):
             return f"the cache {cache} cannot be used ({error}): set HF_HOME to a folder that you may write to"
     return f"{name}: {' '.join(str(error).split())}"

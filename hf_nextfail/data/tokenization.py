@@ -220,6 +220,8 @@ def tokenize_dataset(dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase) ->
         raise ValueError(
             f"rows must be a Dataset or an IterableDataset, got {reprlib.repr(what)[1:-1]}: load one split"
         )
+    if isinstance(dataset, Dataset) and len(dataset) == 0:
+        raise ValueError("a dataset has no rows: leave it out, or give it some")
     dataset = in_plain_python(dataset)
     columns = columns_of(dataset)
     if PROMPT_IDS in columns and COMPLETION_IDS in columns:

@@ -32,6 +32,8 @@ PLACES = (
     "resume_from_checkpoint",
     "run_name",
 )
+#: What records of version 0.1.0 say of every run, although nobody had given it.
+NOT_GIVEN = {"include_num_input_tokens_seen": False}
 
 
 def without_paths(value: Any) -> Any:
@@ -214,7 +216,9 @@ class Record:
             dataset_name = without_folder(dataset_name)
         elif dataset_name is not None and task_called(dataset_name) is None:
             dataset_name = without_paths(dataset_name)
-        recipe = {key: without_paths(value) for key, value in recipe.items() if key not in PLACES}
+        kept = {key: value for key, value in recipe.items() if key not in PLACES}
+        kept = {key: value for key, value in kept.items() if key not in NOT_GIVEN or value != NOT_GIVEN[key]}
+        recipe = {key: without_paths(value) for key, value in kept.items()}
         recipe |= {option: without_folder(name) for option, name in references_in(recipe).items()}
         if "dataset_name" in recipe:
             recipe["dataset_name"] = dataset_name

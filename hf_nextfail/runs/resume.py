@@ -16,7 +16,15 @@ logger = logging.getLogger(__name__)
 #: What a record says of its diagnosis until that is made.
 INTERRUPTED = "the run ended before its diagnosis"
 #: Options that change what is shown of a run, and nothing else.
-SHOWN = ("debug", "disable_tqdm", "log_level", "logging_first_step", "logging_steps", "logging_strategy")
+SHOWN = (
+    "debug",
+    "disable_tqdm",
+    "include_num_input_tokens_seen",
+    "log_level",
+    "logging_first_step",
+    "logging_steps",
+    "logging_strategy",
+)
 #: Options that a run may go on with other values of: how long it trains, and what is looked at and kept.
 CHANGEABLE = (
     "eval_on_start",

@@ -45,6 +45,7 @@ NOT_NEGATIVE = (
     "save_steps",
     "dataloader_num_workers",
 )
+OF_WORKERS = ("dataloader_persistent_workers", "dataloader_multiprocessing_context")
 DECAYS = ("adam_beta1", "adam_beta2")
 SEEDS = ("seed", "data_seed")
 # Fields that are JSON objects, and those that may also be a file of one.
@@ -157,6 +158,9 @@ class NextFailTrainingArguments(TrainingArguments):
                 raise ValueError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
         if self.optim_args and any(part.count("=") != 1 for part in self.optim_args.split(",")):
             raise ValueError(f"optim_args must be such as rho=0.9,alpha=0.1, got {self.optim_args!r}")
+        for name in OF_WORKERS:
+            if getattr(self, name) and not self.dataloader_num_workers:
+                raise ValueError(f"{name} needs dataloader_num_workers above 0")
         for name in SEEDS:
             if getattr(self, name) is not None:
                 keep_integer(self, name, 0, 2**32 - 1)

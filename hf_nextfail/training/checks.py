@@ -32,8 +32,6 @@ def check_eval_datasets(datasets: Mapping[str, Dataset]) -> None:
 def check_rows(model: torch.nn.Module, datasets: Iterable[Dataset], decoding: Decoding) -> None:
     """Raise `ValueError` for rows that are empty, longer than the model has positions, or of ids it does not embed."""
     datasets = list(datasets)
-    if not all(map(len, datasets)):
-        raise ValueError("a dataset has no rows: leave it out, or give it some")
     if datasets and not min(map(shortest_text, datasets)):
         raise ValueError("a row has an empty prompt or completion: there is nothing to predict, or to predict from")
     ids = [*map(largest_id, datasets), decoding.pad_token_id, getattr(decoding, "dummy_token_id", 0)]

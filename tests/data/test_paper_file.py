@@ -9,6 +9,7 @@ from datasets import load_dataset
 from hf_nextfail import StarGraph, load_paper_file
 from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.data.paper_file import describe_test_file, load_test_file
+from hf_nextfail.data.problem_keys import texts_digest
 
 # The first lines of `deg_2_path_5_nodes_50_test_20000.txt` as the paper's authors released it.
 LINES = """\
@@ -264,7 +265,8 @@ def test_the_graphs_that_were_trained_on_are_counted(write, caplog, num_train, s
     trained = TaskConfig.resolve(StarGraph, "d2_l5_n50_rev", num_train=num_train, seed=seed)
     with caplog.at_level(logging.INFO, logger="hf_nextfail.data.paper_file"):
         description = describe_test_file(path, load_paper_file(path), trained)
-    assert description == {"path": "test.txt", "seen_share": seen / 8}
+    assert (description["path"], description["seen_share"]) == ("test.txt", seen / 8)
+    assert description["rows_sha256"] == texts_digest(load_paper_file(path))
     assert [record.getMessage() for record in caplog.records] == [f"{path}: {seen} of 8 graphs were trained on"]
 
 
@@ -273,6 +275,6 @@ def test_what_nobody_knows_is_not_said(write, caplog):
     endless = TaskConfig.resolve(StarGraph, "d2_l5_n50", num_train=10**9)
     with caplog.at_level(logging.INFO, logger="hf_nextfail.data.paper_file"):
         for trained in (None, endless):
-            assert describe_test_file(path, rows, trained) == {"path": "test.txt", "seen_share": None}
+            assert describe_test_file(path, rows, trained)["seen_share"] is None
     assert caplog.records == []
     assert describe_test_file(None, None, endless) is None

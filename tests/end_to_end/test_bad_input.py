@@ -22,6 +22,7 @@ from tiny_models import TINY_GPT2, tiny_gpt2, tiny_options
 from hf_nextfail import build_model, numeral_tokenizer
 from hf_nextfail.commands.finetune import main as finetune
 from hf_nextfail.commands.main import main as nextfail
+from hf_nextfail.errors import alone_in
 from hf_nextfail.models.lora import add_lora
 
 REPOSITORY = Path(__file__).parents[2]
@@ -287,6 +288,8 @@ OPTIONS = {
     "--use_liger_kernel true": "use_liger_kernel needs the package liger-kernel: pip install liger-kernel",
     "--torch_compile true --torch_compile_mode fast": "torch_compile_mode fast: RuntimeError: Unrecognized mode=fast",
     "--neftune_noise_alpha -1": "neftune_noise_alpha must be at least 0 and finite, got -1.0",
+    "--dataloader_persistent_workers true": "dataloader_persistent_workers needs dataloader_num_workers above 0",
+    "--dataloader_multiprocessing_context fork": "dataloader_multiprocessing_context needs dataloader_num_workers",
     # more than there is room for
     "--num_test 99999999999": "100,000,000,069 rows of star_graph d2_l3_n20 need about...more than 50% of the",
     # contradictions
@@ -556,6 +559,14 @@ def test_a_folder_that_may_not_be_written_to(command, place, capfd, tmp_path, mo
     argv = [*SMOKE, *SMALL, *SCRATCH] if command is finetune else ["evaluate", "GOOD"]
     line = error_of(command, [*argv, "--output_dir", str(tmp_path / "out")], place, capfd)
     check_words(line, f"nothing may be written to {tmp_path}; name a folder of yours")
+
+
+def test_two_trainings_do_not_share_a_folder(place, capfd, tmp_path):
+    argv = [*SMALL, *SCRATCH, *[word for word in SMOKE if "output_dir" not in word], f"--output_dir={tmp_path}"]
+    with alone_in(tmp_path / "star_graph/teacher_forced/d2_l3_n20-gpt2"):
+        line = error_of(finetune, argv, place, capfd)
+    check_words(line, "another command is at work in...d2_l3_n20-gpt2: wait for it, or name another --output_dir")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [".lock"]
 
 
 FINETUNE = [sys.executable, str(REPOSITORY / "recipes/finetune.py")]

@@ -444,3 +444,48 @@ def test_where_a_prompt_has_many_answers_the_verifier_decides():
     assert results["accuracy"]["value"] == 0.5
     assert set(results) == {"loss", "accuracy"}
     assert evaluate(model, rows, "autoregressive", tokenizer)["accuracy"]["value"] == 0  # by one pass, which knows one
+
+
+# What is evaluated
+
+
+@pytest.mark.parametrize("form", ["arrow", "numpy", "torch", "pandas"])
+def test_rows_of_any_format_give_the_same_numbers(form):
+    # Reported in public of datasets in another format: a TypeError.
+    trained = half_trained("teacherless", "numeral")
+    assert trained.evaluate(trained.rows.with_format(form)) == trained.evaluate()
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("d2_l3_n8", "rows must be a Dataset or an IterableDataset, got 'd2_l3_n8': load one split"),
+        ({"test": 1}, "got a dictionary of test: load one split"),
+        (Dataset.from_dict({"prompt": ["1=" * 60], "completion": ["2"]}), "a row has .* tokens, but the model has"),
+        (
+            Dataset.from_dict({"prompt_ids": [[1], [2]], "completion_ids": [[1, 10, 2], [3, 4, 10]]}),
+            r"completion_ids of row 0 go on behind the end token .*, where a model stops to write",
+        ),
+    ],
+)
+def test_what_cannot_be_evaluated_is_named(rows, words):
+    tokenizer = digit_tokenizer()
+    if isinstance(rows, Dataset) and "prompt_ids" in rows.column_names:
+        end = tokenizer.eos_token_id
+        rows = rows.map(lambda row: {"completion_ids": [end if i == 10 else i for i in row["completion_ids"]]})
+    with pytest.raises(ValueError, match=words):
+        evaluate(small_gpt2(tokenizer), rows, "autoregressive", tokenizer)
+
+
+def test_a_task_needs_the_texts_of_completions():
+    tokenizer = numeral_tokenizer(num_nodes=8)
+    ids = Dataset.from_dict({"prompt_ids": [[1]], "completion_ids": [[2]]})
+    with pytest.raises(ValueError, match="has no column completion, whose texts are what star_graph scores"):
+        evaluate(small_gpt2(tokenizer), ids, "autoregressive", tokenizer, StarGraph(2, 3, 8))
+
+
+def test_a_model_without_embeddings_for_a_token_is_told_so():
+    few, many = numeral_tokenizer(num_nodes=8), numeral_tokenizer(num_nodes=30)
+    rows = Dataset.from_dict({"prompt": ["25="], "completion": ["2"]})
+    with pytest.raises(ValueError, match="has the id 32, but the model has 13 embeddings: model.resize_token"):
+        evaluate(small_gpt2(few), rows, "autoregressive", many)

@@ -207,6 +207,19 @@ def test_modules_that_an_adapter_cannot_reach_are_refused_with_the_reason(base, 
         add_lora(build_model(tokenizer, str(base)), tokenizer, target_modules=["in_proj", module])
 
 
+@pytest.mark.parametrize("base", ["gpt2", "llama", "mamba"], indirect=True)
+def test_every_linear_module_can_be_asked_for(base, tmp_path):
+    # Reported in public: the word of PEFT was taken for the name of a module.
+    folder = train(base, tmp_path, "teacherless", "--lora_target_modules=all-linear")
+    adapted = json.loads((folder / "adapter_config.json").read_text())["target_modules"]
+    few = {
+        "gpt2": {"c_attn", "c_fc", "c_proj"},
+        "llama": {"q_proj", "o_proj", "up_proj"},
+        "mamba": {"in_proj", "x_proj"},
+    }
+    assert few[base.name.rstrip("0123456789")] <= {name.rpartition(".")[2] for name in adapted}
+
+
 @pytest.mark.parametrize("base", ["gpt2"], indirect=True)
 def test_unknown_modules_and_pickled_adapters_are_refused(base, tmp_path):
     tokenizer = load_tokenizer(str(base))

@@ -3,6 +3,7 @@ import logging
 import shutil
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 from datasets import load_dataset
@@ -203,7 +204,7 @@ def test_the_graphs_of_a_file_that_were_trained_on(tmp_path, recipe, run, share)
     path.write_text("".join(row["prompt"] + row["completion"] + "\n" for row in rows))
     write_record(tmp_path / "mine", recipe, **run)
     record = measured(folder, test_file=str(path), dataset_config=CONFIG)
-    assert record.test_file == {"path": "graphs.txt", "seen_share": share}
+    assert record.test_file["seen_share"] == share
 
 
 def test_the_number_of_rows_bounds_those_of_the_file(teacherless, tmp_path):
@@ -426,3 +427,11 @@ def test_a_checkpoint_on_the_hub_may_come_without_results(hub):
 
     HfApi().create_repo("nextfail/bare")
     assert trained_on("nextfail/bare") == {}
+
+
+def test_a_cache_that_cannot_be_written_to_is_blamed_and_not_the_checkpoint(teacherless, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", Path("/proc/nothing/datasets"))
+    with pytest.raises(
+        UsageError, match=r"^the cache /proc/nothing/datasets cannot be used .*: set HF_HOME to a folder"
+    ):
+        measured(teacherless, num_rows=7)
