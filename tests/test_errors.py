@@ -71,9 +71,9 @@ def test_known_words_may_come_from_any_iterable():
 
 def test_a_folder_is_for_one_command_at_a_time(tmp_path):
     folder = tmp_path / "new"
-    with alone_in(folder), pytest.raises(UsageError, match=f"another command is at work in {folder}: wait"):
-        with alone_in(folder):
-            raise AssertionError("two at once")
+    twice = pytest.raises(UsageError, match=f"another command is at work in {folder}: wait")
+    with alone_in(folder), twice, alone_in(folder):
+        raise AssertionError("two at once")
     with alone_in(folder):
         assert folder.is_dir()
 

@@ -28,6 +28,7 @@ PRECISIONS = ("auto", "bf16", "fp32")
 
 # Fields of transformers with their ranges, which it does not check itself before training begins.
 POSITIVE = (
+    "adam_epsilon",
     "per_device_train_batch_size",
     "per_device_eval_batch_size",
     "gradient_accumulation_steps",
@@ -38,7 +39,6 @@ NOT_NEGATIVE = (
     "weight_decay",
     "max_grad_norm",
     "neftune_noise_alpha",
-    "adam_epsilon",
     "warmup_steps",
     "eval_steps",
     "logging_steps",

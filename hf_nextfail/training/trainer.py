@@ -128,12 +128,13 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
         if isinstance(train_dataset, IterableDataset):
             train_dataset = EndlessStream(train_dataset)
             args.accelerator_config.dispatch_batches = False
+        evaluated = {}
         if isinstance(eval_dataset, dict):
             eval_dataset = {name: tokenize_dataset(rows, processing_class) for name, rows in eval_dataset.items()}
             evaluated = {f"eval_{name}": rows for name, rows in eval_dataset.items()}
-        else:
-            eval_dataset = eval_dataset and tokenize_dataset(eval_dataset, processing_class)
-            evaluated = {} if eval_dataset is None else {"eval": eval_dataset}
+        elif eval_dataset is not None:
+            eval_dataset = tokenize_dataset(eval_dataset, processing_class)
+            evaluated = {"eval": eval_dataset}
         check_eval_datasets(evaluated)
         check_best_metric(args, evaluated or ["eval"])
         if getattr(args, "stop_at_accuracy", None) is not None and isinstance(eval_dataset, dict):
