@@ -14,6 +14,7 @@ from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel, Pre
 from transformers.modeling_outputs import CausalLMOutput
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
+from hf_nextfail.data.tokenization import end_token_id
 
 REST = 1e-9  # what a token keeps that a rule gives nothing
 EDGE = 1e-4  # by which the likeliest of equals is likelier
@@ -88,7 +89,8 @@ class KnownModel(PreTrainedModel, GenerationMixin):
         self.equals = self.ids_of("=")[-1]
         self.lead = self.ids_of("0")[:-1]  # what some tokenizers put before every text
         self.separator = self.ids_of("0,0")[len(self.lead) + 1 : -1]
-        self.end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+        end = end_token_id(tokenizer)
+        self.end = [] if end is None else [end]
         self.label_ids = {label: self.ids_of(str(label))[len(self.lead) :] for label in range(num_nodes)}
         self.labels = {tuple(ids): label for label, ids in self.label_ids.items()}
         self.graphs: dict[tuple[int, ...], Graph] = {}

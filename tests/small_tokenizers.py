@@ -3,6 +3,9 @@
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
+from hf_nextfail.data.word_tokenizer import COMPLETIONS_END
+
 TEXTS = [f"{i},{i}|{i}/{i}={i} + {i} = {2 * i}" for i in range(100)]
 
 END, BEGIN = "<|end|>", "<|begin|>"  # of `byte_level_tokenizer`
@@ -62,6 +65,14 @@ def byte_level_tokenizer(split_digits=False, **special_tokens):
     trainer = trainers.BpeTrainer(special_tokens=[END, BEGIN], show_progress=False)
     tokenizer.train_from_iterator([f"{i},{i}|{i}/{i}=" for i in range(30)], trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special_tokens)
+
+
+def numerals_that_end(num_nodes: int, end: int) -> PreTrainedTokenizerFast:
+    """The numeral tokenizer with a label, of this id, as the token that completions end with."""
+    tokenizer = numeral_tokenizer(num_nodes)
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
+    tokenizer.init_kwargs[COMPLETIONS_END] = True
+    return tokenizer
 
 
 TOKENIZERS = {

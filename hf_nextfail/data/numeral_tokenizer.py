@@ -15,8 +15,8 @@ SIGNS = "|/=$"  # that the numeral tokenizer knows beside labels, in the order o
 def numeral_tokenizer(num_nodes: int) -> PreTrainedTokenizerFast:
     """Build the paper's tokenizer: one token per node label, commas dropped.
 
-    Label `i` has the id `i`; then come `|`, `/`, `=`, the dummy token `$` and `<pad>`. There is no end token, since
-    all completions of a task have one length. Decoding writes the commas back.
+    Label `i` has the id `i`; then come `|`, `/`, `=`, the dummy token `$` and `<pad>`. Completions do not end with a
+    token of their own, since all of a task have one length. Decoding writes the commas back.
 
     Args:
         num_nodes (`int`, >= 1): the number of labels.
@@ -47,6 +47,8 @@ def num_labels(tokenizer: PreTrainedTokenizerBase) -> int | None:
     if not tokenizer.is_fast or tokenizer.get_vocab().get(SIGNS[0]) != number:
         return None
     own, ours = (json.loads(t.backend_tokenizer.to_str()) for t in (tokenizer, numeral_tokenizer(number)))
+    for of in (own, ours):
+        of["model"].pop("unk_token", None)  # its words are the same, and other words are not for the fast path
     same = all(own[part] == ours[part] for part in ("normalizer", "pre_tokenizer", "post_processor", "model"))
     return number if same else None
 

@@ -15,6 +15,7 @@ from hf_nextfail.data.tokenization import (
     COMPLETION_IDS,
     PROMPT_IDS,
     encode_completions,
+    end_token_id,
     largest_id,
     longest_of,
     longest_row,
@@ -90,8 +91,9 @@ class Rows(torch.utils.data.Dataset):
         ids = tokenize_dataset(dataset, tokenizer)
         check_memory(f"{len(ids):,} rows, the longest of {longest_row(ids):,} tokens,", cls.bytes_of_ids(ids))
         rows = cls.of_ids(ids, tokenizer.pad_token_id).check()
-        goes_on = (rows.completion_ids[:, :-1] == tokenizer.eos_token_id) & rows.inside[:, 1:]
-        if tokenizer.eos_token_id is not None and goes_on.any():
+        end = end_token_id(tokenizer)
+        goes_on = (rows.completion_ids[:, :-1] == end) & rows.inside[:, 1:]
+        if end is not None and goes_on.any():
             raise ValueError(
                 f"completion_ids of row {goes_on.any(dim=1).nonzero()[0].item()} go on behind the end token "
                 f"{tokenizer.eos_token}, where a model stops to write: end them there, or leave such rows out"

@@ -12,6 +12,7 @@ from datasets.fingerprint import Hasher
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hf_nextfail.data.numeral_tokenizer import num_labels, numeral_ids
+from hf_nextfail.data.word_tokenizer import COMPLETIONS_END
 from hf_nextfail.files import check_objects
 from hf_nextfail.version import __version__
 
@@ -79,6 +80,11 @@ def load_tokenizer(name_or_path: str, trust_remote_code: bool = False) -> PreTra
     return tokenizer
 
 
+def end_token_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return the token that ends completions; `None` if the tokenizer has none, or says that they do not end."""
+    return tokenizer.eos_token_id if tokenizer.init_kwargs.get(COMPLETIONS_END, True) else None
+
+
 def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     """Turn texts into token ids, without special tokens.
 
@@ -89,12 +95,21 @@ def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
     if number is not None and (ids := numeral_ids(texts, number)) is not None:
         return ids
     options = {"add_special_tokens": False, "return_attention_mask": False, "return_token_type_ids": False}
+    # Of others, an unknown token may be what the model was trained on.
+    unknown = tokenizer.unk_token_id if COMPLETIONS_END in tokenizer.init_kwargs else None
+
+    def encode(some: list[str]) -> list[list[int]]:
+        encoded = tokenizer(some, **options)["input_ids"]
+        if unknown is not None and any(unknown in ids for ids in encoded):
+            raise ValueError(f"{tokenizer.unk_token} would stand in it")
+        return encoded
+
     try:
-        return tokenizer(list(texts), **options)["input_ids"]
+        return encode(list(texts))
     except Exception as error:  # `tokenizers` raises the base class, and does not say which text it was
         for text in texts:
             try:
-                tokenizer([text], **options)
+                encode([text])
             except Exception:
                 raise ValueError(
                     f"the tokenizer of {len(tokenizer)} tokens cannot express {text!r} ({error}); does it know all "
@@ -110,8 +125,9 @@ def encode_prompts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> 
 
 
 def encode_completions(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    """Turn completions into token ids, each with one end token of the tokenizer if it has one."""
-    eos = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    """Turn completions into token ids, each with one end token of the tokenizer if they end."""
+    end = end_token_id(tokenizer)
+    eos = [] if end is None else [end]
     return [ids if eos and ids[-1:] == eos else ids + eos for ids in encode_texts(tokenizer, texts)]
 
 
@@ -136,7 +152,7 @@ def encode_rows(tokenizer: PreTrainedTokenizerBase, batch: dict[str, list[str]])
                 f"the {name} of the row {row(ids.index([]))} has no tokens: leave such rows out, for there is nothing "
                 "to predict, or to predict from"
             )
-    eos = tokenizer.eos_token_id
+    eos = end_token_id(tokenizer)
     if (
         eos is not None
         and (number := next((n for n, ids in enumerate(completions) if eos in ids[:-1]), None)) is not None
@@ -201,7 +217,8 @@ def tokenize_dataset(dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase) ->
     """Add `prompt_ids` and `completion_ids` to a dataset of `prompt` and `completion` texts.
 
     The two are tokenized apart, so that the boundary between them is one between tokens. A prompt begins with the
-    tokenizer's begin token if its texts usually do, and a completion ends with its end token if it has one.
+    tokenizer's begin token if its texts usually do, and a completion ends with its end token, if it has one and
+    [`end_token_id`] does not say that they go without.
 
     Args:
         dataset (`Dataset` or `IterableDataset`): has the columns `prompt` and `completion`.
@@ -240,7 +257,7 @@ def tokenize_dataset(dataset: AnyDataset, tokenizer: PreTrainedTokenizerBase) ->
                 dataset._fingerprint,
                 tokenizer("")["input_ids"],  # which forgets how texts were padded before
                 tokenizer.backend_tokenizer.to_str(),
-                tokenizer.eos_token_id,
+                end_token_id(tokenizer),
                 __version__,
             ]
             options["new_fingerprint"] = Hasher.hash(key)

@@ -9,6 +9,11 @@ from transformers import PreTrainedTokenizerFast
 from hf_nextfail.tasks import Task
 
 DUMMY, PAD, EOS = "$", "<pad>", "<eos>"
+#: What `tokenizer_config.json` says of tokenizers from here: whether completions end with the end token. Trainers and
+#: harnesses of others need an end and an unknown token, so that the padding token stands for both.
+COMPLETIONS_END = "completions_end"
+#: Without it, clients that speak in messages write the role of each before it, in words that the tokenizer lacks.
+CHAT_TEMPLATE = "{% for message in messages %}{{ message.content }}{% endfor %}"
 
 
 def task_tokenizer(task: Task) -> PreTrainedTokenizerFast:
@@ -26,14 +31,15 @@ def task_tokenizer(task: Task) -> PreTrainedTokenizerFast:
 def word_tokenizer(words: Sequence[str], separator: str, ends: bool) -> PreTrainedTokenizerFast:
     """Build a tokenizer that knows some words, a dummy token `$`, `<pad>`, and `<eos>` if texts end.
 
-    Word `i` has the id `i`. Decoding gives a text back.
+    Word `i` has the id `i`. Decoding gives a text back. Any other word becomes `<pad>`, which `encode_texts` refuses.
+    Where texts do not end, `<pad>` is the `eos_token`, too, and `encode_completions` leaves it out.
 
     Args:
         words (sequence of `str`): without a separator each is one character; with one, each is letters and digits, or
             one sign.
         separator (`str`): the character between two words of letters and digits, which is no token; empty if there is
             none.
-        ends (`bool`): whether the tokenizer has an end token, as completions of several lengths need.
+        ends (`bool`): whether completions end with `<eos>`, as those of several lengths must.
 
     Raises:
         ValueError: naming the word, if one is not of that form, or stands there twice.
@@ -51,7 +57,8 @@ def word_tokenizer(words: Sequence[str], separator: str, ends: bool) -> PreTrain
     """
     check_words(words, separator)
     special = [DUMMY, PAD, *([EOS] if ends else [])]
-    tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate([*words, *special])}))
+    vocabulary = {token: i for i, token in enumerate([*words, *special])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=PAD))
     if separator:
         signs = [word for word in words if not re.fullmatch(r"\w+", word)]
         kind = "0-9" if all(re.fullmatch("[0-9]+", word) for word in words if word not in signs) else r"\w"
@@ -72,7 +79,10 @@ def word_tokenizer(words: Sequence[str], separator: str, ends: bool) -> PreTrain
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,
-        **({"eos_token": EOS} if ends else {}),
+        unk_token=PAD,
+        eos_token=EOS if ends else PAD,
+        **{COMPLETIONS_END: ends},
+        chat_template=CHAT_TEMPLATE,
         extra_special_tokens={"dummy_token": DUMMY},
         model_input_names=["input_ids", "attention_mask"],  # GPT-2 would add token types to its embeddings
         clean_up_tokenization_spaces=False,

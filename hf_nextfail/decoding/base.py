@@ -9,6 +9,7 @@ from torch import nn
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from hf_nextfail.data.rows import Batch, Rows
+from hf_nextfail.data.tokenization import end_token_id
 
 
 class Decoding(ABC):
@@ -38,7 +39,7 @@ class Decoding(ABC):
                 "the tokenizer has no padding token: set tokenizer.pad_token, e.g. to tokenizer.eos_token"
             )
         self.pad_token_id: int = tokenizer.pad_token_id
-        self.eos_token_id: int | None = tokenizer.eos_token_id
+        self.eos_token_id: int | None = end_token_id(tokenizer)
 
     @abstractmethod
     def view(self, rows: Rows) -> Batch:

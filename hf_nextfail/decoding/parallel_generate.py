@@ -4,6 +4,7 @@ This file stands in the package hf_nextfail and, as it is, in every teacherless 
 """
 
 import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -66,6 +67,29 @@ def decode_in_parallel(
     return written
 
 
+def cut(
+    written: torch.Tensor, prompts: torch.Tensor, stopping_criteria: Sequence[Callable], pad_token_id: int
+) -> torch.Tensor:
+    """End completions where they would have ended token by token: no token depends on how many come behind it.
+
+    Args:
+        written (`torch.Tensor` `(B, T)`), prompts (`torch.Tensor` `(B, P)`): ids.
+        stopping_criteria (sequence of callables): each takes ids and scores, of which there are none, and returns
+            whether all rows, or which of them, end with the last token.
+        pad_token_id (`int`): stands behind the end.
+
+    Returns:
+        `torch.Tensor` `(B, T)` of ids.
+    """
+    ids = torch.cat([prompts, written], dim=1)
+    done = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+    for end in range(prompts.shape[1] + 1, ids.shape[1] + 1):
+        ids[done, end - 1] = pad_token_id
+        for criterion in stopping_criteria:
+            done = done | criterion(ids[:, :end], None)
+    return ids[:, prompts.shape[1] :]
+
+
 # What tokenizers, pipelines and `generate` itself pass along, and that changes nothing in one pass.
 HARMLESS = ("synced_gpus", "token_type_ids", "tokenizer", "use_cache")
 # What a generation config may ask for, and one greedy pass cannot do.
@@ -73,12 +97,14 @@ IMPOSSIBLE = (
     "bad_words_ids",
     "do_sample",
     "forced_eos_token_id",
+    "max_time",
     "min_new_tokens",
     "no_repeat_ngram_size",
     "num_beams",
     "num_return_sequences",
     "repetition_penalty",
     "return_dict_in_generate",
+    "stop_strings",
     "suppress_tokens",
 )
 
@@ -93,7 +119,8 @@ def refuse(options: dict[str, Any]) -> None:
     if asked := sorted(name for name in options.keys() - set(HARMLESS) if asks_for_something(options[name])):
         raise ValueError(
             f"teacherless decoding is one greedy pass and cannot do {', '.join(asked)}; "
-            "it takes input_ids, attention_mask and max_new_tokens"
+            "it takes input_ids, attention_mask, max_new_tokens or max_length, pad_token_id, eos_token_id and "
+            "stopping_criteria"
         )
 
 
@@ -110,6 +137,10 @@ def generate(
     attention_mask: torch.Tensor | None = None,
     generation_config: Any = None,
     max_new_tokens: int | None = None,
+    max_length: int | None = None,
+    pad_token_id: int | None = None,
+    eos_token_id: int | list[int] | None = None,
+    stopping_criteria: Sequence[Callable] | None = None,
     **options: Any,
 ) -> torch.Tensor:
     """Decode in one parallel pass: what `model.generate` is once the checkpoint was loaded with `trust_remote_code`.
@@ -120,6 +151,11 @@ def generate(
         attention_mask (`torch.Tensor` `(B, P)`, *optional*): 0 on padding; by default the padding id is padding.
         generation_config (`GenerationConfig`, *optional*): by default the checkpoint's.
         max_new_tokens (`int`, *optional*): how many tokens to write; by default as many as in training.
+        max_length (`int`, *optional*): `P + T`, heeded where nothing else says how many, as in transformers.
+        pad_token_id (`int`, *optional*): by default the checkpoint's.
+        eos_token_id (`int` or list of them, *optional*): by default the checkpoint's.
+        stopping_criteria (sequence of callables, *optional*): completions end where they say so.
+        options: what else `model.generate` takes, as long as it changes nothing.
 
     Returns:
         `torch.Tensor` `(B, P + T)` of ids: the prompts as they came, and what was written.
@@ -142,11 +178,14 @@ def generate(
             "model.generation_config = GenerationConfig.from_pretrained(ADAPTER)"
         )
     num_tokens = first_given(max_new_tokens, config.max_new_tokens, own.max_new_tokens)
+    length = first_given(max_length, config.max_length)
+    if num_tokens is None and length is not None:
+        num_tokens = length - prompts.shape[1]
     if num_tokens is None or num_tokens < 1:
         raise ValueError("say how many tokens to write: max_new_tokens=..., the length of a completion")
 
-    pad = first_given(config.pad_token_id, own.pad_token_id)
-    eos = first_given(config.eos_token_id, own.eos_token_id)
+    pad = first_given(pad_token_id, config.pad_token_id, own.pad_token_id)
+    eos = first_given(eos_token_id, config.eos_token_id, own.eos_token_id)
     if attention_mask is None:
         attention_mask = torch.ones_like(prompts) if pad in (None, eos) else prompts != pad
     attention_mask = (attention_mask != 0).long()
@@ -154,16 +193,17 @@ def generate(
         raise ValueError("a prompt is empty: a row of the attention mask is all 0")
     # Prompts first, whichever side they were padded on; a stable sort keeps the order of their tokens.
     order = (1 - attention_mask).argsort(dim=1, stable=True)
+    filler = first_given(pad, dummy)
     written = decode_in_parallel(
         model,
         prompts.gather(1, order),
         attention_mask.sum(dim=1),
         num_tokens,
         dummy_token_id=dummy,
-        pad_token_id=first_given(pad, dummy),
+        pad_token_id=filler,
         eos_token_id=eos,
     )
-    return torch.cat([prompts, written], dim=1)
+    return torch.cat([prompts, cut(written, prompts, stopping_criteria or (), filler)], dim=1)
 
 
 def generate_teacherless(
@@ -197,13 +237,11 @@ def generate_teacherless(
     """
     # Its own parameter it cannot be: transformers would pass it twice.
     attention_mask = model_kwargs.pop("attention_mask", None)
-    criteria = [type(criterion).__name__ for criterion in stopping_criteria or ()]
-    refuse(
-        {name: getattr(generation_config, name, None) for name in IMPOSSIBLE}
-        | {
-            # Lists that `generate` makes for greedy decoding: no processors, and the two ends of a completion.
-            "logits_processor": logits_processor or None,
-            "stopping_criteria": sorted(set(criteria) - {"EosTokenCriteria", "MaxLengthCriteria"}) or None,
-        }
+    return generate(
+        input_ids,
+        model=model,
+        attention_mask=attention_mask,
+        generation_config=generation_config,
+        stopping_criteria=stopping_criteria,
+        logits_processor=logits_processor or None,  # a list, empty for greedy decoding
     )
-    return generate(input_ids, model=model, attention_mask=attention_mask, generation_config=generation_config)

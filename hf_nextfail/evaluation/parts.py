@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from hf_nextfail.data.tokenization import end_token_id
 from hf_nextfail.tasks import Task
 
 
@@ -57,6 +58,6 @@ def part_of_each_token(
         for position, (begin, end) in enumerate(row_spans):
             ended = max(sum(last <= begin for _, last in parts) - 1, 0)
             found[row, position] = next((inside[i] for i in reversed(range(begin, end)) if i in inside), ended)
-        if tokenizer.eos_token_id is not None:
+        if end_token_id(tokenizer) is not None:
             found[row, len(row_spans)] = len(parts) - 1
     return found

@@ -7,6 +7,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from hf_nextfail.data.tokenization import end_token_id
 from hf_nextfail.models.checks import (
     check_model_source,
     make_config,
@@ -77,7 +78,11 @@ def from_scratch(
     attn_implementation: str | None,
 ) -> PreTrainedModel:
     """Build an untrained model of a family, with an embedding for every token of the tokenizer."""
-    special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    special = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": end_token_id(tokenizer),
+        "pad_token_id": tokenizer.pad_token_id,
+    }
     config = make_config(model_type, **(special | {"vocab_size": len(tokenizer)} | config_overrides))
     refuse_sight_of_later_tokens(config)
     if getattr(config, "num_hidden_layers", 1) < 1:

@@ -3,10 +3,18 @@
 from typing import Any
 
 from datasets import Dataset
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from transformers.trainer_utils import SaveStrategy
 
+from hf_nextfail.data.tokenization import end_token_id
 from hf_nextfail.decoding import Decoding
 from hf_nextfail.evaluation.diagnose import diagnose, read_diagnosis
 from hf_nextfail.evaluation.parts import check_fast
@@ -53,6 +61,32 @@ class TellEpoch(TrainerCallback):
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any):
         """Tell it before the first batch is made; a run may be resumed in the middle of an epoch."""
         self.collator.epoch = int(state.epoch or 0)
+
+
+class EndWithheld(TrainerCallback):
+    """Withhold the end token of a tokenizer until the first step of a training, if completions do not end.
+
+    Before that step the stock Trainer would name it in the configs of the model, which would then stop at it.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`, *optional*): of the trainer; nothing is withheld without one.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase | None):
+        self.tokenizer = tokenizer
+        self.eos_token = None if tokenizer is None or end_token_id(tokenizer) is not None else tokenizer.eos_token
+
+    def __enter__(self):
+        if self.eos_token is not None:
+            self.tokenizer.eos_token = None
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any):
+        """Give it back, for checkpoints to have it."""
+        if self.eos_token is not None:
+            self.tokenizer.eos_token = self.eos_token
+
+    def __exit__(self, *error: Any):
+        self.on_train_begin(None, None, None)
 
 
 class DiagnosticsCallback(TrainerCallback):

@@ -16,7 +16,7 @@ from hf_nextfail.models.completion_logits import completion_outputs
 from hf_nextfail.models.lora import set_generation_config
 from hf_nextfail.models.with_heads import WithHeads, of_model
 from hf_nextfail.objectives import Objective
-from hf_nextfail.training.callbacks import TellEpoch
+from hf_nextfail.training.callbacks import EndWithheld, TellEpoch
 from hf_nextfail.training.checkpoints import add_decoding
 from hf_nextfail.training.collator import CompletionCollator
 
@@ -68,6 +68,8 @@ class ObjectiveTrainer(Trainer):
         self.heads = None if heads is None else WithHeads(self.model, heads, objective.run_heads)
         if isinstance(self.data_collator, CompletionCollator):
             self.add_callback(TellEpoch(self.data_collator))
+        self._end_withheld = EndWithheld(self.processing_class)
+        self.add_callback(self._end_withheld)
 
     def _begin_with(self, model: nn.Module) -> None:
         self.objective.check(model)
@@ -85,7 +87,7 @@ class ObjectiveTrainer(Trainer):
         if self.heads is not None and isinstance(resume_from_checkpoint, str):
             self.heads.load(Path(resume_from_checkpoint))
         self._parts = {}
-        with nullcontext() if self.heads is None else self.heads.attached():
+        with nullcontext() if self.heads is None else self.heads.attached(), self._end_withheld:
             return super().train(resume_from_checkpoint, *args, **kwargs)
 
     @property

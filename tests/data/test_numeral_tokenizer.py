@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from datasets import load_dataset
@@ -6,7 +8,9 @@ from transformers import AutoTokenizer
 
 from hf_nextfail.data.numeral_tokenizer import num_labels, numeral_ids, numeral_tokenizer
 from hf_nextfail.data.tokenization import (
+    encode_completions,
     encode_texts,
+    end_token_id,
     load_tokenizer,
     tokenize_dataset,
 )
@@ -31,7 +35,7 @@ def test_special_tokens_of_the_numeral_tokenizer():
     assert len(tokenizer) == 17
     assert (tokenizer.dummy_token, tokenizer.dummy_token_id) == ("$", 15)
     assert (tokenizer.pad_token, tokenizer.pad_token_id) == ("<pad>", 16)
-    assert tokenizer.eos_token_id is None
+    assert tokenizer.eos_token_id == tokenizer.unk_token_id == 16  # for clients that cannot do without them
     assert tokenizer.bos_token_id is None
 
 
@@ -57,16 +61,50 @@ def test_numeral_tokenizer_gives_the_text_back(config_name):
         assert tokenizer.batch_decode(ids, skip_special_tokens=True) == list(rows[column])
 
 
-def test_numeral_tokenizer_survives_saving(tmp_path):
-    tokenizer = numeral_tokenizer(num_nodes=12)
-    tokenizer.save_pretrained(tmp_path)
-    loaded = AutoTokenizer.from_pretrained(tmp_path)
-    text = "11,3|3,0/11,0="
+def check_saved(loaded):
+    tokenizer, text = numeral_tokenizer(num_nodes=12), "11,3|3,0/11,0="
     assert loaded.get_vocab() == tokenizer.get_vocab()
     assert (loaded.dummy_token, loaded.dummy_token_id) == ("$", 15)
-    assert (loaded.pad_token_id, loaded.eos_token_id, loaded.bos_token_id) == (16, None, None)
+    assert (loaded.pad_token_id, loaded.eos_token_id, loaded.unk_token_id, loaded.bos_token_id) == (16, 16, 16, None)
+    assert end_token_id(loaded) is None
     assert loaded(text)["input_ids"] == tokenizer(text)["input_ids"]
     assert loaded.decode(loaded(text)["input_ids"]) == text
+
+
+def test_numeral_tokenizer_survives_saving_twice(tmp_path):
+    numeral_tokenizer(num_nodes=12).save_pretrained(tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    check_saved(loaded)
+    loaded.save_pretrained(tmp_path / "again")
+    check_saved(load_tokenizer(tmp_path / "again"))
+
+
+def test_numeral_tokenizer_survives_the_hub(hub):
+    numeral_tokenizer(num_nodes=12).push_to_hub("nextfail/numerals")
+    check_saved(AutoTokenizer.from_pretrained("nextfail/numerals"))
+
+
+def saved_by_an_earlier_version(num_nodes, folder):
+    """Save it as it was when it had no end, no unknown token and nothing to say of messages."""
+    numeral_tokenizer(num_nodes).save_pretrained(folder)
+    (folder / "chat_template.jinja").unlink()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+        for added in ("completions_end", "eos_token", "unk_token"):
+            content.pop(added, None)
+        if "model" in content:
+            content["model"]["unk_token"] = "<unk>"
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_one_of_an_earlier_version_is_read_as_it_was(tmp_path):
+    saved_by_an_earlier_version(12, tmp_path)
+    loaded = load_tokenizer(tmp_path)
+    assert (loaded.eos_token_id, loaded.unk_token_id, end_token_id(loaded)) == (None, None, None)
+    assert num_labels(loaded) == 12
+    assert encode_completions(loaded, ["3,1"]) == [[3, 1]]
+    with pytest.raises(ValueError, match=r"tokenizer of 17 tokens cannot express '3,x'"):
+        encode_texts(loaded, ["3,1", "3,x"])
 
 
 # Many texts at once
@@ -84,11 +122,12 @@ def test_many_texts_at_once_are_tokenized_as_each_by_itself(num_nodes):
     tokenizer, texts = numeral_tokenizer(num_nodes), [*texts_of_labels(num_nodes, 500), "", "0", "0,", ",0", "="]
     known, ids = [], []
     for text in texts:
-        try:
-            ids.append(tokenizer(text)["input_ids"])
-            known.append(text)
-        except Exception:  # two labels beside each other make another, that may not exist
+        if tokenizer.unk_token_id in (row := tokenizer(text)["input_ids"]):
+            # Two labels beside each other make another, that may not exist.
             assert numeral_ids([text], num_nodes) is None
+        else:
+            ids.append(row)
+            known.append(text)
     assert len(known) > 50
     assert numeral_ids(known, num_nodes) == ids
     assert encode_texts(tokenizer, known) == ids

@@ -1,13 +1,15 @@
 import pytest
 from datasets import Dataset, DatasetDict, IterableDataset, List, Value, load_dataset
-from small_tokenizers import BEGIN, END, byte_level_tokenizer
+from small_tokenizers import BEGIN, END, byte_level_tokenizer, numerals_that_end, sentencepiece_style
 from tokenizers import processors
 from transformers import AutoTokenizer
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.tokenization import (
     COMPLETION_IDS,
+    encode_completions,
     encode_texts,
+    end_token_id,
     load_tokenizer,
     longest_of,
     longest_row,
@@ -76,6 +78,29 @@ def test_label_out_of_range_is_named_with_the_size_of_the_tokenizer():
 def test_dataset_with_a_label_out_of_range_is_refused():
     with pytest.raises(ValueError, match="tokenizer of 8 tokens cannot express"):
         tokenize_dataset(star_graphs("d2_l3_n10"), numeral_tokenizer(num_nodes=3))
+
+
+def test_the_unknown_token_of_a_pretrained_tokenizer_stands_for_what_it_does_not_know():
+    tokenizer = sentencepiece_style()
+    (ids,) = encode_texts(tokenizer, ["3,ü"])
+    assert tokenizer.unk_token_id in ids
+
+
+# The ends of completions
+
+
+def test_completions_of_a_pretrained_tokenizer_end_also_where_its_end_token_is_padding(tmp_path):
+    byte_level_tokenizer(eos_token=END).save_pretrained(tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id == end_token_id(tokenizer)
+    assert [ids[-1] for ids in encode_completions(tokenizer, ["3,1"])] == [end_token_id(tokenizer)]
+
+
+def test_completions_of_the_numeral_tokenizer_do_not_end_unless_it_says_so():
+    tokenizer = numeral_tokenizer(num_nodes=12)
+    assert (tokenizer.eos_token_id, end_token_id(tokenizer)) == (tokenizer.pad_token_id, None)
+    assert encode_completions(tokenizer, ["3,1"]) == [[3, 1]]
+    assert encode_completions(numerals_that_end(12, end=9), ["3,1"]) == [[3, 1, 9]]
 
 
 # Datasets

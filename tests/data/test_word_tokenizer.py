@@ -6,23 +6,26 @@ from own_code.sums import Sums
 from transformers import AutoTokenizer
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
-from hf_nextfail.data.tokenization import encode_completions, encode_texts
+from hf_nextfail.data.tokenization import encode_completions, encode_texts, end_token_id
 from hf_nextfail.data.word_tokenizer import task_tokenizer, word_tokenizer
 from hf_nextfail.tasks import StarGraph
 
 
 def test_the_tokenizer_of_the_paper_is_what_it_was():
-    # Checkpoints carry it, and their ids are those of its first version.
+    """Checkpoints carry it, and their ids are those of its first version.
+
+    One thing has changed since: the unknown token is `<pad>`. It was `<unk>`, which is in no vocabulary of ours.
+    """
     text = "".join(numeral_tokenizer(number).backend_tokenizer.to_str() for number in (1, 5, 10, 20, 50))
     assert (
-        hashlib.sha256(text.encode()).hexdigest() == "6d0d1a61eb9bf537f7413b0c4bcf1e9dc7914a2a02b22b1c85f5ac352b341384"
+        hashlib.sha256(text.encode()).hexdigest() == "95c991d516dc56e3da630a9462bff73442409dd89d70cd13adc40671f3257ea8"
     )
 
 
 def test_that_of_the_star_graph_is_that_of_the_paper():
     ours, papers = task_tokenizer(StarGraph(2, 3, 20)), numeral_tokenizer(20)
     assert ours.backend_tokenizer.to_str() == papers.backend_tokenizer.to_str()
-    assert ours.eos_token is None
+    assert end_token_id(ours) is None
 
 
 @pytest.mark.parametrize(
@@ -43,7 +46,9 @@ def test_a_text_becomes_words_and_comes_back(words, separator, text, ids, tmp_pa
     assert special == [len(words), len(words) + 1, len(words) + 2]
     assert tokenizer.decode([*ids, *special], skip_special_tokens=True) == text
     tokenizer.save_pretrained(tmp_path)
-    assert AutoTokenizer.from_pretrained(tmp_path)(text)["input_ids"] == ids
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert loaded(text)["input_ids"] == ids
+    assert end_token_id(loaded) == end_token_id(tokenizer) == special[-1]
 
 
 @pytest.mark.parametrize("task", [Sums(), Sums(digits=1), Pairs()])
@@ -52,9 +57,21 @@ def test_answers_of_different_lengths_end(task):
     assert encode_completions(tokenizer, ["12"]) == [[1, 2, tokenizer.eos_token_id]]
 
 
-def test_a_text_with_another_word_is_named():
-    with pytest.raises(ValueError, match="cannot express '1x2='"):
-        encode_texts(task_tokenizer(Sums()), ["1+2=", "1x2="])
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_text_with_another_word_is_named_also_after_saving(ends, tmp_path):
+    tokenizer = word_tokenizer("0123456789+=", "", ends)
+    tokenizer.save_pretrained(tmp_path)
+    for known in (tokenizer, AutoTokenizer.from_pretrained(tmp_path)):
+        with pytest.raises(ValueError, match=r"cannot express '1x2=' \(<pad> would stand in it\); does it know all"):
+            encode_texts(known, ["1+2=", "1x2="])
+        # What clients write around a text is theirs to judge.
+        assert known("1\n")["input_ids"] == [1, known.pad_token_id]
+
+
+def test_messages_are_their_contents():
+    messages = [{"role": "system", "content": "1+"}, {"role": "user", "content": "2="}]
+    tokenizer = task_tokenizer(Sums())
+    assert tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) == "1+2="
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from small_tokenizers import numerals_that_end
 from tiny_models import tiny_gpt2
 from tiny_rows import ragged_rows, random_rows
 from transformers import AutoModelForCausalLM
@@ -57,10 +58,8 @@ def test_the_completion_is_the_label_and_the_prompt_is_shown(name):
 def test_nothing_is_written_after_the_end_token(name):
     model, rows = random_gpt2(), prompts()
     unstopped = DECODINGS[name](TOKENIZER).write(model, rows, NUM_TOKENS)
-    tokenizer = numeral_tokenizer(num_nodes=10)
     end = unstopped.flatten().mode().values.item()
-    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
-    written = DECODINGS[name](tokenizer).write(model, rows, NUM_TOKENS)
+    written = DECODINGS[name](numerals_that_end(10, end)).write(model, rows, NUM_TOKENS)
     places = [row.index(end) if end in row else None for row in unstopped.tolist()]
     assert None in places  # some never end
     assert any(place is not None and place < NUM_TOKENS - 1 for place in places)  # and some in the middle

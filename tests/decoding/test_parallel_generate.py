@@ -4,8 +4,15 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from small_tokenizers import numerals_that_end
 from tiny_models import TINY_GPT2
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, pipeline
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    MaxLengthCriteria,
+    pipeline,
+)
 
 from hf_nextfail import generate_teacherless
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
@@ -113,10 +120,8 @@ def test_the_folder_itself_names_its_decoding(folder, untrusted):
 
 def test_padding_follows_an_end_token(generate):
     unstopped = decoded(generate.model)
-    tokenizer = numeral_tokenizer(num_nodes=20)
     end = unstopped.flatten().mode().values.item()
-    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
-    generate.model.generation_config = ParallelDecoding(tokenizer).generation_config(NUM_TOKENS)
+    generate.model.generation_config = ParallelDecoding(numerals_that_end(20, end)).generation_config(NUM_TOKENS)
     expected = []
     for tokens in unstopped.tolist():
         stop = tokens.index(end) if end in tokens else NUM_TOKENS - 1
@@ -171,6 +176,7 @@ def test_what_is_not_one_greedy_pass_is_refused(generate, options, named):
         {"suppress_tokens": [1]},
         {"min_new_tokens": 2},
         {"no_repeat_ngram_size": 2},
+        {"max_time": 1.5},
     ],
     ids=lambda options: next(iter(options)),
 )
@@ -180,12 +186,57 @@ def test_what_a_generation_config_asks_for_is_not_dropped(generate, options):
         generate(**INPUTS, generation_config=config)
 
 
-def test_stopping_criteria_of_the_user_are_refused(untrusted):
-    def stop(input_ids, scores, **kwargs):
-        return torch.ones(len(input_ids), dtype=torch.bool)
+def ended(written, ends, filler=PAD):
+    """Rows with a filler behind the first place of each at which `ends(tokens so far)` holds."""
+    rows = []
+    for tokens in written.tolist():
+        stop = next((n for n in range(1, len(tokens) + 1) if ends(tokens[:n])), len(tokens))
+        rows.append(tokens[:stop] + [filler] * (len(tokens) - stop))
+    return rows
 
-    with pytest.raises(ValueError, match="cannot do stopping_criteria"):
-        untrusted.generate(**INPUTS, custom_generate=generate_teacherless, stopping_criteria=[stop])
+
+def test_stopping_criteria_end_each_completion_where_they_hold(generate):
+    whole, prompt = written(generate(**INPUTS), INPUTS), INPUTS["input_ids"].shape[1]
+    likeliest = whole.flatten().mode().values.item()
+    lengths = []
+
+    def stop(input_ids, scores, **kwargs):
+        lengths.append(input_ids.shape[1] - prompt)
+        return input_ids[:, -1] == likeliest
+
+    stopped = written(generate(**INPUTS, stopping_criteria=[stop]), INPUTS)
+    assert stopped.tolist() == ended(whole, lambda tokens: tokens[-1] == likeliest)
+    assert lengths == list(range(1, NUM_TOKENS + 1))
+    assert not torch.equal(stopped, whole)
+
+
+def test_one_that_ends_all_rows_at_once_does(generate):
+    whole = written(generate(**INPUTS), INPUTS)
+    width = INPUTS["input_ids"].shape[1] + 2
+
+    def stop(input_ids, scores, **kwargs):
+        return input_ids.shape[1] >= width
+
+    expected = ended(whole, lambda tokens: len(tokens) == 2)
+    for criterion in (stop, MaxLengthCriteria(width)):
+        assert written(generate(**INPUTS, stopping_criteria=[criterion]), INPUTS).tolist() == expected
+
+
+@pytest.mark.parametrize("options", [{"max_length": 30}, {"generation_config": GenerationConfig(max_length=30)}])
+def test_a_length_in_all_counts_where_none_of_a_completion_is_known(generate, options):
+    assert torch.equal(generate(**INPUTS, **options), generate(**INPUTS))  # as in transformers
+    generate.model.generation_config.max_new_tokens = None
+    num_tokens = 30 - INPUTS["input_ids"].shape[1]
+    assert torch.equal(written(generate(**INPUTS, **options), INPUTS), decoded(generate.model, num_tokens))
+
+
+def test_ids_of_the_caller_win_over_those_of_the_checkpoint(generate):
+    whole = written(generate(**INPUTS), INPUTS)
+    end, filler = whole.flatten().mode().values.item(), TOKENIZER.dummy_token_id
+    expected = ended(whole, lambda tokens: tokens[-1] == end, filler)
+    for ends in (end, [end]):
+        assert written(generate(**INPUTS, eos_token_id=ends, pad_token_id=filler), INPUTS).tolist() == expected
+    assert expected != whole.tolist()
 
 
 def test_the_end_token_of_a_generation_config_ends(generate):
@@ -211,7 +262,8 @@ def test_a_mask_may_be_of_any_type_but_not_empty(trusted):
     ("options", "named"),
     [
         ({"return_dict_in_generate": True}, "return_dict_in_generate"),
-        ({"max_length": 30}, "max_length"),
+        ({"stop_strings": ["7"]}, "stop_strings"),
+        ({"generation_config": GenerationConfig(stop_strings=["7"])}, "stop_strings"),
         ({"num_return_sequences": 2, "colour": "red"}, "colour, num_return_sequences"),
     ],
 )
@@ -222,6 +274,7 @@ def test_a_checkpoints_own_decoding_refuses_options_it_does_not_know(trusted, op
 
 def test_options_that_ask_for_nothing_are_taken(trusted):
     nothing = {"do_sample": False, "num_beams": 1, "use_cache": True, "tokenizer": TOKENIZER, "streamer": None}
+    nothing |= {"temperature": 0.0, "top_p": None, "top_k": 1, "repetition_penalty": 1.0, "pad_token_id": PAD}
     assert torch.equal(trusted.generate(**INPUTS, **nothing), trusted.generate(**INPUTS))
 
 
@@ -297,4 +350,4 @@ def test_the_file_needs_nothing_but_torch():
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0
             imported.add(node.module.partition(".")[0])
-    assert imported == {"inspect", "torch", "typing"}
+    assert imported == {"collections", "inspect", "torch", "typing"}

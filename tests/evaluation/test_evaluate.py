@@ -15,7 +15,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.problem_keys import graph_hashes
-from hf_nextfail.data.tokenization import tokenize_dataset
+from hf_nextfail.data.tokenization import end_token_id, tokenize_dataset
 from hf_nextfail.data.word_tokenizer import task_tokenizer
 from hf_nextfail.evaluation.evaluate import evaluate
 from hf_nextfail.metrics import correct_nodes
@@ -106,7 +106,7 @@ def ids_of(trained, text):
 
 
 def completion_ids_of(trained, text):
-    end = trained.tokenizer.eos_token_id
+    end = end_token_id(trained.tokenizer)
     return ids_of(trained, text) + ([] if end is None else [end])
 
 
@@ -117,7 +117,7 @@ def written_ids(trained, prompt, num_tokens):
     if not trained.objective.decoding.shows_true_tokens:
         shown = torch.tensor([prompt_ids + [trained.tokenizer.dummy_token_id] * (num_tokens - 1)])
         written = trained.model(input_ids=shown).logits[0, len(prompt_ids) - 1 :].argmax(dim=-1).tolist()
-        end = trained.tokenizer.eos_token_id
+        end = end_token_id(trained.tokenizer)
         return written[: written.index(end) + 1] if end in written else written
     options = {"do_sample": False, "max_new_tokens": num_tokens, "pad_token_id": trained.tokenizer.pad_token_id}
     return trained.model.generate(torch.tensor([prompt_ids]), **options)[0, len(prompt_ids) :].tolist()

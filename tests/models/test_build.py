@@ -1,5 +1,6 @@
 import pytest
 import torch
+from small_tokenizers import numerals_that_end
 from tiny_models import TINY_GPT2
 from transformers import (
     CONFIG_MAPPING,
@@ -48,8 +49,7 @@ def test_untrained_model_fits_the_tokenizer():
 
 
 def test_end_token_of_an_untrained_model_is_that_of_the_tokenizer():
-    tokenizer = numeral_tokenizer(num_nodes=15)
-    tokenizer.eos_token = "9"
+    tokenizer = numerals_that_end(num_nodes=15, end=9)
     assert build_model(tokenizer, model_type="gpt2", config_overrides=TINY_GPT2).config.eos_token_id == 9
 
 

@@ -10,7 +10,7 @@ from datasets import load_dataset
 from own_code.after_next import AfterNext
 from safetensors.torch import load_file
 from tiny_models import NO_DROPOUT, tiny_gpt2
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hf_nextfail import (
     NextFailTrainer,
@@ -19,6 +19,7 @@ from hf_nextfail import (
     TeacherlessObjective,
     numeral_tokenizer,
 )
+from hf_nextfail.data.tokenization import end_token_id
 from hf_nextfail.hub.publish import model_files
 from hf_nextfail.models.lora import add_lora, load_checkpoint
 from hf_nextfail.models.with_heads import HEADS, HEADS_FILE
@@ -309,6 +310,24 @@ def test_a_checkpoint_decodes_as_it_was_trained_however_it_came_to_be(tmp_path, 
     assert settings.max_new_tokens == 3
     record = evaluate_checkpoint(str(folder), num_rows=20, progress=False, dataset_config="d2_l3_n20")
     assert record.run["decoding"] == "parallel"
+
+
+def test_a_model_whose_completions_do_not_end_is_told_of_no_end_token(trainer_of, tmp_path, caplog):
+    trainer = trainer_of(TeacherForcedObjective(TOKENIZER))
+    trainer.train()
+    trainer.save_model(str(tmp_path / "saved"))
+    for folder in (tmp_path / "run/checkpoint-3", tmp_path / "saved"):
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        assert (model.config.eos_token_id, model.generation_config.eos_token_id) == (None, None)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        assert (tokenizer.eos_token_id, end_token_id(tokenizer)) == (tokenizer.pad_token_id, None)
+    assert not [record for record in caplog.records if "EOS" in record.message]
+
+
+def test_a_training_that_fails_to_begin_leaves_the_tokenizer_as_it_was(trainer_of, tmp_path):
+    with pytest.raises(ValueError, match="nowhere"):
+        trainer_of(TeacherForcedObjective(TOKENIZER)).train(resume_from_checkpoint=str(tmp_path / "nowhere"))
+    assert TOKENIZER.eos_token_id == TOKENIZER.pad_token_id
 
 
 def test_an_objective_may_refuse_a_model(trainer_of):
