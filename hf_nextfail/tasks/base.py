@@ -97,7 +97,7 @@ class Task(ABC):
     answers_are_unique: ClassVar[bool] = True
     #: What stands between two words of letters or digits, and is no token; empty where each character is a word.
     separator: ClassVar[str] = ""
-    #: Whether all completions of a configuration have one number of words; then they need no end token.
+    #: Whether all completions of a configuration have one number of words; then they do not end with an end token.
     fixed_length: ClassVar[bool] = False
 
     @property

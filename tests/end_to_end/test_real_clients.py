@@ -1,6 +1,6 @@
-"""Checkpoints of ours, as they come, in the Trainers and harnesses of others; each is skipped where it is not installed.
+"""Our checkpoints, as they come, in the Trainers and harnesses of others; a test skips where its client is missing.
 
-That lm-eval, TRL and inspect-ai broke at a tokenizer without an end and an unknown token came from public reports.
+Public reports said that lm-eval, TRL and inspect-ai broke at a tokenizer without an end token and an unknown token.
 """
 
 import pytest
@@ -175,9 +175,8 @@ def test_the_verifier_of_reasoning_gym_agrees(checkpoint):
     rows = [task.parse(prompt + gold) for prompt, gold in zip(prompts, golds, strict=True)]
     assert [task.score(gold, row) for gold, row in zip(golds, rows, strict=True)] == [1.0] * len(rows)
     pairs = [{"prompt": prompt, "completion": gold} for prompt, gold in zip(prompts, golds, strict=True)]
-    for text, gold, entry, row in zip(
-        written(checkpoint, Dataset.from_list(pairs)), golds, entries, rows, strict=True
-    ):
+    texts = written(checkpoint, Dataset.from_list(pairs))
+    for text, gold, entry, row in zip(texts, golds, entries, rows, strict=True):
         for answer in (text, gold, gold[::-1]):
             assert theirs.score_answer(answer.replace(",", " "), entry) == task.score(answer, row)
 

@@ -274,6 +274,7 @@ def test_a_pushed_run_holds_all_that_others_need_and_nothing_else(hub, runs, tra
         evaluation,
         "README.md",
         *(f"{picture}.png" for picture in PICTURES),
+        "chat_template.jinja",
         "config.json",
         *(["custom_generate/generate.py"] if training == "teacherless" else []),
         "generation_config.json",

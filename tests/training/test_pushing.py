@@ -17,7 +17,7 @@ from hf_nextfail.errors import HubError
 
 REPO = "nextfail/trained"
 PUSHED = {".gitattributes", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json"}
-PUSHED |= {"tokenizer_config.json"}
+PUSHED |= {"chat_template.jinja", "tokenizer_config.json"}
 
 
 @pytest.fixture(autouse=True)
