@@ -16,7 +16,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.problem_keys import graph_hashes
 from hf_nextfail.data.tokenization import end_token_id, tokenize_dataset
-from hf_nextfail.data.word_tokenizer import task_tokenizer
+from hf_nextfail.data.word_tokenizer import COMPLETIONS_END, task_tokenizer
 from hf_nextfail.evaluation.evaluate import evaluate
 from hf_nextfail.metrics import correct_nodes
 from hf_nextfail.objectives import OBJECTIVES, Objective
@@ -255,6 +255,7 @@ def test_path_without_its_end_token_is_not_accurate(objective_name):
 
     assert accuracy() == 1.0
     tokenizer.eos_token = END  # which the model never learnt to write
+    tokenizer.init_kwargs[COMPLETIONS_END] = True
     assert accuracy() == 0.0
 
 
