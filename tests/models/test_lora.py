@@ -56,7 +56,10 @@ def base(request, tmp_path_factory):
 
 def train(base, folder, training, *options):
     arguments = [f"--{name}={value}" for name, value in OPTIONS.items()]
-    source = ["--model_name_or_path", str(base), "--use_peft=true", "--output_dir", str(folder)]
+    source = ["--model_name_or_path", str(base), "--output_dir", str(folder)]
+    if "--use_peft=false" not in options:
+        source.append("--use_peft=true")
+    options = [option for option in options if option != "--use_peft=true"]
     finetune(["--config", f"star_graph/{training}/smoke.yaml", *arguments, *source, *options])
     return only_run(folder)
 

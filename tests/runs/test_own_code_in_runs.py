@@ -285,7 +285,7 @@ def test_a_recipe_of_others_says_nothing(desk, content, caplog):
 
 
 def test_with_neither_a_line_says_what_is_assumed(desk, caplog, capfd):
-    folder = train("--dataset_config", "d2_l5_n50", f"--config_overrides={json.dumps(TINY_GPT2)}")
+    folder = train("--dataset_config", "d2_l5_n50")
     for name in ("results.json", "recipe.yaml"):
         (folder / name).unlink()
     with caplog.at_level("WARNING", logger="hf_nextfail"):
