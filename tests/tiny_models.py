@@ -1,12 +1,14 @@
 """The GPT-2 that tests use where any causal LM does. The families are in `families.py`."""
 
 import json
+from contextlib import contextmanager, nullcontext
 
 import torch
 
 from hf_nextfail.data.rows import IGNORED
 from hf_nextfail.models import build_model
 from hf_nextfail.models.completion_logits import completion_outputs
+from hf_nextfail.models.with_heads import WithHeads
 
 # Two layers and two heads, so that a token can act through another; room for the longest rows of most tests.
 TINY_GPT2 = {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 64}
@@ -24,6 +26,18 @@ def tiny_gpt2(tokenizer, attention=None, **overrides):
     return build_model(
         tokenizer, model_type="gpt2", config_overrides=TINY_GPT2 | overrides, attn_implementation=attention
     )
+
+
+def learning(objective, model):
+    """The heads of an objective, as a context in which a model learns by it; without heads that gives `None`."""
+    heads = objective.heads(model)
+    return nullcontext() if heads is None else attached(WithHeads(model, heads, objective.run_heads))
+
+
+@contextmanager
+def attached(heads):
+    with heads.attached():
+        yield heads
 
 
 def mean_loss(objective, model, batch, first=None, heads=None):

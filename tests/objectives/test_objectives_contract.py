@@ -5,19 +5,24 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
-from tiny_models import NO_DROPOUT, mean_loss, tiny_gpt2
+from tiny_models import NO_DROPOUT, learning, mean_loss, tiny_gpt2
 from tiny_rows import even_rows, other_label, ragged_rows, with_completions, with_prompts
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import hf_nextfail.objectives
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.rows import IGNORED
 from hf_nextfail.decoding import DECODINGS
+from hf_nextfail.evaluation.evaluate import evaluate
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.training.arguments import NextFailTrainingArguments
 from hf_nextfail.training.trainer import NextFailTrainer
 
 TOKENIZER = numeral_tokenizer(num_nodes=10)
 TOLERANCE = {"rtol": 0.0, "atol": 1e-5}  # of logits between about -10 and 10
+
+#: What they draw depends on the batch, of which half of one is another.
+STOCHASTIC: set[str] = set()
 
 every_objective = pytest.mark.parametrize("name", OBJECTIVES)
 every_attention = pytest.mark.parametrize("attention", ["eager", "sdpa"])
@@ -34,7 +39,30 @@ def encode(name, rows):
 
 
 def logits_of(model, batch):
-    return model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    names = ("input_ids", "attention_mask", "position_ids")
+    return model(**{name: batch[name] for name in names if name in batch}).logits
+
+
+def examples_of(rows):
+    return [
+        {"prompt_ids": prompt[:p].tolist(), "completion_ids": completion[:c].tolist()}
+        for prompt, completion, (p, c) in zip(rows.prompt_ids, rows.completion_ids, rows.lengths.tolist(), strict=True)
+    ]
+
+
+def trainer_of(folder, name, **options):
+    options = {"max_steps": 4, "learning_rate": 1e-2, "save_strategy": "no", "logging_steps": 1} | options
+    args = NextFailTrainingArguments(
+        str(folder), objective=name, precision="fp32", disable_tqdm=True, use_cpu=True, **options
+    )
+    rows = Dataset.from_list(examples_of(ragged_rows(TOKENIZER)) * 4)
+    return NextFailTrainer(gpt2(), args, train_dataset=rows, processing_class=TOKENIZER)
+
+
+def weights_of(trainer):
+    """The weights of the model and of what is trained beside it, by name."""
+    heads = {} if trainer.heads is None else trainer.heads.heads.state_dict()
+    return trainer.model.state_dict() | {f"heads.{name}": weight for name, weight in heads.items()}
 
 
 # The table
@@ -103,41 +131,69 @@ def test_loss_is_the_same_from_any_position_before_the_labels(name, earlier):
     model, objective = gpt2().eval(), OBJECTIVES[name](TOKENIZER)
     batch = encode(name, ragged_rows(TOKENIZER))
     first = int((batch["labels"] != IGNORED).any(dim=0).int().argmax())
-    torch.testing.assert_close(mean_loss(objective, model, batch, first - earlier), mean_loss(objective, model, batch))
+    with learning(objective, model) as heads:
+        of_earlier, usual = (mean_loss(objective, model, batch, at, heads) for at in (first - earlier, None))
+    torch.testing.assert_close(of_earlier, usual)
 
 
 @every_objective
 def test_one_batch_can_be_overfitted(name):
     objective, rows = OBJECTIVES[name](TOKENIZER), ragged_rows(TOKENIZER)
     model, generator = tiny_gpt2(TOKENIZER, n_embd=32, initializer_range=0.3, **NO_DROPOUT), torch.Generator()
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    assert mean_loss(objective, model, objective.encode(rows, generator)) > 1.0
-    for _ in range(60):
-        optimizer.zero_grad()
-        mean_loss(objective, model, objective.encode(rows, generator)).backward()
-        optimizer.step()
-    assert mean_loss(objective, model, objective.encode(rows, generator)) < 0.05
+    with learning(objective, model) as heads:
+        optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+        begun = mean_loss(objective, model, objective.encode(rows, generator), heads=heads)
+        for _ in range(80):
+            optimizer.zero_grad()
+            mean_loss(objective, model, objective.encode(rows, generator), heads=heads).backward()
+            optimizer.step()
+        assert mean_loss(objective, model, objective.encode(rows, generator), heads=heads) < begun / 2
     written = objective.decoding.write(model.eval(), rows, rows.completion_ids.shape[1])
     assert torch.equal(written[rows.inside], rows.completion_ids[rows.inside])
 
 
+# Through the trainer
+
+
 @every_objective
 def test_every_parameter_moves_in_one_step(name, tmp_path):
-    model, rows = gpt2(), ragged_rows(TOKENIZER)
-    before = {key: parameter.detach().clone() for key, parameter in model.named_parameters()}
-    examples = [
-        {"prompt_ids": prompt[:p].tolist(), "completion_ids": completion[:c].tolist()}
-        for prompt, completion, (p, c) in zip(rows.prompt_ids, rows.completion_ids, rows.lengths.tolist(), strict=True)
-    ]
-    args = NextFailTrainingArguments(
-        output_dir=str(tmp_path),
-        objective=name,
-        precision="fp32",
-        max_steps=1,
-        learning_rate=1e-2,
-        save_strategy="no",
-        disable_tqdm=True,
-        use_cpu=True,
+    trainer = trainer_of(tmp_path, name, max_steps=1, per_device_train_batch_size=4)
+    before = {key: weight.detach().clone() for key, weight in weights_of(trainer).items()}
+    trainer.train()
+    assert [key for key, weight in weights_of(trainer).items() if torch.equal(weight, before[key])] == []
+
+
+@every_objective
+def test_a_resumed_run_ends_bit_for_bit_as_the_uninterrupted_one(name, tmp_path):
+    options = {"per_device_train_batch_size": 8, "save_strategy": "steps", "save_steps": 2}
+    whole, resumed = (trainer_of(tmp_path / folder, name, **options) for folder in ("whole", "resumed"))
+    whole.train()
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole/checkpoint-2"))
+    for key, weight in weights_of(whole).items():
+        assert torch.equal(weights_of(resumed)[key], weight), key
+
+
+@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name not in STOCHASTIC])
+def test_accumulated_batches_are_one(name, tmp_path):
+    whole = trainer_of(tmp_path / "whole", name, per_device_train_batch_size=8, max_steps=2)
+    parts = trainer_of(
+        tmp_path / "parts", name, per_device_train_batch_size=2, gradient_accumulation_steps=4, max_steps=2
     )
-    NextFailTrainer(model, args, train_dataset=Dataset.from_list(examples), processing_class=TOKENIZER).train()
-    assert [key for key, parameter in model.named_parameters() if torch.equal(parameter, before[key])] == []
+    whole.train()
+    parts.train()
+    of_whole, of_parts = ([entry["loss"] for entry in t.state.log_history if "loss" in entry] for t in (whole, parts))
+    assert of_parts == pytest.approx(of_whole, abs=1e-4)
+
+
+@every_objective
+def test_what_is_saved_is_the_plain_model_and_measured_as_the_trainer_measures_it(name, tmp_path):
+    trainer = trainer_of(tmp_path, name)
+    trainer.train()
+    trainer.save_model()
+    model, loading = AutoModelForCausalLM.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(loading.values())
+    rows = Dataset.from_list(examples_of(ragged_rows(TOKENIZER)))
+    measured = trainer.evaluate(rows)
+    again = evaluate(model, rows, None, AutoTokenizer.from_pretrained(tmp_path))
+    assert again["accuracy"]["value"] == measured["eval_accuracy"]
+    assert again["loss"]["value"] == pytest.approx(measured["eval_loss"], abs=1e-5)

@@ -39,7 +39,7 @@ def test_the_folder_of_a_recipe_says_how_it_trains(recipe):
     (run,) = parse_runs(["--config", recipe])
     training = recipe.split("/")[1]
     assert run.data.config.task.reverse == (training == "reversed")
-    assert run.training.objective == ("teacherless" if training == "teacherless" else "teacher_forced")
+    assert run.training.objective == ("teacher_forced" if training == "reversed" else training)
 
 
 def test_without_config_the_three_smoke_recipes_run():
