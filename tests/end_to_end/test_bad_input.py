@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_lines import over
 from datasets import Dataset, DatasetDict
 from tiny_models import TINY_GPT2, tiny_gpt2, tiny_options
 
@@ -336,10 +337,7 @@ OPTIONS = {
 
 @pytest.mark.parametrize("options", OPTIONS)
 def test_options(options, place, capfd):
-    given = shlex.split(options)
-    names = {word.partition("=")[0] for word in given}
-    usual = [word for word in (*SMOKE, *SMALL, *SCRATCH) if word.partition("=")[0] not in names]
-    line = error_of(finetune, [*usual, *given], place, capfd)
+    line = error_of(finetune, over([*SMOKE, *SMALL, *SCRATCH], shlex.split(options)), place, capfd)
     check_words(line, OPTIONS[options])
 
 

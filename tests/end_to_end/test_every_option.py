@@ -7,6 +7,7 @@ import logging
 
 import pytest
 from accelerate.state import AcceleratorState, GradientState, PartialState
+from command_lines import over
 from tiny_models import tiny_options
 
 from hf_nextfail.commands.finetune import main as finetune
@@ -52,9 +53,8 @@ def test_every_option(option, tmp_path, monkeypatch, capfd):
             state._reset_state()
         logging.getLogger("hf_nextfail").handlers.clear()
         folder = tmp_path / str(number)
-        usual = [word for word in USUAL if word.partition("=")[0] != f"--{option}"]
         try:
-            finetune([*usual, f"--output_dir={folder}", f"--{option}={value}"])
+            finetune(over([*USUAL, f"--output_dir={folder}"], [f"--{option}={value}"]))
         except SystemExit as exit:
             lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("finetune.py: error: ")]
             assert len(lines) == 1, (option, value)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_lines import over
 from huggingface_hub import HfApi
 from safetensors.torch import load_file
 from tiny_models import tiny_options
@@ -123,7 +124,7 @@ def test_a_head_of_ones_own_survives_a_kill_and_is_dropped_on_the_hub(desk, hub)
 @pytest.mark.parametrize(("name", "kind", "title"), [("sums", "Sums", "digits_3"), ("pairs", "Pairs", "largest_999")])
 def test_a_task_of_ones_own_is_trained_measured_and_reported(desk, name, kind, title, capsys):
     folder, reference = desk(f"{name}.py"), f"./{name}.py:{kind}"
-    main([*SMALL, "--task", reference, "--streaming=true", "--save_strategy=no"])
+    main(over(SMALL, ["--task", reference, "--streaming=true", "--save_strategy=no"]))
     run = folder / f"runs/{name}/teacher_forced/{title}-gpt2"
     record = record_at(run)
     assert (record["run"]["task"], record["run"]["dataset_config"]) == (name, title)
@@ -156,7 +157,12 @@ def test_a_verifier_that_fails_after_training_loses_no_model(desk, capfd):
     text = text.replace(f"return float({right})", spoilt)
     (folder / "sums.py").write_text(text.replace('name = "sums"', 'name = "sums"\n    answers_are_unique = False'))
     with pytest.raises(SystemExit) as end:
-        main([*SMALL, "--task", "./sums.py:Sums", "--save_strategy=no", "--eval_strategy=no", "--eval_on_start=false"])
+        main(
+            over(
+                SMALL,
+                ["--task", "./sums.py:Sums", "--save_strategy=no", "--eval_strategy=no", "--eval_on_start=false"],
+            )
+        )
     run = folder / "runs/sums/teacher_forced/digits_3-gpt2"
     (line,) = [line for line in capfd.readouterr().err.splitlines() if "finetune.py: error: " in line]
     assert end.value.code == 1

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_lines import over
 from loopback_hub.server import Account, Entry, Fault
 from made_records import diagnosed_record
 from tiny_models import tiny_gpt2, tiny_options
@@ -46,7 +47,7 @@ SMALL += [f"--{name}={value}" for name, value in ROWS.items()]
 COMMANDS = {
     "evaluate": lambda name, *options: nextfail(["evaluate", name, "--num_rows", "5", *GRAPHS, *options]),
     "diagnose": lambda name, *options: nextfail(["diagnose", name, "--num_rows", "5", *GRAPHS, *options]),
-    "finetune": lambda name, *options: finetune([*SMALL, "--model_name_or_path", name, *options]),
+    "finetune": lambda name, *options: finetune(over([*SMALL, "--model_name_or_path", name], options)),
 }
 GRAPHS = ["--dataset_config", "d2_l3_n20"]
 JSONL = "".join(json.dumps({"prompt": f"1,{i}/1,{i}=", "completion": f"1,{i}"}) + "\n" for i in range(20)) * 9
@@ -466,10 +467,10 @@ def test_a_token_stands_nowhere(hub, tmp_path, monkeypatch, capfd, caplog, given
     if push == "fails":
         hub.faults = [Fault("POST", "/commit/", 1000, drop_after=20)]
         with pytest.raises(SystemExit) as ended:
-            finetune([*SMALL, *tiny_options(), *options])
+            finetune(over([*SMALL, *tiny_options()], options))
         assert ended.value.code == 1
     else:
-        succeeds(finetune, [*SMALL, *tiny_options(), *options])
+        succeeds(finetune, over([*SMALL, *tiny_options()], options))
         assert "End of training" in hub.commits("model", "nextfail/x")
     seen = capfd.readouterr()
     assert TOKEN not in seen.out + seen.err + caplog.text
