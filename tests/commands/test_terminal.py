@@ -126,17 +126,31 @@ def test_a_console_shows_text_as_it_is(monkeypatch):
     assert sys.stdout.getvalue() == "runs [bold] :smile:\n"
 
 
+def hear_ctrl_c() -> None:
+    """Let a process hear SIGINT, which it would inherit to ignore where these tests run in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupt(argv: list, moment: Callable[[psutil.Process], bool]) -> tuple[int, list[str], list[psutil.Process]]:
     """Run Python, send SIGINT to this process alone at a moment; its code, errors, and children of that moment."""
     process = subprocess.Popen(
-        [sys.executable, *map(str, argv)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [sys.executable, *map(str, argv)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_ctrl_c,
     )
     seen = psutil.Process(process.pid)
     while process.poll() is None and not moment(seen):
         time.sleep(0.01)
     children = seen.children(recursive=True)
     process.send_signal(signal.SIGINT)
-    errors = process.communicate(timeout=120)[1].replace("\r", "\n").splitlines()
+    try:
+        errors = process.communicate(timeout=120)[1].replace("\r", "\n").splitlines()
+    except subprocess.TimeoutExpired:
+        for left in (*children, *seen.children(recursive=True), seen):
+            left.kill()
+        raise
     return (
         process.returncode,
         [line for line in errors if line.strip() and "%|" not in line and "/s]" not in line],
@@ -164,9 +178,8 @@ def test_ctrl_c_in_a_command_is_one_line(seconds, tmp_path):
     code += "from hf_nextfail.commands.main import main\n"
     code += f"threading.Timer({seconds}, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
     code += "main(['sample', '--picture', sys.argv[1]])"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "a.png")], capture_output=True, text=True, timeout=120
-    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a.png")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, preexec_fn=hear_ctrl_c)
     assert done.returncode == 130
     assert re.fullmatch("nextfail: error: interrupted; .*\n", done.stderr)
 
