@@ -277,9 +277,9 @@ def shortest_text(dataset: Dataset) -> int:
 
 
 def largest_id(dataset: Dataset) -> int:
-    """Return the largest id of a dataset."""
+    """Return the largest id of a dataset, 0 if there are no ids."""
     table = dataset.select_columns([PROMPT_IDS, COMPLETION_IDS]).with_format("arrow")[:]
-    return max(pc.max(pc.list_flatten(column)).as_py() for column in table.columns)
+    return max(pc.max(pc.list_flatten(column)).as_py() or 0 for column in table.columns)
 
 
 def longest_of(dataset: Dataset, column: str) -> int:
