@@ -169,7 +169,7 @@ def diagnose(
 
 
 def measured_folder(output_dir: Path, model: str, record: "Record") -> Path:
-    """Make the folder of one measurement of one model; other weights of that name have another folder."""
+    """Make the folder of one measurement of one model; other weights by the same name have another folder."""
     from hf_nextfail.hub.cards import evaluation_name
     from hf_nextfail.reporting.record import Record
 

@@ -32,7 +32,7 @@ TEXT_TYPES = ("string", "large_string", "string_view")
 
 
 def ending_of(path: Path) -> str:
-    """Return what the name of a file of data ends in, such as `.jsonl.gz`; nothing if that is no format of data."""
+    """Return what the name of a file of data ends in, such as `.jsonl.gz`, or an empty text for another file."""
     plain = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
     return path.name[len(plain.stem) :] if plain.suffix.lower() in DATA_FORMATS else ""
 
