@@ -1,10 +1,11 @@
 """Small real tokenizers of the kinds that pretrained models come with, trained on numbers up to 99 and a few words."""
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.word_tokenizer import COMPLETIONS_END
+from hf_nextfail.objectives import OBJECTIVES
 
 TEXTS = [f"{i},{i}|{i}/{i}={i} + {i} = {2 * i}" for i in range(100)]
 
@@ -72,6 +73,13 @@ def numerals_that_end(num_nodes: int, end: int) -> PreTrainedTokenizerFast:
     tokenizer = numeral_tokenizer(num_nodes)
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
     tokenizer.init_kwargs[COMPLETIONS_END] = True
+    return tokenizer
+
+
+def with_special_tokens(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """A tokenizer with the special tokens of all objectives."""
+    for objective in OBJECTIVES.values():
+        tokenizer.add_tokens(list(objective.special_tokens), special_tokens=True)
     return tokenizer
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import string
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,10 +44,14 @@ def numeral_tokenizer(num_nodes: int) -> PreTrainedTokenizerFast:
 
 def num_labels(tokenizer: PreTrainedTokenizerBase) -> int | None:
     """Return for how many labels a tokenizer is that of `numeral_tokenizer`; `None` if it is another."""
-    number = len(tokenizer) - len(SIGNS) - 1
+    number = tokenizer.vocab_size - len(SIGNS) - 1
     if not tokenizer.is_fast or tokenizer.get_vocab().get(SIGNS[0]) != number:
         return None
-    own, ours = (json.loads(t.backend_tokenizer.to_str()) for t in (tokenizer, numeral_tokenizer(number)))
+    plain = numeral_tokenizer(number)
+    added = tokenizer.get_vocab().keys() - plain.get_vocab()
+    if any({*string.digits, ",", *SIGNS}.issuperset(token) for token in added):  # one that texts may hold
+        return None
+    own, ours = (json.loads(of.backend_tokenizer.to_str()) for of in (tokenizer, plain))
     for of in (own, ours):
         of["model"].pop("unk_token", None)  # its words are the same, and other words are not for the fast path
     same = all(own[part] == ours[part] for part in ("normalizer", "pre_tokenizer", "post_processor", "model"))

@@ -80,6 +80,15 @@ def load_tokenizer(name_or_path: str, trust_remote_code: bool = False) -> PreTra
     return tokenizer
 
 
+def dummy_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the token that stands for true ones; raises `ValueError` if the tokenizer has none."""
+    if getattr(tokenizer, "dummy_token", None) is None:
+        raise ValueError(
+            "the tokenizer has no dummy token: load it with hf_nextfail.load_tokenizer(name), which adds one"
+        )
+    return tokenizer.dummy_token_id
+
+
 def end_token_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
     """Return the token that ends completions; `None` if the tokenizer has none, or says that they do not end."""
     return tokenizer.eos_token_id if tokenizer.init_kwargs.get(COMPLETIONS_END, True) else None

@@ -8,6 +8,7 @@ from torch import nn
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from hf_nextfail.data.rows import Batch, Rows
+from hf_nextfail.data.tokenization import dummy_token_id
 from hf_nextfail.decoding import parallel_generate
 from hf_nextfail.decoding.base import Decoding
 
@@ -49,11 +50,7 @@ class ParallelDecoding(Decoding):
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
         super().__init__(tokenizer)
-        if getattr(tokenizer, "dummy_token", None) is None:
-            raise ValueError(
-                "the tokenizer has no dummy token: load it with hf_nextfail.load_tokenizer(name), which adds one"
-            )
-        self.dummy_token_id: int = tokenizer.dummy_token_id
+        self.dummy_token_id = dummy_token_id(tokenizer)
 
     def view(self, rows: Rows) -> Batch:
         """Show dummies. See [`Decoding.view`]."""

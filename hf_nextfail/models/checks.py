@@ -192,11 +192,16 @@ def check_model_source(name_or_path: str | None, model_type: str | None, config_
             )
 
 
+def num_positions(model: nn.Module) -> int | None:
+    """Return how many tokens a row may have; `None` for families without a limit."""
+    config = model.config.get_text_config()
+    limits = ("max_position_embeddings", "max_target_positions")
+    return next((limit for name in limits if (limit := getattr(config, name, None)) is not None), None)
+
+
 def check_positions(model: nn.Module, longest: int) -> None:
     """Raise `ValueError` when the longest row, in tokens, is longer than the model has positions for."""
-    config = model.config.get_text_config()
-    limits = ("max_position_embeddings", "max_target_positions")  # families without a limit have neither
-    positions = next((limit for name in limits if (limit := getattr(config, name, None)) is not None), None)
+    positions = num_positions(model)
     if positions is not None and longest > positions:
         raise ValueError(
             f"a row has {longest} tokens, but the model has {positions} positions; take a smaller graph or shorter "

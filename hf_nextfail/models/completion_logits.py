@@ -8,6 +8,7 @@ from torch import nn
 
 from hf_nextfail.data.rows import IGNORED, Batch
 from hf_nextfail.decoding.parallel_generate import accepted
+from hf_nextfail.models.masks import added_to_scores
 from hf_nextfail.models.outputs import Outputs
 from hf_nextfail.models.with_heads import WithHeads
 
@@ -36,7 +37,7 @@ def completion_outputs(
     labels = labels[:, first:]  # (B, K)
     num_kept = labels.shape[1]
     inputs = {"input_ids": batch["input_ids"][:, :-1]}
-    inputs["attention_mask"] = mask[:, :-1] if mask.dim() == 2 else mask[..., :-1, :-1]
+    inputs["attention_mask"] = mask[:, :-1] if mask.dim() == 2 else added_to_scores(mask[..., :-1, :-1])
     if "position_ids" in batch:
         inputs["position_ids"] = batch["position_ids"][:, :-1]
     # Nothing is written token by token here, and some hybrids cannot make the cache they would fill.

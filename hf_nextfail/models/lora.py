@@ -29,9 +29,9 @@ BYPASSED = dict.fromkeys(TARGET_MODULES, ("dt_proj", "out_proj", "conv1d"))
 
 
 def save_adapter_alone(model: PeftModel) -> PeftModel:
-    """Let a model save its adapter and the row of the dummy token, not the whole embedding that it is a row of.
+    """Let a model save its adapter and the rows of new tokens, not the whole embedding that they are rows of.
 
-    PEFT would add the embedding, hundreds of megabytes, because it has grown by that row.
+    PEFT would add the embedding, hundreds of megabytes, because it has grown by those rows.
     """
     model.save_pretrained = functools.partial(model.save_pretrained, save_embedding_layers=False)
     return model
@@ -44,8 +44,9 @@ def add_lora(
     alpha: int = 16,
     dropout: float = 0.0,
     target_modules: Sequence[str] | None = None,
+    special_tokens: Sequence[str] = (),
 ) -> PeftModel:
-    """Freeze a model but for low-rank adapters and the embedding of the dummy token, which is new to it.
+    """Freeze a model but for low-rank adapters and the embeddings of tokens that are new to it.
 
     Args:
         model (`PreTrainedModel`): pretrained.
@@ -55,6 +56,7 @@ def add_lora(
         dropout (`float`, 0 to 1, *optional*, defaults to 0): on their inputs.
         target_modules (sequence of `str`, *optional*): names of the adapted modules, or `"all-linear"` alone for
             every linear one that can be adapted; by default the family's usual.
+        special_tokens (sequence of `str`, *optional*): of the tokenizer, beside the dummy token new to the model.
 
     Returns:
         `PeftModel` of the same model.
@@ -79,7 +81,7 @@ def add_lora(
             near = did_you_mean(target, {name.rpartition(".")[2] for name in names})
             raise ValueError(f"lora_target_modules: {family} has no module {target!r}{near}")
     targets = target_modules or TARGET_MODULES.get(family, usual)
-    dummy = getattr(tokenizer, "dummy_token", None) and tokenizer.dummy_token_id
+    new = [token for token in (getattr(tokenizer, "dummy_token", None), *special_tokens) if token is not None]
     settings = LoraConfig(
         task_type="CAUSAL_LM",
         r=rank,
@@ -87,7 +89,7 @@ def add_lora(
         lora_dropout=dropout,
         target_modules=targets if targets in (None, ALL_LINEAR) else list(targets),
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
-        trainable_token_indices=None if dummy is None else [dummy],
+        trainable_token_indices=tokenizer.convert_tokens_to_ids(new) or None,
     )
     return save_adapter_alone(get_peft_model(model, settings))
 
@@ -112,7 +114,7 @@ def load_checkpoint(
     """Load a causal LM, or an adapter together with the model that it belongs to, ready to be trained further.
 
     Args:
-        tokenizer (`PreTrainedTokenizerBase`): of the checkpoint; an adapter's may have one token more than its model.
+        tokenizer (`PreTrainedTokenizerBase`): of the checkpoint; an adapter's may have more tokens than its model.
         name_or_path (`str`): on the Hub or a folder.
         attn_implementation (`str`, *optional*): by default what transformers chooses.
         trust_remote_code (`bool`, *optional*, defaults to `False`): run code that comes with the checkpoint.

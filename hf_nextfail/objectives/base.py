@@ -28,9 +28,10 @@ class Objective:
     Attributes:
         decoding (`Decoding`): how a checkpoint of it writes.
         pad_token_id (`int`): of the tokenizer.
+        special_token_ids (`list` of `int`): those of `special_tokens`.
 
     Raises:
-        ValueError: if the tokenizer lacks a token that the decoding needs.
+        ValueError: if the tokenizer lacks a token that the decoding needs, or one of `special_tokens`.
     """
 
     #: What it is called in recipes, records and tables.
@@ -39,15 +40,34 @@ class Objective:
     decoding_class: ClassVar[type[Decoding]]
     #: Whether nothing before a completion is predicted; then the loss needs no look at the labels of a batch first.
     labels_follow_prompt: ClassVar[bool] = True
+    #: What its layouts hold that tokenizers lack: `finetune` adds these tokens, and the model's embeddings grow.
+    special_tokens: ClassVar[tuple[str, ...]] = ()
 
     tokenizer: InitVar[PreTrainedTokenizerBase]
 
     def __post_init__(self, tokenizer: PreTrainedTokenizerBase):
         self.decoding = self.decoding_class(tokenizer)
         self.pad_token_id: int = self.decoding.pad_token_id
+        added = tokenizer.get_added_vocab() if self.special_tokens else {}
+        for token in self.special_tokens:
+            if token not in added:
+                raise ValueError(
+                    f"{self.name} needs the special token {token}, which the tokenizer lacks: "
+                    f"tokenizer.add_tokens({list(self.special_tokens)}, special_tokens=True) adds it, and "
+                    "model.resize_token_embeddings(len(tokenizer)) its embedding"
+                )
+        self.special_token_ids: list[int] = [added[token] for token in self.special_tokens]
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ValueError` with the reason for a model that cannot be trained this way; by default for none."""
+        """Look at a model before it is trained; raise `ValueError` with the reason if it cannot be, this way."""
+
+    def added_positions(self, num_tokens: int) -> int:
+        """Say how many positions of the model a row may take beyond its own tokens; by default none.
+
+        Args:
+            num_tokens (`int`): of the completion.
+        """
+        return 0
 
     def encode(self, rows: Rows, generator: torch.Generator | None = None) -> Batch:
         """Lay out a batch to learn from, by default as the decoding scores it.

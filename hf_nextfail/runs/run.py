@@ -30,6 +30,7 @@ from hf_nextfail.models import build_model
 from hf_nextfail.models.checks import check_layout, check_positions
 from hf_nextfail.models.fast_path import FAST_PATHS, use_fast_path
 from hf_nextfail.models.lora import add_lora, load_checkpoint
+from hf_nextfail.objectives import objective_class
 from hf_nextfail.reporting.pictures import draw_pictures
 from hf_nextfail.reporting.provenance import weights_digest
 from hf_nextfail.reporting.record import Record
@@ -46,8 +47,8 @@ logger = logging.getLogger(__name__)
 WAY_OUT = "Make room"  # where something could not be written
 
 
-def make_model(options: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> torch.nn.Module:
-    """Load or build the model that is trained, with adapters if asked to."""
+def make_model(options: ModelArguments, tokenizer: PreTrainedTokenizerBase, added: list[str]) -> torch.nn.Module:
+    """Load or build the model that is trained, with adapters if asked to; tokens that were `added` are new to it."""
     if options.model_name_or_path is None:
         return build_model(
             tokenizer,
@@ -62,7 +63,7 @@ def make_model(options: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> t
         if isinstance(model, PeftModel):
             raise ValueError(f"{options.model_name_or_path} is an adapter already: leave use_peft out to train it on")
         settings = (options.lora_r, options.lora_alpha, options.lora_dropout, options.lora_target_modules)
-        model = add_lora(model, tokenizer, *settings)
+        model = add_lora(model, tokenizer, *settings, added)
     return model
 
 
@@ -87,17 +88,16 @@ def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTra
     if run.model.model_name_or_path is not None:
         check_layout(run.model.model_name_or_path)
     source = run.model.model_name_or_path or run.model.tokenizer_name_or_path
-    if source is None:
-        tokenizer = task_tokenizer(task)
-    else:
-        tokenizer = load_tokenizer(source, run.model.trust_remote_code)
+    tokenizer = load_tokenizer(source, run.model.trust_remote_code) if source else task_tokenizer(task)
+    added = list(objective_class(run.training.objective).special_tokens)
+    tokenizer.add_tokens(added, special_tokens=True)
     if task is not None:
         if has_parts(task, splits["test"]["completion"][:]):
             check_fast(tokenizer)
         check_task(task, splits["test"], tokenizer)
         report_repeats(splits["test"], task, "test")
     set_seed(run.training.seed)
-    model = make_model(run.model, tokenizer)
+    model = make_model(run.model, tokenizer, added)
     evaluated = {"": splits["test"], "train_": train.select(range(min(NUM_TRAIN_SAMPLE, len(train))))}
     if run.data.test_file is not None:
         evaluated["test_file_"] = load_test_file(run.data.test_file, task)

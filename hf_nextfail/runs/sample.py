@@ -1,5 +1,6 @@
 """One row of the star graph to look at: as text, as tokens, and as each objective sees it."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -112,9 +113,9 @@ def aligned(lines: dict[str, Sequence[str]], width: int, hard: Sequence[int] = (
         for heading, cells in shown.items():
             text = Text(f"{heading if first == 0 or heading == 'hard token' else '':{INDENT}}")
             for place, cell in enumerate(cells, start=first):
-                quiet = heading == "ids" or cell == NOTHING
+                style = HARD if place in hard else QUIET if heading == "ids" else ""
                 text.append(" " * (widths[place] - cell_len(cell)))
-                text.append(cell, HARD if place in hard else QUIET if quiet else "")
+                text.append(cell, QUIET if cell == NOTHING else style)
                 text.append(" ")
             text.rstrip()
             texts.append(text)
@@ -147,15 +148,20 @@ def hard_token_line(sample: Sample) -> Text:
 
 def objective_lines(sample: Sample, name: str, width: int, hard: Sequence[int]) -> list[Text]:
     """Show what a model gets and must predict under an objective; the prompt is one cell."""
-    tokenizer = sample.tokenizer
+    tokenizer = copy.deepcopy(sample.tokenizer)
+    tokenizer.add_tokens(list(OBJECTIVES[name].special_tokens), special_tokens=True)
     batch = CompletionCollator(build_objective(name, tokenizer))([sample.row])
-    inputs, labels = (batch[key][0].tolist()[len(sample.row[PROMPT_IDS]) :] for key in ("input_ids", "labels"))
-    written = [NOTHING if label == IGNORED else tokenizer.convert_ids_to_tokens(label) for label in labels]
-    lines = {
-        "inputs": ["(prompt)", *tokenizer.convert_ids_to_tokens(inputs)],
-        "labels": [NOTHING, *written],
-    }
-    return [Text(name, style="bold"), *aligned(lines, width, [place + 1 for place in hard])]
+    prompt = len(sample.row[PROMPT_IDS])
+    # Beside `labels`, an objective may add labels of its own.
+    keys = [key for key in batch if key == "input_ids" or key.endswith("labels")]
+    behind = {key: batch[key][0, prompt:].tolist() for key in keys}
+    lines = {"inputs": ["(prompt)", *tokenizer.convert_ids_to_tokens(behind.pop("input_ids"))]}
+    for key, labels in behind.items():
+        written = [NOTHING if label == IGNORED else tokenizer.convert_ids_to_tokens(label) for label in labels]
+        lines[key.removesuffix("_labels")] = [NOTHING, *written]
+    # Where an objective writes something before the hard token, this stands elsewhere.
+    marked = [place + 1 for place in hard if batch["labels"][0, prompt + place] == sample.row[COMPLETION_IDS][place]]
+    return [Text(name, style="bold"), *aligned(lines, width, marked)]
 
 
 def sample_lines(sample: Sample, width: int) -> list[Text]:

@@ -10,10 +10,10 @@ from datasets import Dataset
 from transformers import Trainer, TrainingArguments, get_scheduler
 from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
 
-from hf_nextfail.data.tokenization import largest_id, longest_row, shortest_text
-from hf_nextfail.decoding import Decoding
+from hf_nextfail.data.tokenization import COMPLETION_IDS, largest_id, longest_of, longest_row, shortest_text
 from hf_nextfail.errors import HubError, UsageError, did_you_mean
 from hf_nextfail.models.checks import check_fits
+from hf_nextfail.objectives import Objective
 
 MEASURED = ("accuracy", "loss")
 #: What the Trainer itself gives to a schedule.
@@ -29,13 +29,15 @@ def check_eval_datasets(datasets: Mapping[str, Dataset]) -> None:
             )
 
 
-def check_rows(model: torch.nn.Module, datasets: Iterable[Dataset], decoding: Decoding) -> None:
+def check_rows(model: torch.nn.Module, datasets: Iterable[Dataset], objective: Objective) -> None:
     """Raise `ValueError` for rows that are empty, longer than the model has positions, or of ids it does not embed."""
     datasets = list(datasets)
     if datasets and not min(map(shortest_text, datasets)):
         raise ValueError("a row has an empty prompt or completion: there is nothing to predict, or to predict from")
-    ids = [*map(largest_id, datasets), decoding.pad_token_id, getattr(decoding, "dummy_token_id", 0)]
-    check_fits(model, max(map(longest_row, datasets), default=0), max(ids))
+    dummies = [getattr(one, "dummy_token_id", 0) for one in (objective, objective.decoding)]
+    ids = [*map(largest_id, datasets), objective.pad_token_id, *objective.special_token_ids, *dummies]
+    lengths = [longest_row(rows) + objective.added_positions(longest_of(rows, COMPLETION_IDS)) for rows in datasets]
+    check_fits(model, max(lengths, default=0), max(ids))
 
 
 def check_best_metric(args: TrainingArguments, datasets: Iterable[str]) -> None:

@@ -161,7 +161,7 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
             self._diagnose_on_the_way(eval_dataset, args.num_diagnosed)
 
     def _begin_with(self, model: nn.Module) -> None:
-        check_rows(model, self._known_rows, self.objective.decoding)
+        check_rows(model, self._known_rows, self.objective)
         super()._begin_with(model)
 
     def _diagnose_on_the_way(self, rows: Dataset, num_rows: int) -> None:

@@ -148,5 +148,7 @@ def test_only_the_numeral_tokenizer_is_taken_for_one(tmp_path):
     tokenizer.save_pretrained(tmp_path)
     assert num_labels(load_tokenizer(str(tmp_path))) == 12
     assert num_labels(byte_level_tokenizer()) is None
+    tokenizer.add_tokens(["<T>", "</T>"], special_tokens=True)  # which no problem holds
+    assert num_labels(tokenizer) == 12
     tokenizer.add_tokens(["12,3"])
     assert num_labels(tokenizer) is None

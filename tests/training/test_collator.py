@@ -1,6 +1,7 @@
 import pytest
 import torch
 from datasets import Dataset
+from small_tokenizers import with_special_tokens
 from torch.utils.data import DataLoader
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
@@ -9,7 +10,7 @@ from hf_nextfail.decoding import ParallelDecoding
 from hf_nextfail.objectives import OBJECTIVES, Objective, TeacherForcedObjective, TeacherlessObjective
 from hf_nextfail.training.collator import CompletionCollator
 
-TOKENIZER = numeral_tokenizer(num_nodes=10)  # the dummy token is 13, padding is 14
+TOKENIZER = with_special_tokens(numeral_tokenizer(num_nodes=10))  # the dummy token is 13, padding is 14
 ROWS = [
     {"prompt_ids": [1, 2, 12], "completion_ids": [4]},
     {"prompt_ids": [12], "completion_ids": [5, 6, 7]},
