@@ -7,14 +7,20 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_nextfail.errors import did_you_mean
 from hf_nextfail.objectives.base import Objective, summed_cross_entropy
+from hf_nextfail.objectives.hybrid import HybridObjective
 from hf_nextfail.objectives.options import check_options
+from hf_nextfail.objectives.target_masking import TargetMaskingObjective
 from hf_nextfail.objectives.teacher_forced import TeacherForcedObjective
 from hf_nextfail.objectives.teacherless import TeacherlessObjective
+from hf_nextfail.objectives.trelawney import TrelawneyObjective
 from hf_nextfail.own_code import FORMS, is_reference, load_class
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "teacher_forced": TeacherForcedObjective,
     "teacherless": TeacherlessObjective,
+    "hybrid": HybridObjective,
+    "target_masking": TargetMaskingObjective,
+    "trelawney": TrelawneyObjective,
 }
 
 
@@ -59,9 +65,12 @@ def build_objective(
 
 __all__ = [
     "OBJECTIVES",
+    "HybridObjective",
     "Objective",
+    "TargetMaskingObjective",
     "TeacherForcedObjective",
     "TeacherlessObjective",
+    "TrelawneyObjective",
     "build_objective",
     "objective_class",
     "summed_cross_entropy",
