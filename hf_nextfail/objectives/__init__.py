@@ -13,6 +13,7 @@ from hf_nextfail.objectives.target_masking import TargetMaskingObjective
 from hf_nextfail.objectives.teacher_forced import TeacherForcedObjective
 from hf_nextfail.objectives.teacherless import TeacherlessObjective
 from hf_nextfail.objectives.trelawney import TrelawneyObjective
+from hf_nextfail.objectives.top import TopObjective
 from hf_nextfail.own_code import FORMS, is_reference, load_class
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -21,6 +22,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "hybrid": HybridObjective,
     "target_masking": TargetMaskingObjective,
     "trelawney": TrelawneyObjective,
+    "top": TopObjective,
 }
 
 
@@ -71,6 +73,7 @@ __all__ = [
     "TeacherForcedObjective",
     "TeacherlessObjective",
     "TrelawneyObjective",
+    "TopObjective",
     "build_objective",
     "objective_class",
     "summed_cross_entropy",
