@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 from hf_nextfail.errors import did_you_mean
 from hf_nextfail.objectives.base import Objective, summed_cross_entropy
 from hf_nextfail.objectives.hybrid import HybridObjective
+from hf_nextfail.objectives.fsp import FspObjective
 from hf_nextfail.objectives.options import check_options
 from hf_nextfail.objectives.target_masking import TargetMaskingObjective
 from hf_nextfail.objectives.teacher_forced import TeacherForcedObjective
@@ -23,6 +24,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "target_masking": TargetMaskingObjective,
     "trelawney": TrelawneyObjective,
     "top": TopObjective,
+    "fsp": FspObjective,
 }
 
 
@@ -68,6 +70,7 @@ def build_objective(
 __all__ = [
     "OBJECTIVES",
     "HybridObjective",
+    "FspObjective",
     "Objective",
     "TargetMaskingObjective",
     "TeacherForcedObjective",

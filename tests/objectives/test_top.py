@@ -38,10 +38,9 @@ def test_loss_is_the_cross_entropy_with_the_softmax_of_the_scores(window):
     said = outputs()
     parts = TopObjective(TOKENIZER, weight=2.0, window=window).loss(said, {})
     assert parts["token_order"].item() == pytest.approx(2 * expected_order(said.heads, window or 4), rel=1e-5)
-    next_token = sum(
-        -said.logits[b, t].log_softmax(0)[v] for b, row in enumerate(LABELS) for t, v in enumerate(row) if v >= 0
-    )
-    assert parts["next_token"].item() == pytest.approx(next_token.item(), rel=1e-5)
+    said = said.logits.log_softmax(dim=2)
+    next_token = -sum(said[b, t, v].item() for b, row in enumerate(LABELS) for t, v in enumerate(row) if v >= 0)
+    assert parts["next_token"].item() == pytest.approx(next_token, rel=1e-5)
 
 
 def test_four_tokens_get_the_shares_of_the_paper():
