@@ -23,3 +23,26 @@ def first_from(labels: torch.Tensor, offset: int) -> torch.Tensor:
     begin = place[:, None] + offset
     met = (begin <= place) & (nearest[:, None, :] <= begin)
     return met & inside[:, :, None] & inside[:, None, :]
+
+
+def steps_ahead(labels: torch.Tensor, limit: torch.Tensor, num_steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pair each position with those that lie 1, 2, ... `num_steps` further on, and weigh the pairs.
+
+    Pairs stand behind each other, all of one step, then all of two. A pair counts where both positions predict
+    something and its row allows so many steps. The pairs of a row that count share out the number of its labels
+    evenly. So the trainer, which divides by the labels, makes of rows of one length a mean over pairs, whatever the
+    batches are that an optimizer step is made of.
+
+    Args:
+        labels (`torch.Tensor` `(B, K)`): ids, or -100 where nothing is predicted.
+        limit (`torch.Tensor` `(B, 1)`): the most steps of each row.
+        num_steps (`int`, >= 1): the most of all rows.
+
+    Returns:
+        Where each pair ends, `(N,)`, and its weight, `(B, N)`: 0 where it does not count.
+    """
+    place, inside = torch.arange(labels.shape[1], device=labels.device), labels != IGNORED
+    ends = torch.cat([place[step:] for step in range(1, num_steps + 1)])
+    begins = torch.cat([place[: len(place) - step] for step in range(1, num_steps + 1)])
+    counts = inside[:, begins] & inside[:, ends] & (ends - begins <= limit)
+    return ends, counts * (inside.sum(dim=1, keepdim=True) / counts.sum(dim=1, keepdim=True).clamp(min=1))
