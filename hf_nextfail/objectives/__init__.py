@@ -9,6 +9,7 @@ from hf_nextfail.errors import did_you_mean
 from hf_nextfail.objectives.base import Objective, summed_cross_entropy
 from hf_nextfail.objectives.hybrid import HybridObjective
 from hf_nextfail.objectives.fsp import FspObjective
+from hf_nextfail.objectives.jtp import JtpObjective
 from hf_nextfail.objectives.nextlat import NextlatObjective
 from hf_nextfail.objectives.options import check_options
 from hf_nextfail.objectives.target_masking import TargetMaskingObjective
@@ -26,6 +27,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "trelawney": TrelawneyObjective,
     "top": TopObjective,
     "fsp": FspObjective,
+    "jtp": JtpObjective,
     "nextlat": NextlatObjective,
 }
 
@@ -73,6 +75,7 @@ __all__ = [
     "OBJECTIVES",
     "HybridObjective",
     "FspObjective",
+    "JtpObjective",
     "NextlatObjective",
     "Objective",
     "TargetMaskingObjective",

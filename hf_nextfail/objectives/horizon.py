@@ -25,7 +25,7 @@ def first_from(labels: torch.Tensor, offset: int) -> torch.Tensor:
     return met & inside[:, :, None] & inside[:, None, :]
 
 
-def steps_ahead(labels: torch.Tensor, limit: torch.Tensor, num_steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+def steps_ahead(labels: torch.Tensor, limit: torch.Tensor, num_steps: int) -> tuple[torch.Tensor, ...]:
     """Pair each position with those that lie 1, 2, ... `num_steps` further on, and weigh the pairs.
 
     Pairs stand behind each other, all of one step, then all of two. A pair counts where both positions predict
@@ -39,10 +39,10 @@ def steps_ahead(labels: torch.Tensor, limit: torch.Tensor, num_steps: int) -> tu
         num_steps (`int`, >= 1): the most of all rows.
 
     Returns:
-        Where each pair ends, `(N,)`, and its weight, `(B, N)`: 0 where it does not count.
+        Where each pair begins and ends, both `(N,)`, and its weight, `(B, N)`: 0 where it does not count.
     """
     place, inside = torch.arange(labels.shape[1], device=labels.device), labels != IGNORED
     ends = torch.cat([place[step:] for step in range(1, num_steps + 1)])
     begins = torch.cat([place[: len(place) - step] for step in range(1, num_steps + 1)])
     counts = inside[:, begins] & inside[:, ends] & (ends - begins <= limit)
-    return ends, counts * (inside.sum(dim=1, keepdim=True) / counts.sum(dim=1, keepdim=True).clamp(min=1))
+    return begins, ends, counts * (inside.sum(dim=1, keepdim=True) / counts.sum(dim=1, keepdim=True).clamp(min=1))

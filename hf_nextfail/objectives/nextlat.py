@@ -103,7 +103,7 @@ class NextlatObjective(TeacherForcedObjective):
         num_steps = max(1, widest)
         num_labels = (labels != IGNORED).sum(dim=1, keepdim=True)
         limit = (num_labels - 2).clamp(min=1) if self.horizon is None else num_labels.clamp(max=self.horizon)
-        ends, weights = steps_ahead(labels, limit, num_steps)
+        _, ends, weights = steps_ahead(labels, limit, num_steps)
         rolled, truth = heads(states, labels.clamp(min=0), num_steps), states.detach()
         distance = F.smooth_l1_loss(rolled, truth[:, ends], reduction="none").mean(dim=2)
         with torch.no_grad():
