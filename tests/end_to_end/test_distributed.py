@@ -42,6 +42,8 @@ BASE = SIZES | {
 NUMERALS = {"model_type": "gpt2", "config_overrides": TINY_GPT2 | NO_DROPOUT}
 # A second head, for the token after the next.
 HEADS = NUMERALS | {"objective": f"{REPOSITORY / 'tests/own_code/after_next.py'}:AfterNext"}
+# Heads that call both embeddings of the model, one of them without its gradient.
+BORROWING = NUMERALS | {"objective": "nextlat"}
 HALVED = {"per_device_train_batch_size": GLOBAL_BATCH_SIZE // 2}
 ACCUMULATED = {"per_device_train_batch_size": GLOBAL_BATCH_SIZE // 4, "gradient_accumulation_steps": 2}
 # accelerate 1.15 shards models on accelerators only, and silently trains whole copies on CPUs.
@@ -189,6 +191,7 @@ def assert_nothing_is_left_half_written(runs: Path) -> None:
 
 def test_two_processes_train_and_evaluate_as_one(ragged_rows, tmp_path):
     recipes = {"rows": NUMERALS, "stream": NUMERALS | {"streaming": True}, "ragged": ragged_rows, "heads": HEADS}
+    recipes |= {"borrowing": BORROWING, "ragged_borrowing": ragged_rows | {"objective": "jtp"}}
     one = run_on_one(tmp_path / "one", recipes)
     halved = {f"{name}_halved": recipe | HALVED for name, recipe in recipes.items()}
     accumulated = {f"{name}_accumulated": recipe | ACCUMULATED for name, recipe in recipes.items()}
@@ -211,6 +214,7 @@ def test_a_sharded_model_trains_as_a_whole_one_and_is_saved_whole(ragged_rows, t
     script, config_file = tmp_path / "shard_on_cpu.py", TWO_CPU_PROCESSES.with_name("fsdp2.yaml")
     script.write_text(SHARD_ON_CPU)
     recipes = {"ragged": ragged_rows, "heads": HEADS | {"save_steps": STEPS // 2}}
+    recipes |= {"borrowing": BORROWING, "ragged_borrowing": ragged_rows | {"objective": "jtp"}}
     halved = {name: recipe | HALVED for name, recipe in recipes.items()}
     one = run_on_one(tmp_path / "one", recipes)
     two = run_on_two(tmp_path / "two", halved, config_file=config_file, script=script)
