@@ -31,7 +31,9 @@ def tiny_gpt2(tokenizer, attention=None, **overrides):
 def learning(objective, model):
     """The heads of an objective, as a context in which a model learns by it; without heads that gives `None`."""
     heads = objective.heads(model)
-    return nullcontext() if heads is None else attached(WithHeads(model, heads, objective.run_heads))
+    if heads is None:
+        return nullcontext()
+    return attached(WithHeads(model, heads, objective.run_heads, objective.heads_read_whole_row))
 
 
 @contextmanager

@@ -41,8 +41,9 @@ def completion_outputs(
     if "position_ids" in batch:
         inputs["position_ids"] = batch["position_ids"][:, :-1]
     # Nothing is written token by token here, and some hybrids cannot make the cache they would fill.
-    options = accepted(extract_model_from_parallel(model), logits_to_keep=num_kept, use_cache=False)
-    with nullcontext() if heads is None else heads.asked(batch, num_kept):
+    num_seen = 0 if heads is not None and heads.read_whole_row else num_kept  # by the output embedding; 0 is all
+    options = accepted(extract_model_from_parallel(model), logits_to_keep=num_seen, use_cache=False)
+    with nullcontext() if heads is None else heads.asked(batch | {"labels": labels}, num_kept):
         answer = model(**inputs, **options)
     output, said = (answer, None) if heads is None else answer
     return Outputs(output.logits[:, -num_kept:].float(), labels, first, said)

@@ -34,7 +34,8 @@ class WithHeads:
     """Train heads inside the forward of a causal LM, so that DDP and FSDP see their parameters.
 
     The model stays the object that it is: the heads are one of its modules while they are `attached`, and run by a
-    hook on its forward, on the states that its output embedding sees. A wrapper around the model would have to be a
+    hook on its forward, on the states that its output embedding sees: the last ones, or those of the whole row, of
+    which the hook hands on the last. A wrapper around the model would have to be a
     causal LM itself for `generate`, for PEFT, for the way FSDP wraps, and for resuming, where transformers loads the
     names of a plain model with `strict=False` and would miss all of them without a word.
 
@@ -58,20 +59,29 @@ class WithHeads:
     Args:
         model (`nn.Module`): a causal LM, with adapters or not, on its device.
         heads (`nn.Module`): what is trained beside it; moved to the same device.
-        run (callable): takes `heads`, states `(B, K, H)` and the batch, and returns tensors, alone or in a list or
+        run (callable): takes `heads`, the states, the batch and the model, and returns tensors, alone or in a list or
             `dict`.
+        read_whole_row (`bool`, *optional*, defaults to `False`): whether the states are those of all positions, and
+            not only of the `K` that predict.
 
     Raises:
         ValueError: if the model has no output embedding.
     """
 
-    def __init__(self, model: nn.Module, heads: nn.Module, run: Callable[[nn.Module, torch.Tensor, Batch], Any]):
+    def __init__(
+        self,
+        model: nn.Module,
+        heads: nn.Module,
+        run: Callable[[nn.Module, torch.Tensor, Batch, nn.Module], Any],
+        read_whole_row: bool = False,
+    ):
         self.model = model
         self.embedding = model.get_output_embeddings()
         if self.embedding is None:
             raise ValueError(f"heads need the states before the output embedding, and {type(model).__name__} has none")
         self.heads = heads.to(next(model.parameters()).device)
         self.run = run
+        self.read_whole_row = read_whole_row
         self._batch: Batch | None = None
         self._num_kept = 0
         self._states: torch.Tensor | None = None
@@ -114,26 +124,33 @@ class WithHeads:
 
     @contextmanager
     def asked(self, batch: Batch, num_kept: int) -> Iterator[None]:
-        """Let the forward of the model, possibly wrapped, return an [`Answer`] for the last `num_kept` positions."""
+        """Let the forward of the model, possibly wrapped, return an [`Answer`] for the last `num_kept` positions.
+
+        For heads that read the whole row, the output embedding must be given all positions.
+        """
         self._batch, self._num_kept = batch, num_kept
         try:
             yield
         finally:
             self._batch = self._states = None
 
-    def _keep(self, embedding: nn.Module, args: tuple[Any, ...]) -> None:
-        if self._batch is not None:
-            self._states = args[0][:, -self._num_kept :]
-            # accelerate switches to half precision inside the model's own forward, and the heads run outside of it.
-            device = self._states.device.type
-            enabled = torch.is_autocast_enabled(device)
-            self._autocast = torch.autocast(device, torch.get_autocast_dtype(device), enabled=enabled)
+    def _keep(self, embedding: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if self._batch is None:
+            return None
+        last = args[0][:, -self._num_kept :]
+        self._states = args[0] if self.read_whole_row else last
+        # accelerate switches to half precision inside the model's own forward, and the heads run outside of it.
+        device = last.device.type
+        enabled = torch.is_autocast_enabled(device)
+        self._autocast = torch.autocast(device, torch.get_autocast_dtype(device), enabled=enabled)
+        return last, *args[1:]
 
     def _answer(self, model: nn.Module, args: tuple[Any, ...], output: Any) -> Answer | None:
         if self._batch is None:
             return None
+        batch, self._batch = self._batch, None  # the heads may use the output embedding, too
         with self._autocast:
-            heads = self.run(self.heads, self._states, self._batch)
+            heads = self.run(self.heads, self._states, batch, model)
         return Answer(output, convert_to_fp32(heads))
 
     @staticmethod

@@ -11,6 +11,7 @@ from hf_nextfail.objectives.hybrid import HybridObjective
 from hf_nextfail.objectives.fsp import FspObjective
 from hf_nextfail.objectives.jtp import JtpObjective
 from hf_nextfail.objectives.nextlat import NextlatObjective
+from hf_nextfail.objectives.mtp import MtpObjective
 from hf_nextfail.objectives.options import check_options
 from hf_nextfail.objectives.target_masking import TargetMaskingObjective
 from hf_nextfail.objectives.teacher_forced import TeacherForcedObjective
@@ -29,6 +30,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "fsp": FspObjective,
     "jtp": JtpObjective,
     "nextlat": NextlatObjective,
+    "mtp": MtpObjective,
 }
 
 
@@ -77,6 +79,7 @@ __all__ = [
     "FspObjective",
     "JtpObjective",
     "NextlatObjective",
+    "MtpObjective",
     "Objective",
     "TargetMaskingObjective",
     "TeacherForcedObjective",

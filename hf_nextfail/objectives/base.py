@@ -42,6 +42,8 @@ class Objective:
     labels_follow_prompt: ClassVar[bool] = True
     #: What its layouts hold that tokenizers lack: `finetune` adds these tokens, and the model's embeddings grow.
     special_tokens: ClassVar[tuple[str, ...]] = ()
+    #: Whether the heads read the states of the prompt, too. It costs the last layer's work on prompts.
+    heads_read_whole_row: ClassVar[bool] = False
 
     tokenizer: InitVar[PreTrainedTokenizerBase]
 
@@ -90,14 +92,15 @@ class Objective:
         """
         return None
 
-    def run_heads(self, heads: nn.Module, states: torch.Tensor, batch: Batch) -> object:
+    def run_heads(self, heads: nn.Module, states: torch.Tensor, batch: Batch, model: nn.Module) -> object:
         """Run the heads inside the model's forward, where DDP and FSDP see their parameters.
 
         Args:
             heads (`nn.Module`): what `heads` made.
             states (`torch.Tensor` `(B, K, H)`): what the output embedding sees: `states[:, k]` predicts
-                `outputs.labels[:, k]`.
-            batch (`dict`): what `encode` returned.
+                `outputs.labels[:, k]`. If the heads read the whole row, `(B, S - 1, H)`, which ends with these `K`.
+            batch (`dict`): what `encode` returned, with the `K` labels of the outputs.
+            model (`nn.Module`): the causal LM, for its embeddings, which may be used here and learn from it.
 
         Returns:
             Tensors, alone or in a list or `dict`: `outputs.heads` of the loss. By default `heads(states)`.

@@ -65,7 +65,8 @@ class ObjectiveTrainer(Trainer):
         heads = objective.heads(self.model)
         if heads is not None and self.model_init is not None:
             raise ValueError(f"the objective {objective.name} has heads, which belong to one model: give it as model")
-        self.heads = None if heads is None else WithHeads(self.model, heads, objective.run_heads)
+        whole_row = objective.heads_read_whole_row
+        self.heads = None if heads is None else WithHeads(self.model, heads, objective.run_heads, whole_row)
         if isinstance(self.data_collator, CompletionCollator):
             self.add_callback(TellEpoch(self.data_collator))
         self._end_withheld = EndWithheld(self.processing_class)

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from hf_nextfail.models.completion_logits import completion_outputs
+from hf_nextfail.models.fast_path import use_fast_path
 from hf_nextfail.models.with_heads import HEADS, HEADS_FILE, WithHeads, of_heads, of_model
 
 ROWS = ragged_rows(TOKENIZER)
@@ -39,6 +40,60 @@ def test_heads_see_what_the_output_embedding_sees(family):
     inside = BATCH["attention_mask"][:, outputs.first :].bool()
     torch.testing.assert_close(outputs.heads[inside], heads.heads(states)[inside], rtol=1e-4, atol=1e-4)
     assert torch.equal(outputs.logits, completion_outputs(model, BATCH).logits)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "mamba", "opt"])
+def test_heads_that_read_the_whole_row_see_it_and_the_model_says_the_same(family):
+    model = build(family).eval()
+    seen = []
+    model.get_output_embeddings().register_forward_hook(lambda _, args, output: seen.append(args[0].shape[1]))
+    of_last, of_row = (
+        WithHeads(model, nn.Identity(), lambda _, states, *__: states, whole) for whole in (False, True)
+    )
+    with of_last.attached():
+        last = completion_outputs(model, BATCH, heads=of_last)
+    with of_row.attached():
+        row = completion_outputs(model, BATCH, heads=of_row)
+    num_labels, num_positions = row.labels.shape[1], BATCH["input_ids"].shape[1] - 1
+    assert seen == [num_labels] * 2  # for the logits of the prompt nobody pays
+    assert row.heads.shape[1] == num_positions > num_labels
+    torch.testing.assert_close(row.logits, last.logits)
+    torch.testing.assert_close(row.heads[:, -num_labels:], last.heads)
+    inputs = {name: BATCH[name][:, :-1] for name in ("input_ids", "attention_mask")}
+    hidden = model(**inputs, output_hidden_states=True).hidden_states[-1]
+    inside = inputs["attention_mask"].bool()
+    torch.testing.assert_close(row.heads[inside], hidden[inside], rtol=1e-4, atol=1e-4)
+
+
+def test_heads_of_which_some_read_the_whole_row_cost_others_nothing():
+    model = gpt2()
+    assert use_fast_path(model, longest_row=16, allowed=["last_mlp"])
+    seen = []
+    model.transformer.h[-1].mlp.c_fc.register_forward_hook(lambda _, args, output: seen.append(args[0].shape[1]))
+    for whole in (False, True):
+        heads = WithHeads(model, nn.Identity(), lambda _, states, *__: states, whole)
+        with heads.attached():
+            completion_outputs(model, BATCH, heads=heads)
+    num_labels = BATCH["labels"].shape[1] - int(ROWS.lengths[:, 0].min())
+    assert seen == [num_labels, BATCH["labels"].shape[1] - 1]
+
+
+def test_heads_may_use_the_embeddings_of_the_model():
+    def run(heads, states, batch, model):
+        model_sees = model.get_input_embeddings()(batch["input_ids"][:, -states.shape[1] :])
+        return model.get_output_embeddings()(heads(states) + model_sees)
+
+    model = gpt2()
+    heads = WithHeads(model, nn.Linear(16, 16), run)
+    with heads.attached():
+        outputs = completion_outputs(model, BATCH, heads=heads)
+        outputs.heads.logsumexp(dim=2).sum().backward()
+    assert outputs.heads.shape == outputs.logits.shape
+    # Tied: from the logits every token gets a gradient, and from the inputs some get more.
+    gradient = model.get_output_embeddings().weight.grad
+    assert gradient is model.get_input_embeddings().weight.grad
+    assert (gradient.abs().sum(dim=1) > 0).all()
+    assert model.transformer.wpe.weight.grad.abs().sum() > 0
 
 
 def test_the_model_and_the_heads_get_gradients():
