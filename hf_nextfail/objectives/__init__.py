@@ -11,6 +11,7 @@ from hf_nextfail.objectives.hybrid import HybridObjective
 from hf_nextfail.objectives.fsp import FspObjective
 from hf_nextfail.objectives.jtp import JtpObjective
 from hf_nextfail.objectives.nextlat import NextlatObjective
+from hf_nextfail.objectives.ds_mtp import DsMtpObjective
 from hf_nextfail.objectives.mtp import MtpObjective
 from hf_nextfail.objectives.options import check_options
 from hf_nextfail.objectives.target_masking import TargetMaskingObjective
@@ -31,6 +32,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "jtp": JtpObjective,
     "nextlat": NextlatObjective,
     "mtp": MtpObjective,
+    "ds_mtp": DsMtpObjective,
 }
 
 
@@ -79,6 +81,7 @@ __all__ = [
     "FspObjective",
     "JtpObjective",
     "NextlatObjective",
+    "DsMtpObjective",
     "MtpObjective",
     "Objective",
     "TargetMaskingObjective",
