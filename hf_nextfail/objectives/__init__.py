@@ -13,6 +13,7 @@ from hf_nextfail.objectives.jtp import JtpObjective
 from hf_nextfail.objectives.nextlat import NextlatObjective
 from hf_nextfail.objectives.ds_mtp import DsMtpObjective
 from hf_nextfail.objectives.mtp import MtpObjective
+from hf_nextfail.objectives.mutor import MutorObjective
 from hf_nextfail.objectives.options import check_options
 from hf_nextfail.objectives.target_masking import TargetMaskingObjective
 from hf_nextfail.objectives.teacher_forced import TeacherForcedObjective
@@ -33,6 +34,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "nextlat": NextlatObjective,
     "mtp": MtpObjective,
     "ds_mtp": DsMtpObjective,
+    "mutor": MutorObjective,
 }
 
 
@@ -83,6 +85,7 @@ __all__ = [
     "NextlatObjective",
     "DsMtpObjective",
     "MtpObjective",
+    "MutorObjective",
     "Objective",
     "TargetMaskingObjective",
     "TeacherForcedObjective",

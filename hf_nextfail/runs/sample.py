@@ -159,8 +159,11 @@ def objective_lines(sample: Sample, name: str, width: int, hard: Sequence[int]) 
     for key, labels in behind.items():
         written = [NOTHING if label == IGNORED else tokenizer.convert_ids_to_tokens(label) for label in labels]
         lines[key.removesuffix("_labels")] = [NOTHING, *written]
-    # Where an objective writes something before the hard token, this stands elsewhere.
-    marked = [place + 1 for place in hard if batch["labels"][0, prompt + place] == sample.row[COMPLETION_IDS][place]]
+    # Where an objective writes something else before the hard token, this stands elsewhere, or nowhere.
+    labels = batch["labels"][0, prompt:].tolist()
+    places = [place for place, label in enumerate(labels) if label != IGNORED]
+    own = sample.row[COMPLETION_IDS]
+    marked = [places[token] + 1 for token in hard if labels[places[token]] == own[token]]
     return [Text(name, style="bold"), *aligned(lines, width, marked)]
 
 
