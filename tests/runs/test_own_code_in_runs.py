@@ -14,6 +14,7 @@ from tiny_models import TINY_GPT2, tiny_options
 from hf_nextfail.commands.finetune import main as finetune
 from hf_nextfail.commands.main import main as nextfail
 from hf_nextfail.errors import UsageError
+from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.command_of_record import repeat
 from hf_nextfail.runs.grid import find_grid, read_grid
@@ -62,7 +63,7 @@ REFERENCES = {
     "./gone.py:Hybrid": "there is no file gone.py",
     "./hybrid.py:Gone": "there is no class Gone in ./hybrid.py; it defines Hybrid",
     "./sums.py:Sums": "Sums must extend hf_nextfail.objectives.base.Objective, it extends Task",
-    "hybrid": "objective must be teacher_forced, teacherless, or FILE.py:Class",
+    "pairs": f"objective must be {', '.join(OBJECTIVES)}, or FILE.py:Class",
 }
 COMMANDS = {
     "finetune": lambda run_folder: [finetune, *SMALL],
