@@ -13,6 +13,7 @@ from hf_nextfail.objectives.jtp import JtpObjective
 from hf_nextfail.objectives.nextlat import NextlatObjective
 from hf_nextfail.objectives.ds_mtp import DsMtpObjective
 from hf_nextfail.objectives.mtp import MtpObjective
+from hf_nextfail.objectives.bst import BstObjective
 from hf_nextfail.objectives.mutor import MutorObjective
 from hf_nextfail.objectives.options import check_options
 from hf_nextfail.objectives.target_masking import TargetMaskingObjective
@@ -35,6 +36,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "mtp": MtpObjective,
     "ds_mtp": DsMtpObjective,
     "mutor": MutorObjective,
+    "bst": BstObjective,
 }
 
 
@@ -85,6 +87,7 @@ __all__ = [
     "NextlatObjective",
     "DsMtpObjective",
     "MtpObjective",
+    "BstObjective",
     "MutorObjective",
     "Objective",
     "TargetMaskingObjective",
