@@ -7,20 +7,20 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_nextfail.errors import did_you_mean
 from hf_nextfail.objectives.base import Objective, summed_cross_entropy
-from hf_nextfail.objectives.hybrid import HybridObjective
-from hf_nextfail.objectives.fsp import FspObjective
-from hf_nextfail.objectives.jtp import JtpObjective
-from hf_nextfail.objectives.nextlat import NextlatObjective
-from hf_nextfail.objectives.ds_mtp import DsMtpObjective
-from hf_nextfail.objectives.mtp import MtpObjective
 from hf_nextfail.objectives.bst import BstObjective
+from hf_nextfail.objectives.ds_mtp import DsMtpObjective
+from hf_nextfail.objectives.fsp import FspObjective
+from hf_nextfail.objectives.hybrid import HybridObjective
+from hf_nextfail.objectives.jtp import JtpObjective
+from hf_nextfail.objectives.mtp import MtpObjective
 from hf_nextfail.objectives.mutor import MutorObjective
+from hf_nextfail.objectives.nextlat import NextlatObjective
 from hf_nextfail.objectives.options import check_options
 from hf_nextfail.objectives.target_masking import TargetMaskingObjective
 from hf_nextfail.objectives.teacher_forced import TeacherForcedObjective
 from hf_nextfail.objectives.teacherless import TeacherlessObjective
-from hf_nextfail.objectives.trelawney import TrelawneyObjective
 from hf_nextfail.objectives.top import TopObjective
+from hf_nextfail.objectives.trelawney import TrelawneyObjective
 from hf_nextfail.own_code import FORMS, is_reference, load_class
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -29,12 +29,12 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "hybrid": HybridObjective,
     "target_masking": TargetMaskingObjective,
     "trelawney": TrelawneyObjective,
+    "mtp": MtpObjective,
+    "ds_mtp": DsMtpObjective,
     "top": TopObjective,
     "fsp": FspObjective,
     "jtp": JtpObjective,
     "nextlat": NextlatObjective,
-    "mtp": MtpObjective,
-    "ds_mtp": DsMtpObjective,
     "mutor": MutorObjective,
     "bst": BstObjective,
 }
@@ -81,20 +81,20 @@ def build_objective(
 
 __all__ = [
     "OBJECTIVES",
-    "HybridObjective",
-    "FspObjective",
-    "JtpObjective",
-    "NextlatObjective",
-    "DsMtpObjective",
-    "MtpObjective",
     "BstObjective",
+    "DsMtpObjective",
+    "FspObjective",
+    "HybridObjective",
+    "JtpObjective",
+    "MtpObjective",
     "MutorObjective",
+    "NextlatObjective",
     "Objective",
     "TargetMaskingObjective",
     "TeacherForcedObjective",
     "TeacherlessObjective",
-    "TrelawneyObjective",
     "TopObjective",
+    "TrelawneyObjective",
     "build_objective",
     "objective_class",
     "summed_cross_entropy",

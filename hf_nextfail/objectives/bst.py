@@ -26,40 +26,38 @@ class BackwardEncoder(nn.Module):
     """A second encoder, which reads what is left to write from its end, and the text head that joins both.
 
     Args:
-        model (`nn.Module`): the causal LM, the forward encoder, whose embeddings are used.
+        model (`nn.Module`): the causal LM, the forward encoder, of whose configuration it is.
     """
 
     def __init__(self, model: nn.Module):
         super().__init__()
-        # In a tuple they are no modules of this one: the model trains, counts and saves them.
-        self.shared = (model.get_input_embeddings(), model.get_output_embeddings())
+        embedding = model.get_input_embeddings().weight
         self.encoder = AutoModelForCausalLM.from_config(
             copy.deepcopy(model.config),
             attn_implementation=model.config._attn_implementation,
-            dtype=self.shared[0].weight.dtype,
+            dtype=embedding.dtype,
         ).base_model
-        width = self.shared[1].weight.shape[1]
+        width = model.get_output_embeddings().weight.shape[1]
         # What stands behind the last token: the first that this encoder reads.
-        self.end = nn.Parameter(torch.randn(self.shared[0].weight.shape[1]) * 0.02)
+        self.end = nn.Parameter(torch.randn(embedding.shape[1]) * 0.02)
         self.norm = nn.LayerNorm(2 * width)
         self.gate, self.up, self.down = (nn.Linear(2 * width, 2 * width) for _ in range(3))
         # Last, because a family may refuse it.
         self.encoder.set_input_embeddings(None)
 
-    def forward(self, states: torch.Tensor, reversed_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Predict both tokens of each pair.
+    def forward(self, states: torch.Tensor, from_end: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Join prefixes and suffixes.
 
         Args:
             states (`torch.Tensor` `(B, T, H)`): of the forward encoder, `f_0 .. f_{T-1}`.
-            reversed_ids (`torch.Tensor` `(B, T)`): `r_T .. r_1`, padded on the right.
+            from_end (`torch.Tensor` `(B, T - 1, E)`): the embeddings of `r_T .. r_2`, padded on the right.
 
         Returns:
-            Logits of the next token `(B, N - T, V)`, of the pairs of `pairs_of` with `j > 0`, and of the token before
-            the suffix `(B, N, V)`, of all pairs.
+            What predicts the next token `(B, N - T, H)`, of the pairs of `pairs_of` with `j > 0`, and the token before
+            the suffix `(B, N, H)`, of all pairs.
         """
-        embed, unembed = self.shared
         end = self.end.expand(len(states), 1, -1)
-        read = torch.cat([end, embed(reversed_ids[:, :-1])], dim=1)
+        read = torch.cat([end, from_end], dim=1)
         options = accepted(self.encoder, use_cache=False)
         suffixes = self.encoder(inputs_embeds=read, **options).last_hidden_state  # (B, T, H)
         t, j = pairs_of(states.shape[1], states.device)
@@ -67,7 +65,7 @@ class BackwardEncoder(nn.Module):
         normed = self.norm(both)
         both = both + self.down(silu(self.gate(normed)) * self.up(normed))
         following, before = both.chunk(2, dim=2)
-        return unembed(following[:, j > 0]), unembed(before)
+        return following[:, j > 0], before
 
 
 @dataclass
@@ -157,12 +155,17 @@ class BstObjective(Objective):
         """Make the backward encoder and the text head."""
         return BackwardEncoder(model)
 
-    def run_heads(self, heads: nn.Module, states: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def run_heads(
+        self, heads: nn.Module, states: torch.Tensor, batch: Batch, model: nn.Module
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Run them on the states that predict completion tokens. See [`Objective.run_heads`]."""
-        first = batch["labels"].shape[1] - states.shape[1]
+        first = batch["input_ids"].shape[1] - states.shape[1]
         places = torch.arange(batch["completion_ids"].shape[1], device=states.device)
         predicting = (batch["lengths"][:, :1] - first + places).clamp(max=states.shape[1] - 1)  # (B, T)
-        return heads(states.gather(1, predicting[..., None].expand(-1, -1, states.shape[2])), batch["reversed_ids"])
+        states = states.gather(1, predicting[..., None].expand(-1, -1, states.shape[2]))
+        following, before = heads(states, model.get_input_embeddings()(batch["reversed_ids"][:, :-1]))
+        unembed = model.get_output_embeddings()
+        return unembed(following), unembed(before)
 
     def loss(self, outputs: Outputs, batch: Batch) -> dict[str, torch.Tensor]:
         """Sum over the tokens of pairs. See [`Objective.loss`]."""

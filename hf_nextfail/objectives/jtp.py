@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from hf_nextfail.data.rows import IGNORED, Batch
-from hf_nextfail.models.borrowed import Borrowed
 from hf_nextfail.models.outputs import Outputs
 from hf_nextfail.objectives.horizon import steps_ahead
 from hf_nextfail.objectives.teacher_forced import TeacherForcedObjective
@@ -99,14 +98,15 @@ class JtpObjective(TeacherForcedObjective):
         """Make the block that fetches later tokens."""
         return Fetch(model)
 
-    def run_heads(self, heads: "Fetch", states: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def run_heads(self, heads: "Fetch", states: torch.Tensor, batch: Batch, model: nn.Module) -> torch.Tensor:
         """Fetch the later tokens of all positions; returns their cross-entropy, summed over pairs of positions."""
-        labels = batch["labels"][:, -states.shape[1] :]
+        labels = batch["labels"]
         furthest = max(1, labels.shape[1] - 1)
         num_steps = furthest if self.horizon is None else min(self.horizon, furthest)
         begins, ends, weights = steps_ahead(labels, (labels != IGNORED).sum(dim=1, keepdim=True), num_steps)
         tokens = labels.clamp(min=0)
-        logits = heads(states, tokens, num_steps, begins, ends - begins)
+        fetched = heads(states, model.get_input_embeddings()(tokens), num_steps, begins, ends - begins)
+        logits = model.get_output_embeddings()(fetched)
         missed = F.cross_entropy(logits.flatten(0, 1), tokens[:, ends].flatten(), reduction="none")
         return (weights.flatten() * missed).sum()
 
@@ -119,12 +119,11 @@ class Fetch(nn.Module):
     """Read later tokens off one hidden state and the tokens between.
 
     Args:
-        model (`nn.Module`): the causal LM, for its embeddings.
+        model (`nn.Module`): the causal LM, for its width.
     """
 
     def __init__(self, model: nn.Module):
         super().__init__()
-        self.embed, self.unembed = Borrowed(model.get_input_embeddings()), Borrowed(model.get_output_embeddings())
         width = model.get_output_embeddings().weight.shape[1]
         self.block = nn.TransformerEncoderLayer(
             *(width, math.gcd(4, width), 4 * width), dropout=0.0, activation="gelu", batch_first=True, norm_first=True
@@ -132,13 +131,13 @@ class Fetch(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(
-        self, states: torch.Tensor, tokens: torch.Tensor, num_steps: int, begins: torch.Tensor, steps: torch.Tensor
+        self, states: torch.Tensor, embedded: torch.Tensor, num_steps: int, begins: torch.Tensor, steps: torch.Tensor
     ) -> torch.Tensor:
-        """Return the logits of the tokens that lie so many steps behind those predicted at `begins`: `(B, N, V)`."""
+        """Return what predicts the tokens that lie so many steps behind those predicted at `begins`: `(B, N, H)`."""
         size, num_states, width = states.shape
         # Behind the last token stand zeros, which only pairs that do not exist would see.
-        between = F.pad(self.embed(tokens), (0, 0, 0, num_steps - 1)).unfold(1, num_steps, 1).transpose(2, 3)
+        between = F.pad(embedded, (0, 0, 0, num_steps - 1)).unfold(1, num_steps, 1).transpose(2, 3)
         sequences = torch.cat([states[:, :, None], between], dim=2).flatten(0, 1)
         mask = nn.Transformer.generate_square_subsequent_mask(num_steps + 1, device=states.device)
         fetched = self.block(sequences, src_mask=mask, is_causal=True).view(size, num_states, num_steps + 1, width)
-        return self.unembed(self.norm(fetched[:, begins, steps]))
+        return self.norm(fetched[:, begins, steps])

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from hf_nextfail.data.rows import IGNORED, Batch
-from hf_nextfail.models.borrowed import Borrowed
+from hf_nextfail.models.frozen import frozen
 from hf_nextfail.models.outputs import Outputs
 from hf_nextfail.objectives.horizon import steps_ahead
 from hf_nextfail.objectives.teacher_forced import TeacherForcedObjective
@@ -96,19 +96,21 @@ class NextlatObjective(TeacherForcedObjective):
         """Make the network that steps from state to state."""
         return LatentDynamics(model)
 
-    def run_heads(self, heads: "LatentDynamics", states: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+    def run_heads(
+        self, heads: "LatentDynamics", states: torch.Tensor, batch: Batch, model: nn.Module
+    ) -> dict[str, torch.Tensor]:
         """Roll the states out, and compare them with the true ones; returns both sums over pairs of positions."""
-        labels = batch["labels"][:, -states.shape[1] :]
+        labels, unembed = batch["labels"], model.get_output_embeddings()
         widest = labels.shape[1] - 2 if self.horizon is None else min(self.horizon, labels.shape[1] - 1)
         num_steps = max(1, widest)
         num_labels = (labels != IGNORED).sum(dim=1, keepdim=True)
         limit = (num_labels - 2).clamp(min=1) if self.horizon is None else num_labels.clamp(max=self.horizon)
         _, ends, weights = steps_ahead(labels, limit, num_steps)
-        rolled, truth = heads(states, labels.clamp(min=0), num_steps), states.detach()
+        rolled, truth = heads(states, model.get_input_embeddings()(labels.clamp(min=0)), num_steps), states.detach()
         distance = F.smooth_l1_loss(rolled, truth[:, ends], reduction="none").mean(dim=2)
         with torch.no_grad():
-            expected = heads.unembed(truth).log_softmax(dim=2)[:, ends]
-        said = heads.unembed.frozen(rolled).log_softmax(dim=2)
+            expected = unembed(truth).log_softmax(dim=2)[:, ends]
+        said = frozen(unembed, rolled).log_softmax(dim=2)
         divergence = F.kl_div(said, expected, reduction="none", log_target=True).sum(dim=2)
         return {"next_state": (weights * distance).sum(), "kl": (weights * divergence).sum()}
 
@@ -122,12 +124,11 @@ class LatentDynamics(nn.Module):
     """Step from the state that predicts a token to the one behind it, given the token.
 
     Args:
-        model (`nn.Module`): the causal LM, for its embeddings.
+        model (`nn.Module`): the causal LM, for its widths.
     """
 
     def __init__(self, model: nn.Module):
         super().__init__()
-        self.embed, self.unembed = Borrowed(model.get_input_embeddings()), Borrowed(model.get_output_embeddings())
         width = model.get_output_embeddings().weight.shape[1]
         both = width + model.get_input_embeddings().weight.shape[1]
         self.step = nn.Sequential(
@@ -138,9 +139,13 @@ class LatentDynamics(nn.Module):
         nn.init.zeros_(self.step[-1].weight)
         nn.init.zeros_(self.step[-1].bias)
 
-    def forward(self, states: torch.Tensor, tokens: torch.Tensor, num_steps: int) -> torch.Tensor:
-        """Roll out all states at once; returns those of one step, then those of two, and so on: `(B, N, H)`."""
-        embedded, rolled = self.embed(tokens), [states]
+    def forward(self, states: torch.Tensor, embedded: torch.Tensor, num_steps: int) -> torch.Tensor:
+        """Roll out all states at once, given the embeddings of the tokens that they predict.
+
+        Returns:
+            `torch.Tensor` `(B, N, H)`: the states of one step, then those of two, and so on.
+        """
+        rolled = [states]
         for step in range(1, num_steps + 1):
             last = rolled[-1][:, :-1]
             rolled.append(last + self.step(torch.cat([last, embedded[:, step - 1 : -1]], dim=2)))

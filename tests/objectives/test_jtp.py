@@ -52,7 +52,7 @@ def test_loss_is_that_of_each_later_token_fetched_alone(horizon):
                 terms.append(-logits.log_softmax(dim=0)[row[t + i]].item())
         expected += length * sum(terms) / max(1, len(terms))
     objective = JtpObjective(TOKENIZER, weight=2.0, horizon=horizon)
-    said = objective.run_heads(heads, states, {"labels": torch.tensor(LABELS)})
+    said = objective.run_heads(heads, states, {"labels": torch.tensor(LABELS)}, model)
     parts = objective.loss(Outputs(torch.zeros(1, 1, 4), torch.tensor([[2]]), 1, said), {})
     assert parts["later_tokens"].item() == pytest.approx(2 * expected, rel=1e-4)
     assert parts["next_token"].item() == pytest.approx(torch.tensor(4.0).log().item())
@@ -61,7 +61,7 @@ def test_loss_is_that_of_each_later_token_fetched_alone(horizon):
 def test_gradients_reach_the_state_both_embeddings_and_the_block():
     model, heads, states = fixed()
     states.requires_grad_()
-    JtpObjective(TOKENIZER).run_heads(heads, states, {"labels": torch.tensor(LABELS)}).backward()
+    JtpObjective(TOKENIZER).run_heads(heads, states, {"labels": torch.tensor(LABELS)}, model).backward()
     # From the last state of a row no later token is fetched.
     assert (states.grad.abs().sum(dim=2) > 0).tolist() == [
         [True] * 4 + [False],

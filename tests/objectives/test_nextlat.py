@@ -24,7 +24,7 @@ def compared(objective, states):
     """The heads' answer on fixed states."""
     torch.manual_seed(0)
     model, heads = model_and_heads(objective)
-    return model, heads, objective.run_heads(heads, states, {"labels": torch.tensor(LABELS)})
+    return model, heads, objective.run_heads(heads, states, {"labels": torch.tensor(LABELS)}, model)
 
 
 def fixed_states():
@@ -84,12 +84,12 @@ def test_no_gradient_goes_through_what_is_aimed_at(part):
 
 def test_a_state_that_steps_and_is_aimed_at_gets_the_gradient_of_its_step_alone():
     objective, states = NextlatObjective(TOKENIZER, horizon=1), fixed_states()
-    _, heads, said = compared(objective, states)
+    model, heads, said = compared(objective, states)
     said["next_state"].backward()
     alone = states.detach().clone().requires_grad_()
     labels = torch.tensor(LABELS)
     labels[0, :3] = -100  # leaves the pair (3, 4) of row 0 alone: 2 labels, where 5 labels shared 4 pairs
-    objective.run_heads(heads, alone, {"labels": labels})["next_state"].backward()
+    objective.run_heads(heads, alone, {"labels": labels}, model)["next_state"].backward()
     torch.testing.assert_close(states.grad[0, 3] / (5 / 4), alone.grad[0, 3] / (2 / 1))
 
 
