@@ -13,7 +13,7 @@ PACKAGE = Path(hf_nextfail.__file__).parent
 @pytest.mark.parametrize(
     ("room", "name", "longest"),
     [
-        ("objectives", "hybrid.py", 40),
+        ("objectives", "coin_toss.py", 40),
         ("objectives", "after_next.py", 50),
         ("tasks", "sums.py", 50),
         ("tasks", "pairs.py", 50),

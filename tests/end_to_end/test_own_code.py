@@ -53,24 +53,26 @@ def record_at(folder: Path) -> dict:
 
 
 def test_an_objective_of_ones_own_is_trained_diagnosed_and_run_again(desk, capsys):
-    folder = desk("hybrid.py")
+    folder = desk("coin_toss.py")
     command = [sys.executable, "-m", "accelerate.commands.launch", REPOSITORY / "recipes/finetune.py", *SMALL]
-    command += ["--objective", "./hybrid.py:Hybrid", "--objective_options", '{"share": 0.3}']
+    command += ["--objective", "./coin_toss.py:CoinToss", "--objective_options", '{"share": 0.3}']
     done = subprocess.run(map(str, command), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    run = folder / "runs/star_graph/hybrid/d2_l3_n20-gpt2"
+    run = folder / "runs/star_graph/coin_toss/d2_l3_n20-gpt2"
     record = record_at(run)
-    assert (record["run"]["objective"], record["run"]["objective_options"]) == ("hybrid", {"share": 0.3})
-    assert record["run"]["sources"]["objective"]["file"] == "hybrid.py"
+    assert (record["run"]["objective"], record["run"]["objective_options"]) == ("coin_toss", {"share": 0.3})
+    assert record["run"]["sources"]["objective"]["file"] == "coin_toss.py"
     assert record["diagnosis"]["verdict"]
 
     assert run_nextfail("diagnose", run, "--num_rows=50", "--output_dir=diagnosed") == 0
-    assert "hybrid" in (next((folder / "diagnosed").rglob("report.md"))).read_text()
+    assert "coin_toss" in (next((folder / "diagnosed").rglob("report.md"))).read_text()
     assert run_nextfail("evaluate", run, "--num_rows=50", "--output_dir=evaluated") == 0
 
     # As a process of its own, since it takes the number of threads from the record.
     rerun = [sys.executable, "-m", "hf_nextfail.commands.main", "rerun", str(run)]
-    again = subprocess.run([*rerun, "--objective", "./hybrid.py:Hybrid"], capture_output=True, text=True, timeout=300)
+    again = subprocess.run(
+        [*rerun, "--objective", "./coin_toss.py:CoinToss"], capture_output=True, text=True, timeout=300
+    )
     assert "All numbers are equal, and the weights bit for bit." in again.stdout, again.stderr
     capsys.readouterr()
     assert run_nextfail("rerun", run) == 2

@@ -233,3 +233,13 @@ def test_unknown_modules_and_pickled_adapters_are_refused(base, tmp_path):
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
     with pytest.raises(ValueError, match="hf_nextfail does not load pickled adapters"):
         load_checkpoint(tokenizer, str(folder))
+
+
+@pytest.mark.parametrize("base", ["gpt2"], indirect=True)
+def test_the_embeddings_of_other_new_tokens_are_learnt_as_well(base):
+    tokenizer = load_tokenizer(str(base))
+    tokenizer.add_tokens(["<T>", "</T>"], special_tokens=True)
+    model = add_lora(build_model(tokenizer, str(base)), tokenizer, special_tokens=["<T>", "</T>"])
+    new = [tokenizer.dummy_token_id, *tokenizer.convert_tokens_to_ids(["<T>", "</T>"])]
+    assert model.peft_config["default"].trainable_token_indices == new == sorted(set(new))
+    assert len(tokenizer) == model.get_input_embeddings().weight.shape[0]

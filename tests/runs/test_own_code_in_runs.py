@@ -38,7 +38,7 @@ def desk(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     for path in OWN_CODE.glob("*.py"):
         shutil.copy(path, tmp_path / path.name)
-    evil = (OWN_CODE / "hybrid.py").read_text() + "\nopen('mark', 'w').close()\n"
+    evil = (OWN_CODE / "coin_toss.py").read_text() + "\nopen('mark', 'w').close()\n"
     (tmp_path / "evil.py").write_text(evil)
     return tmp_path
 
@@ -60,10 +60,10 @@ def train(*options) -> Path:
 
 
 REFERENCES = {
-    "./gone.py:Hybrid": "there is no file gone.py",
-    "./hybrid.py:Gone": "there is no class Gone in ./hybrid.py; it defines Hybrid",
+    "./gone.py:CoinToss": "there is no file gone.py",
+    "./coin_toss.py:Gone": "there is no class Gone in ./coin_toss.py; it defines CoinToss",
     "./sums.py:Sums": "Sums must extend hf_nextfail.objectives.base.Objective, it extends Task",
-    "pairs": f"objective must be {', '.join(OBJECTIVES)}, or FILE.py:Class",
+    "coin_toss": f"objective must be {', '.join(OBJECTIVES)}, or FILE.py:Class",
 }
 COMMANDS = {
     "finetune": lambda run_folder: [finetune, *SMALL],
@@ -88,7 +88,7 @@ def test_a_bad_objective_is_one_line_from_every_command(desk, command, capfd):
     [
         ("./gone.py:Sums", "there is no file gone.py"),
         ("./sums.py:Gone", "it defines Sums"),
-        ("./hybrid.py:Hybrid", "Hybrid must extend hf_nextfail.tasks.base.Task, it extends Objective"),
+        ("./coin_toss.py:CoinToss", "CoinToss must extend hf_nextfail.tasks.base.Task, it extends Objective"),
         ("star_graph", "star_graph is --dataset_name nextfail/star_graph"),
         ("sums", "task must be FILE.py:Class or package.module:Class, got 'sums'"),
     ],
@@ -105,14 +105,14 @@ def test_a_bad_task_is_one_line_from_every_command(desk, reference, reason, capf
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ('{"shar": 0.5}', "hybrid has no option 'shar' (did you mean 'share'?)"),
-        ('{"share": "half"}', "share of hybrid must be a number, got 'half'"),
+        ('{"shar": 0.5}', "coin_toss has no option 'shar' (did you mean 'share'?)"),
+        ('{"share": "half"}', "share of coin_toss must be a number, got 'half'"),
         ('{"share": 2}', "share must be from 0 to 1, got 2"),
         ("[1]", "objective_options must be a JSON object"),
     ],
 )
 def test_a_bad_option_of_an_objective_is_one_line_before_any_training(desk, options, reason, capfd):
-    assert run(finetune, *SMALL, "--objective", "./hybrid.py:Hybrid", "--objective_options", options) == 2
+    assert run(finetune, *SMALL, "--objective", "./coin_toss.py:CoinToss", "--objective_options", options) == 2
     (line,) = [line for line in capfd.readouterr().err.splitlines() if ": error: " in line]
     assert reason in line
     assert not list(Path("runs").rglob("*.safetensors"))
@@ -122,29 +122,29 @@ def test_a_bad_option_of_an_objective_is_one_line_before_any_training(desk, opti
 
 
 def test_nothing_runs_code_because_a_record_names_it(desk, capfd):
-    folder = train("--objective", "./hybrid.py:Hybrid")
-    record = json.loads((folder / "results.json").read_text().replace("hybrid.py", "evil.py"))
-    record["recipe"]["task"] = record["run"]["dataset_name"] = "./evil.py:Hybrid"
+    folder = train("--objective", "./coin_toss.py:CoinToss")
+    record = json.loads((folder / "results.json").read_text().replace("coin_toss.py", "evil.py"))
+    record["recipe"]["task"] = record["run"]["dataset_name"] = "./evil.py:CoinToss"
     (folder / "results.json").write_text(json.dumps(record))
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
-    recipe |= {"objective": "./evil.py:Hybrid", "task": "./evil.py:Hybrid"}
+    recipe |= {"objective": "./evil.py:CoinToss", "task": "./evil.py:CoinToss"}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     assert run(nextfail, "report", folder) == 0
     for command in ("rerun", "evaluate", "diagnose"):
         capfd.readouterr()
         assert run(nextfail, command, folder) == 2
-        assert "evil.py:Hybrid" in capfd.readouterr().err
+        assert "evil.py:CoinToss" in capfd.readouterr().err
     (folder / "results.json").unlink()
     assert run(nextfail, "evaluate", folder) == 2
-    assert "give --task PATH/evil.py:Hybrid" in capfd.readouterr().err
+    assert "give --task PATH/evil.py:CoinToss" in capfd.readouterr().err
     assert not Path("mark").exists()
-    assert run(finetune, *SMALL, "--objective", "./evil.py:Hybrid", "--run_name=asked_for") == 0
+    assert run(finetune, *SMALL, "--objective", "./evil.py:CoinToss", "--run_name=asked_for") == 0
     assert Path("mark").exists()
 
 
 @pytest.mark.parametrize("option", ["objective", "task"])
 def test_a_bad_reference_is_one_line_from_rerun(desk, option, capfd):
-    named = {"objective": "./hybrid.py:Hybrid", "task": "./sums.py:Sums"}
+    named = {"objective": "./coin_toss.py:CoinToss", "task": "./sums.py:Sums"}
     folder = train(f"--{option}", named[option])
     bad = {
         f"./gone.py:{named[option].partition(':')[2]}": "there is no file gone.py",
@@ -160,23 +160,23 @@ def test_a_bad_reference_is_one_line_from_rerun(desk, option, capfd):
 
 def test_a_record_of_ours_is_not_run_again_with_other_code(desk, capfd):
     folder = train()
-    assert run(nextfail, "rerun", folder, "--objective", "./hybrid.py:Hybrid") == 2
+    assert run(nextfail, "rerun", folder, "--objective", "./coin_toss.py:CoinToss") == 2
     assert "its objective is one of ours: leave --objective out" in capfd.readouterr().err
 
 
 def test_code_that_changed_is_told_and_is_not_the_run_that_was_finished(desk, capfd):
-    folder = train("--objective", "./hybrid.py:Hybrid")
-    (one,) = parse_runs([*SMALL, "--objective", "./hybrid.py:Hybrid"])
+    folder = train("--objective", "./coin_toss.py:CoinToss")
+    (one,) = parse_runs([*SMALL, "--objective", "./coin_toss.py:CoinToss"])
     assert finished_record(one) is not None
     (desk / "again").mkdir()
-    shutil.copy(desk / "hybrid.py", desk / "again/hybrid.py")
-    with (desk / "hybrid.py").open("a") as file:
+    shutil.copy(desk / "coin_toss.py", desk / "again/coin_toss.py")
+    with (desk / "coin_toss.py").open("a") as file:
         file.write("\n# a change\n")
     assert finished_record(one) is None
     capfd.readouterr()
-    assert run(nextfail, "rerun", folder, "--objective", "./hybrid.py:Hybrid") == 0
+    assert run(nextfail, "rerun", folder, "--objective", "./coin_toss.py:CoinToss") == 0
     assert "sources.objective.sha256: " in capfd.readouterr().out
-    assert run(nextfail, "rerun", folder, "--objective", "./again/hybrid.py:Hybrid") == 0
+    assert run(nextfail, "rerun", folder, "--objective", "./again/coin_toss.py:CoinToss") == 0
     assert "sources" not in capfd.readouterr().out
 
 
@@ -194,7 +194,7 @@ def test_code_that_changed_is_told_and_is_not_the_run_that_was_finished(desk, ca
         (["--run_name", "lr_1"], "star_graph/teacher_forced/lr_1"),
         (["--run_name", "a/b"], "star_graph/teacher_forced/a--b"),
         (["--objective", "teacherless"], "star_graph/teacherless/d2_l3_n20-gpt2"),
-        (["--objective", "./hybrid.py:Hybrid"], "star_graph/hybrid/d2_l3_n20-gpt2"),
+        (["--objective", "./coin_toss.py:CoinToss"], "star_graph/coin_toss/d2_l3_n20-gpt2"),
         (["--task", "./sums.py:Sums"], "sums/teacher_forced/digits_3-gpt2"),
         (["--task", "./sums.py:Sums", "--dataset_config", "digits_1"], "sums/teacher_forced/digits_1-gpt2"),
         (["--model_name_or_path", "somebody/gpt2-large"], "star_graph/teacher_forced/d2_l3_n20-somebody--gpt2-large"),
@@ -258,10 +258,10 @@ def test_a_record_says_which_recipe_of_ours_it_started_from():
 
 
 def test_a_record_of_ones_own_code_shows_its_recipe(desk):
-    record = Record.read(train("--objective", "./hybrid.py:Hybrid") / "results.json")
+    record = Record.read(train("--objective", "./coin_toss.py:CoinToss") / "results.json")
     command, recipe = repeat(record)
     assert "--config recipe.yaml" in command
-    assert "objective: hybrid.py:Hybrid" in recipe
+    assert "objective: coin_toss.py:CoinToss" in recipe
 
 
 # What a checkpoint was trained on
@@ -313,9 +313,9 @@ def test_the_objective_says_how_a_checkpoint_writes(desk, capfd):
 
 def test_an_objective_runs_every_graph_of_a_grid_once(desk):
     path = find_grid("grid_cpu")
-    cells = read_grid(path, "./hybrid.py:Hybrid")
-    assert {cell.training for cell in cells} == {"hybrid"}
-    assert {cell.options["objective"] for cell in cells} == {"./hybrid.py:Hybrid"}
+    cells = read_grid(path, "./coin_toss.py:CoinToss")
+    assert {cell.training for cell in cells} == {"coin_toss"}
+    assert {cell.options["objective"] for cell in cells} == {"./coin_toss.py:CoinToss"}
     usual = {(cell.model, cell.graph, cell.seed) for cell in read_grid(path)}
     assert {(cell.model, cell.graph, cell.seed) for cell in cells} == usual
     assert len(cells) == len(usual)
@@ -326,9 +326,9 @@ def test_a_grid_runs_on_a_task_of_ones_own(desk, capfd):
     grid = {
         "base": training
         | {"per_device_train_batch_size": 16, "objective_options": {"share": 0.2}, "precision": "fp32"},
-        "trainings": {"hybrid": {"objective": "./hybrid.py:Hybrid"}},
+        "trainings": {"coin_toss": {"objective": "./coin_toss.py:CoinToss"}},
         "models": {"tiny": {"model_type": "gpt2", "config_overrides": TINY_GPT2}},
-        "blocks": [{"trainings": ["hybrid"], "graphs": ["digits_1", "digits_2"], "models": ["tiny"], "seeds": [1]}],
+        "blocks": [{"trainings": ["coin_toss"], "graphs": ["digits_1", "digits_2"], "models": ["tiny"], "seeds": [1]}],
     }
     (desk / "mine.yaml").write_text(yaml.safe_dump(grid))
     assert run(nextfail, "reproduce", "mine.yaml", "--task", "./sums.py:Sums", "--jobs", 2) == 0

@@ -14,6 +14,7 @@ from hf_nextfail import (
     numeral_tokenizer,
 )
 from hf_nextfail.models import build_model
+from hf_nextfail.objectives import HybridObjective
 
 TOKENIZER = numeral_tokenizer(num_nodes=10)
 ROWS = Dataset.from_list([{"prompt": f"{i % 10},{i // 10}=", "completion": f"{i % 7}"} for i in range(40)])
@@ -76,7 +77,9 @@ def test_what_would_end_a_training_later_is_said_when_the_trainer_is_built(tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("objective", "refused"), [(TeacherForcedObjective, False), (TeacherlessObjective, True)])
+@pytest.mark.parametrize(
+    ("objective", "refused"), [(TeacherForcedObjective, False), (TeacherlessObjective, True), (HybridObjective, True)]
+)
 def test_a_missing_row_of_the_embedding_is_said_where_it_is_needed(tmp_path, objective, refused):
     # Reported in public of models whose embeddings were not resized: "index out of range in self".
     folder = tmp_path / "published"

@@ -9,14 +9,14 @@ from hf_nextfail.objectives import Objective
 
 
 @dataclass
-class Hybrid(Objective):
+class CoinToss(Objective):
     """Show the true completion or dummy tokens.
 
     Args:
         share (`float`, 0 to 1, *optional*, defaults to 0.5): of the rows that are learnt teacherless.
     """
 
-    name = "hybrid"
+    name = "coin_toss"
     decoding_class = AutoregressiveDecoding
 
     share: float = 0.5
