@@ -42,7 +42,8 @@ class DsMtpObjective(TeacherForcedObjective):
 
     *Needs*: a padding token.
 
-    *Decodes*: token by token, with the model alone.
+    *Decodes*: token by token, with the model alone. `generate(use_mtp=True)` of transformers 5.24 cannot use the
+    modules: its `MtpModel` makes each from the decoder layer of the family, and reads it from the file of the model.
 
     *Relations*: `mtp` shows its heads no token between, so that they cannot copy from it: on a star graph, module 1
     can follow the edge from the true `r_t` that it is shown, as the Clever Hans cheat does.
