@@ -22,6 +22,17 @@ def pairs_of(num_tokens: int, device: torch.device) -> tuple[torch.Tensor, torch
     return torch.where(some[:, None] + some < num_tokens)
 
 
+def second_encoder(model: nn.Module) -> nn.Module:
+    """Build the encoder of a causal LM once more, begun at random, to be given embeddings."""
+    lm = AutoModelForCausalLM.from_config(
+        copy.deepcopy(model.config),
+        attn_implementation=model.config._attn_implementation,
+        dtype=next(model.parameters()).dtype,
+    )
+    lm.base_model.set_input_embeddings(None)
+    return lm.base_model
+
+
 class BackwardEncoder(nn.Module):
     """A second encoder, which reads what is left to write from its end, and the text head that joins both.
 
@@ -31,19 +42,12 @@ class BackwardEncoder(nn.Module):
 
     def __init__(self, model: nn.Module):
         super().__init__()
-        embedding = model.get_input_embeddings().weight
-        self.encoder = AutoModelForCausalLM.from_config(
-            copy.deepcopy(model.config),
-            attn_implementation=model.config._attn_implementation,
-            dtype=embedding.dtype,
-        ).base_model
+        self.encoder = second_encoder(model)
         width = model.get_output_embeddings().weight.shape[1]
         # What stands behind the last token: the first that this encoder reads.
-        self.end = nn.Parameter(torch.randn(embedding.shape[1]) * 0.02)
+        self.end = nn.Parameter(torch.randn(model.get_input_embeddings().weight.shape[1]) * 0.02)
         self.norm = nn.LayerNorm(2 * width)
         self.gate, self.up, self.down = (nn.Linear(2 * width, 2 * width) for _ in range(3))
-        # Last, because a family may refuse it.
-        self.encoder.set_input_embeddings(None)
 
     def forward(self, states: torch.Tensor, from_end: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Join prefixes and suffixes.
@@ -134,7 +138,7 @@ class BstObjective(Objective):
         """Refuse a family whose encoder cannot be built twice with one embedding."""
         try:
             with torch.device("meta"):
-                BackwardEncoder(model)
+                second_encoder(model)
         except (AttributeError, NotImplementedError) as error:
             raise ValueError(
                 f"bst needs a second encoder with the embeddings of the first, and {model.config.model_type} cannot "
