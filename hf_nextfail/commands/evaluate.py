@@ -36,7 +36,8 @@ DatasetSeed = Annotated[
 DecodingName = Annotated[
     str | None,
     typer.Option(
-        "--decoding", help="How the checkpoint writes: autoregressive or parallel; by default as it was trained."
+        "--decoding",
+        help="How the checkpoint writes: autoregressive, parallel, unmasking; by default as it was trained.",
     ),
 ]
 ObjectiveName = Annotated[

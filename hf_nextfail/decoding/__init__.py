@@ -6,11 +6,13 @@ from transformers import PreTrainedTokenizerBase
 from hf_nextfail.decoding.autoregressive import AutoregressiveDecoding
 from hf_nextfail.decoding.base import Decoding
 from hf_nextfail.decoding.parallel import ParallelDecoding
+from hf_nextfail.decoding.unmasking import UnmaskingDecoding
 from hf_nextfail.errors import did_you_mean
 
 DECODINGS: dict[str, type[Decoding]] = {
     "autoregressive": AutoregressiveDecoding,
     "parallel": ParallelDecoding,
+    "unmasking": UnmaskingDecoding,
 }
 
 # Checkpoints of hf_nextfail 0.1.0 say in their generation config how they were trained, and that said how they decode.
@@ -51,18 +53,21 @@ def find_decoding(
             model's generation config says.
 
     Raises:
-        ValueError: if no decoding has that name, or the tokenizer lacks a token that it needs.
+        ValueError: if no decoding has that name, the tokenizer lacks a token that it needs, or the model cannot write
+            this way.
     """
     if isinstance(decoding, Decoding):
         return decoding
-    if isinstance(decoding, type) and issubclass(decoding, Decoding):
-        return decoding(tokenizer)
-    name = decoding_name(model) if decoding is None else decoding
-    if not isinstance(name, str):
-        raise ValueError(f"decoding must be a Decoding or its name, got {name!r}; of an objective, objective.decoding")
-    if name not in DECODINGS:
-        raise ValueError(f"decoding must be {' or '.join(DECODINGS)}, got {name!r}{did_you_mean(name, DECODINGS)}")
-    return DECODINGS[name](tokenizer)
+    kind = decoding_name(model) if decoding is None else decoding
+    if isinstance(kind, str):
+        if kind not in DECODINGS:
+            raise ValueError(f"decoding must be {' or '.join(DECODINGS)}, got {kind!r}{did_you_mean(kind, DECODINGS)}")
+        kind = DECODINGS[kind]
+    if not (isinstance(kind, type) and issubclass(kind, Decoding)):
+        raise ValueError(f"decoding must be a Decoding or its name, got {kind!r}; of an objective, objective.decoding")
+    found = kind.of_checkpoint(tokenizer, getattr(model, "generation_config", None))
+    found.check(model)
+    return found
 
 
 __all__ = [
@@ -70,6 +75,7 @@ __all__ = [
     "AutoregressiveDecoding",
     "Decoding",
     "ParallelDecoding",
+    "UnmaskingDecoding",
     "decoding_name",
     "find_decoding",
     "says_decoding",

@@ -26,8 +26,12 @@ class Decoding(ABC):
     """
 
     name: ClassVar[str]
-    #: The file that a checkpoint carries as `custom_generate/generate.py`; `None` for plain generation.
-    travels: ClassVar[Path | None] = None
+    #: The files that a checkpoint carries in `custom_generate`, `generate.py` first; none for plain generation.
+    travels: ClassVar[tuple[Path, ...]] = ()
+    #: The function of hf_nextfail that does the same without running these; none for plain generation.
+    generates: ClassVar[str | None] = None
+    #: How it writes, as the beginning of a sentence.
+    in_words: ClassVar[str] = ""
     #: Whether `view` shows the true previous completion tokens, so that forced numbers exist.
     shows_true_tokens: ClassVar[bool]
     #: Whether greedy output is right if and only if every most likely token of one pass over `view` is.
@@ -40,6 +44,20 @@ class Decoding(ABC):
             )
         self.pad_token_id: int = tokenizer.pad_token_id
         self.eos_token_id: int | None = end_token_id(tokenizer)
+
+    @classmethod
+    def of_checkpoint(cls, tokenizer: PreTrainedTokenizerBase, config: GenerationConfig) -> "Decoding":
+        """Decode as the generation config of a checkpoint says; by default it says nothing more than the name.
+
+        Args:
+            tokenizer (`PreTrainedTokenizerBase`): of the checkpoint.
+            config (`GenerationConfig`): what `generation_config` made, or that of a checkpoint which is not ours.
+        """
+        return cls(tokenizer)
+
+    def check(self, model: nn.Module) -> None:
+        """Raise `ValueError` with the reason for a model that cannot write this way; by default for none."""
+        return
 
     @abstractmethod
     def view(self, rows: Rows) -> Batch:

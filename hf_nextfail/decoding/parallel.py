@@ -44,7 +44,9 @@ class ParallelDecoding(Decoding):
     """
 
     name: ClassVar[str] = "parallel"
-    travels: ClassVar[Path | None] = Path(parallel_generate.__file__)
+    travels: ClassVar[tuple[Path, ...]] = (Path(parallel_generate.__file__),)
+    generates: ClassVar[str | None] = "generate_teacherless"
+    in_words: ClassVar[str] = "In one parallel pass"
     shows_true_tokens: ClassVar[bool] = False
     one_pass_exact: ClassVar[bool] = True
 

@@ -48,23 +48,57 @@ def decode_in_parallel(
     Returns:
         `torch.Tensor` `(B, T)` of ids, the padding id after an end token.
     """
-    ends = prompt_lengths[:, None]  # (B, 1)
-    width = int(prompt_lengths.max()) + num_tokens - 1
+    logits = logits_behind(
+        model,
+        prompt_ids,
+        prompt_lengths,
+        prompt_ids.new_full((len(prompt_ids), num_tokens - 1), dummy_token_id),
+        pad_token_id,
+        torch.Tensor.long,
+    )
+    return ended(logits.argmax(dim=-1), pad_token_id, eos_token_id)
+
+
+def logits_behind(
+    model: nn.Module,
+    prompt_ids: torch.Tensor,
+    prompt_lengths: torch.Tensor,
+    shown: torch.Tensor,
+    pad_token_id: int,
+    mask: Callable[[torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    """Run a model on prompts, tokens behind them and padding on the right, where tokens behind prompts are predicted.
+
+    Args:
+        shown (`torch.Tensor` `(B, K)`): the tokens behind the prompts.
+        mask (callable): makes the attention mask of which positions hold tokens, `(B, S)`.
+        (others): as of `decode_in_parallel`.
+
+    Returns:
+        `torch.Tensor` `(B, K + 1, V)`: from the last token of a prompt on, what comes behind each token.
+    """
+    ends, num_shown = prompt_lengths[:, None], shown.shape[1]  # (B, 1)
+    width = int(prompt_lengths.max()) + num_shown
     position = torch.arange(width, device=prompt_ids.device)  # (S,)
-    inside = position < ends + num_tokens - 1  # (B, S)
-    prompts = nn.functional.pad(prompt_ids, (0, max(0, width - prompt_ids.shape[1])))[:, :width]
-    dummies = torch.where(inside, dummy_token_id, pad_token_id)
-    input_ids = torch.where(position < ends, prompts, dummies)
+    inside = position < ends + num_shown  # (B, S)
+    input_ids = nn.functional.pad(prompt_ids, (0, max(0, width - prompt_ids.shape[1])))[:, :width]
+    input_ids = input_ids.masked_fill(position >= ends, pad_token_id)
+    behind = ends + torch.arange(num_shown, device=prompt_ids.device)  # (B, K)
+    input_ids = input_ids.scatter(1, behind, shown)
 
     num_kept = width - int(prompt_lengths.min()) + 1
     options = accepted(model, logits_to_keep=num_kept, use_cache=False)
-    logits = model(input_ids=input_ids, attention_mask=inside.long(), **options).logits[:, -num_kept:]  # (B, K, V)
-    predicting = ends - 1 + torch.arange(num_tokens, device=prompt_ids.device)  # (B, T)
-    written = logits.argmax(dim=-1).gather(1, predicting - (width - num_kept))
-    if eos_token_id is not None:
-        ended = torch.isin(written, torch.tensor(eos_token_id, device=written.device)).long()
-        written = written.masked_fill(ended.cumsum(dim=1) > ended, pad_token_id)
-    return written
+    logits = model(input_ids=input_ids, attention_mask=mask(inside), **options).logits[:, -num_kept:]
+    predicting = ends - 1 + torch.arange(num_shown + 1, device=prompt_ids.device) - (width - num_kept)  # (B, K + 1)
+    return logits.gather(1, predicting[..., None].expand(-1, -1, logits.shape[2]))
+
+
+def ended(written: torch.Tensor, pad_token_id: int, eos_token_id: int | list[int] | None) -> torch.Tensor:
+    """Put the padding id behind the first end token of each row."""
+    if eos_token_id is None:
+        return written
+    ends = torch.isin(written, torch.tensor(eos_token_id, device=written.device)).long()
+    return written.masked_fill(ends.cumsum(dim=1) > ends, pad_token_id)
 
 
 def cut(
@@ -90,9 +124,9 @@ def cut(
     return ids[:, prompts.shape[1] :]
 
 
-# What tokenizers, pipelines and `generate` itself pass along, and that changes nothing in one pass.
+# What tokenizers, pipelines and `generate` itself pass along, and that changes nothing.
 HARMLESS = ("synced_gpus", "token_type_ids", "tokenizer", "use_cache")
-# What a generation config may ask for, and one greedy pass cannot do.
+# What a generation config may ask for, and greedy decoding of all tokens at once cannot do.
 IMPOSSIBLE = (
     "bad_words_ids",
     "do_sample",
@@ -109,8 +143,8 @@ IMPOSSIBLE = (
 )
 
 
-def refuse(options: dict[str, Any]) -> None:
-    """Raise `ValueError` naming the options that ask for something else than one greedy pass."""
+def refuse(options: dict[str, Any], what: str) -> None:
+    """Raise `ValueError` naming the options that ask for something else than greedy decoding, which is `what`."""
 
     def asks_for_something(value: Any) -> bool:
         # One beam, one sequence or a penalty of 1 do not.
@@ -118,7 +152,7 @@ def refuse(options: dict[str, Any]) -> None:
 
     if asked := sorted(name for name in options.keys() - set(HARMLESS) if asks_for_something(options[name])):
         raise ValueError(
-            f"teacherless decoding is one greedy pass and cannot do {', '.join(asked)}; "
+            f"{what} and cannot do {', '.join(asked)}; "
             "it takes input_ids, attention_mask, max_new_tokens or max_length, pad_token_id, eos_token_id and "
             "stopping_criteria"
         )
@@ -129,8 +163,27 @@ def first_given(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def generate(
-    inputs: torch.Tensor | None = None,
+def generate(inputs: torch.Tensor | None = None, *, model: nn.Module, **options: Any) -> torch.Tensor:
+    """Decode in one parallel pass: what `model.generate` is once the checkpoint was loaded with `trust_remote_code`.
+
+    Args:
+        inputs (`torch.Tensor` `(B, P)`): prompts, padded on either side; the same as `input_ids`.
+        model (`nn.Module`): a causal LM that was trained without a teacher.
+        options: as of `generate_by`.
+
+    Returns:
+        `torch.Tensor` `(B, P + T)` of ids: the prompts as they came, and what was written.
+
+    Raises:
+        ValueError: as `generate_by`.
+    """
+    return generate_by(decode_in_parallel, "teacherless decoding is one greedy pass", inputs, model=model, **options)
+
+
+def generate_by(
+    decode: Callable[..., torch.Tensor],
+    what: str,
+    inputs: torch.Tensor | None,
     *,
     model: nn.Module,
     input_ids: torch.Tensor | None = None,
@@ -143,11 +196,13 @@ def generate(
     stopping_criteria: Sequence[Callable] | None = None,
     **options: Any,
 ) -> torch.Tensor:
-    """Decode in one parallel pass: what `model.generate` is once the checkpoint was loaded with `trust_remote_code`.
+    """Decode as `model.generate` is asked to, by a way to decode that starts from dummy tokens.
 
     Args:
-        inputs (`torch.Tensor` `(B, P)`): prompts, padded on either side; the same as `input_ids`.
-        model (`nn.Module`): a causal LM that was trained without a teacher.
+        decode (callable): takes what `decode_in_parallel` takes, and returns the same.
+        what (`str`): what it does, as the beginning of a message.
+        inputs (`torch.Tensor` `(B, P)`, *optional*): prompts, padded on either side; the same as `input_ids`.
+        model (`nn.Module`): a causal LM that was trained to be decoded so.
         attention_mask (`torch.Tensor` `(B, P)`, *optional*): 0 on padding; by default the padding id is padding.
         generation_config (`GenerationConfig`, *optional*): by default the checkpoint's.
         max_new_tokens (`int`, *optional*): how many tokens to write; by default as many as in training.
@@ -161,15 +216,14 @@ def generate(
         `torch.Tensor` `(B, P + T)` of ids: the prompts as they came, and what was written.
 
     Raises:
-        ValueError: if the number of tokens or the dummy token is not known, or an option asks for something else than
-            one greedy pass.
+        ValueError: if the number of tokens or the dummy token is not known, or an option asks for something else.
     """
     prompts = inputs if input_ids is None else input_ids
     if prompts is None:
         raise ValueError("generate needs input_ids, the prompts")
     own = model.generation_config
     config = first_given(generation_config, own)
-    refuse({name: getattr(config, name, None) for name in IMPOSSIBLE} | options)
+    refuse({name: getattr(config, name, None) for name in IMPOSSIBLE} | options, what)
     dummy = first_given(getattr(config, "dummy_token_id", None), getattr(own, "dummy_token_id", None))
     if dummy is None:
         raise ValueError(
@@ -194,7 +248,7 @@ def generate(
     # Prompts first, whichever side they were padded on; a stable sort keeps the order of their tokens.
     order = (1 - attention_mask).argsort(dim=1, stable=True)
     filler = first_given(pad, dummy)
-    written = decode_in_parallel(
+    written = decode(
         model,
         prompts.gather(1, order),
         attention_mask.sum(dim=1),

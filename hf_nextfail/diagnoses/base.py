@@ -96,6 +96,7 @@ class Diagnosis(ABC):
         groups: np.ndarray | None,
         decoding: str,
         shows_true_tokens: bool,
+        one_pass_exact: bool,
     ) -> dict[str, Any]:
         """Turn answers into numbers and a verdict.
 
@@ -106,6 +107,8 @@ class Diagnosis(ABC):
             groups (`np.ndarray` `(n,)`, *optional*): equal entries mark rows about the same graph.
             decoding (`str`): the name of the decoding.
             shows_true_tokens (`bool`): as given to `probes`.
+            one_pass_exact (`bool`): whether what is written is right if and only if each token of `truth` is. If not,
+                `written` says what is right, and `truth` what the model thinks before it has written anything.
 
         Returns:
             `dict`, ready for JSON; see [`hf_nextfail.diagnose`].

@@ -65,6 +65,7 @@ class StarGraphDiagnosis(Diagnosis):
         groups: np.ndarray | None,
         decoding: str,
         shows_true_tokens: bool,
+        one_pass_exact: bool,
     ) -> dict[str, Any]:
         """Turn answers into numbers and a verdict. See [`Diagnosis.conclude`]."""
         task = self.task
@@ -83,7 +84,9 @@ class StarGraphDiagnosis(Diagnosis):
             "hard_token_overconfidence": confidence - right,
             "valid_path_rate": valid_path(kinds),
         }
-        absent = why_absent(task, shows_true_tokens)
+        if not one_pass_exact:
+            values["accuracy"] = (kinds == KINDS[0]).astype(np.float64)
+        absent = why_absent(task, decoding, shows_true_tokens)
         diagnosis = {
             "task": {
                 "degree": task.degree,
@@ -207,7 +210,7 @@ def product_of_means(values: np.ndarray) -> np.ndarray:
     return means.prod() + (values - means) @ others
 
 
-def why_absent(task: StarGraph, shows_true_tokens: bool) -> dict[str, str]:
+def why_absent(task: StarGraph, decoding: str, shows_true_tokens: bool) -> dict[str, str]:
     """Say which numbers do not exist for a task and a decoding, and why."""
     absent = {}
     in_prompt = "not identifiable: the one later node stands in the prompt"
@@ -220,8 +223,9 @@ def why_absent(task: StarGraph, shows_true_tokens: bool) -> dict[str, str]:
     if task.degree == 1:
         absent |= dict.fromkeys(COUNTERFACTUAL, "there is no wrong arm")
     if not shows_true_tokens:
+        who = "a teacherless model" if decoding == "parallel" else f"a model that writes by {decoding}"
         for name in ("forced_token_accuracy", "independent_errors_accuracy", *AFTER_FIRST_STEP):
-            absent[name] = "a teacherless model is not shown the true previous nodes"
+            absent[name] = f"{who} is not shown the true previous nodes"
     return absent
 
 

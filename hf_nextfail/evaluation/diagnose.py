@@ -114,4 +114,6 @@ def diagnose(
         for name, texts in diagnosis.probes(decoding.shows_true_tokens).items()
     }
     groups = problem_keys(dataset, diagnosis.task)
-    return diagnosis.conclude(truth, probes, written, groups, decoding.name, decoding.shows_true_tokens)
+    return diagnosis.conclude(
+        truth, probes, written, groups, decoding.name, decoding.shows_true_tokens, decoding.one_pass_exact
+    )

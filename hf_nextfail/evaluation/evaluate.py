@@ -38,7 +38,8 @@ def evaluate(
 
     Greedy free-running output is exactly right if and only if every most likely token given the *true* previous ones
     is right, so `accuracy` costs one pass and no decoding. Only the rows that are not exactly right are decoded, to
-    learn where; or, where a prompt has many right answers, to ask the verifier of the task.
+    learn where; or, where a prompt has many right answers, to ask the verifier of the task. A decoding in several
+    steps, such as `unmasking`, which no one pass tells, is run on every row.
 
     Args:
         model (`nn.Module`): a causal LM, evaluated in the precision of its forward (a model that accelerate prepared
@@ -60,7 +61,8 @@ def evaluate(
     Returns:
         `dict` from names to `Estimate`s:
 
-        - `loss`: cross-entropy per completion, in nats per token.
+        - `loss`: cross-entropy per completion, in nats per token, of what one pass says of it: for a decoding that
+          shows no true token, given the prompt alone.
         - `accuracy`: the whole answer, free-running (end token included where there is one).
         - `token_accuracy`: per part, such as a node, free-running; it and those below for tasks with parts.
         - `hard_token_accuracy`: the node next to the start, free-running.

@@ -22,6 +22,7 @@ from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.data.own_dataset import name_of_data
 from hf_nextfail.data.problem_keys import mostly_repeats
 from hf_nextfail.data.registration import task_called
+from hf_nextfail.decoding import DECODINGS, Decoding
 from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.objectives import OBJECTIVES
@@ -109,11 +110,11 @@ def model_card(record: Record, repo_id: str, files: Collection[str] = ()) -> str
     fine_tuned = local or "/" in name if recipe is None else "model_name_or_path" in recipe
     record = record.public()
     run, diagnosis, accuracy = record.run, record.diagnosis, record.estimate("accuracy")
-    parallel, adapter = run["decoding"] == "parallel", "adapter_config.json" in files
+    adapter, kind = "adapter_config.json" in files, DECODINGS.get(run["decoding"], Decoding)
     objective = [] if run["objective"] is None else [run["objective"]]
     task = [] if run["task"] is None else [run["task"].replace("_", "-")]
     of_star_graph = run["task"] == StarGraph.name
-    decoding = ["custom_generate"] if parallel and not adapter else []
+    decoding = ["custom_generate"] if kind.travels and not adapter else []
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag="text-generation",
@@ -131,7 +132,8 @@ def model_card(record: Record, repo_id: str, files: Collection[str] = ()) -> str
         dataset_on_hub=dataset_on_hub,
         objective_text=objective_text(run),
         star_graph=of_star_graph,
-        parallel=parallel,
+        generates=kind.generates,
+        decodes=kind.in_words,
         adapter=adapter,
         metrics=metric_rows(record),
         chance=record.chance["hard_token_accuracy"],

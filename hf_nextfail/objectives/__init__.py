@@ -15,6 +15,7 @@ from hf_nextfail.objectives.jtp import JtpObjective
 from hf_nextfail.objectives.mtp import MtpObjective
 from hf_nextfail.objectives.mutor import MutorObjective
 from hf_nextfail.objectives.nextlat import NextlatObjective
+from hf_nextfail.objectives.masked_diffusion import MaskedDiffusionObjective
 from hf_nextfail.objectives.options import check_options
 from hf_nextfail.objectives.target_masking import TargetMaskingObjective
 from hf_nextfail.objectives.teacher_forced import TeacherForcedObjective
@@ -37,6 +38,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "nextlat": NextlatObjective,
     "mutor": MutorObjective,
     "bst": BstObjective,
+    "masked_diffusion": MaskedDiffusionObjective,
 }
 
 
@@ -89,6 +91,7 @@ __all__ = [
     "MtpObjective",
     "MutorObjective",
     "NextlatObjective",
+    "MaskedDiffusionObjective",
     "Objective",
     "TargetMaskingObjective",
     "TeacherForcedObjective",

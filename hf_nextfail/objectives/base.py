@@ -61,7 +61,11 @@ class Objective:
         self.special_token_ids: list[int] = [added[token] for token in self.special_tokens]
 
     def check(self, model: nn.Module) -> None:
-        """Look at a model before it is trained; raise `ValueError` with the reason if it cannot be, this way."""
+        """Raise `ValueError` with the reason for a model that cannot be trained this way.
+
+        By default for one that cannot write by the decoding.
+        """
+        self.decoding.check(model)
 
     def added_positions(self, num_tokens: int) -> int:
         """Say how many positions of the model a row may take beyond its own tokens; by default none.

@@ -151,6 +151,8 @@ def objective_lines(sample: Sample, name: str, width: int, hard: Sequence[int]) 
     tokenizer = copy.deepcopy(sample.tokenizer)
     tokenizer.add_tokens(list(OBJECTIVES[name].special_tokens), special_tokens=True)
     batch = CompletionCollator(build_objective(name, tokenizer))([sample.row])
+    if "weights" in batch:
+        batch["labels"][batch["weights"] == 0] = IGNORED
     prompt = len(sample.row[PROMPT_IDS])
     # Beside `labels`, an objective may add labels of its own.
     keys = [key for key in batch if key == "input_ids" or key.endswith("labels")]

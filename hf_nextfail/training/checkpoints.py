@@ -119,9 +119,11 @@ def add_decoding(folder: Path, model: nn.Module, decoding: Decoding) -> None:
     if adapted:
         model.generation_config.save_pretrained(folder)  # PEFT leaves it out
         (folder / "README.md").unlink(missing_ok=True)  # its form of a card, with names of local folders
-    elif decoding.travels is not None:  # which transformers does not look for beside an adapter
+    elif decoding.travels:  # which transformers does not look for beside an adapter
         (folder / "custom_generate").mkdir()
-        shutil.copyfile(decoding.travels, folder / "custom_generate/generate.py")
+        first, *others = decoding.travels
+        for path, name in [(first, "generate.py"), *((path, path.name) for path in others)]:
+            shutil.copyfile(path, folder / "custom_generate" / name)
 
 
 def step_of(checkpoint: Path) -> int:

@@ -52,7 +52,7 @@ def folder(request, tmp_path_factory):
     model.save_pretrained(folder)
     TOKENIZER.save_pretrained(folder)
     (folder / "custom_generate").mkdir()
-    shutil.copyfile(ParallelDecoding.travels, folder / "custom_generate" / "generate.py")
+    shutil.copyfile(*ParallelDecoding.travels, folder / "custom_generate" / "generate.py")
     return folder
 
 
@@ -342,7 +342,7 @@ print(model.generate(**tokenizer({TEXTS!r}, return_tensors="pt", padding=True)).
 
 
 def test_the_file_needs_nothing_but_torch():
-    tree = ast.parse(ParallelDecoding.travels.read_text(encoding="utf-8"))
+    tree = ast.parse(ParallelDecoding.travels[0].read_text(encoding="utf-8"))
     imported = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

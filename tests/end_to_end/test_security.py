@@ -63,7 +63,7 @@ def checkpoint(tmp_path_factory) -> dict[str, bytes]:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    return files | {"custom_generate/generate.py": objective.decoding.travels.read_bytes()}
+    return files | {"custom_generate/generate.py": objective.decoding.travels[0].read_bytes()}
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,6 @@ from own_code.sums import Sums
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.word_tokenizer import task_tokenizer, word_tokenizer
-from hf_nextfail.decoding import DECODINGS
 from hf_nextfail.evaluation.verify import check_task, verified
 from hf_nextfail.tasks import TASKS, StarGraph
 
@@ -104,7 +103,6 @@ def test_a_tokenizer_that_does_not_give_answers_back_is_refused():
 
 def test_all_decodings_whose_output_one_pass_tells_agree_with_the_verifier():
     # Exact match in one pass stands for the verifier: a unique answer is right if it is the completion, and only then.
-    assert all(decoding.one_pass_exact for decoding in DECODINGS.values())
     for name, kind in TASKS.items():
         rows = rows_of(f"nextfail/{name}")
         for row, other in zip(rows, rows.select([1, 0, *range(2, 20)]), strict=True):

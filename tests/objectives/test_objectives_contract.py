@@ -23,9 +23,9 @@ TOKENIZER = with_special_tokens(numeral_tokenizer(num_nodes=10))
 TOLERANCE = {"rtol": 0.0, "atol": 1e-5}  # of logits between about -10 and 10
 
 #: What they draw depends on the batch, of which half of one is another.
-STOCHASTIC = {"target_masking", "trelawney", "mutor"}
+STOCHASTIC = {"target_masking", "trelawney", "mutor", "masked_diffusion"}
 #: They write later tokens before earlier ones, on purpose.
-LOOKING_AHEAD = {"trelawney"}
+LOOKING_AHEAD = {"trelawney", "masked_diffusion"}
 
 every_objective = pytest.mark.parametrize("name", OBJECTIVES)
 every_attention = pytest.mark.parametrize("attention", ["eager", "sdpa"])
