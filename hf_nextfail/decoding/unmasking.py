@@ -110,14 +110,14 @@ def check_mask_is_heeded(model: nn.Module, decoding: str) -> None:
     """
     if getattr(model, "config", None) is None:
         return
-    embedding, modes, embedded = model.get_input_embeddings(), [(m, m.training) for m in model.modules()], []
+    modes, embedded, hooks, reason = [(module, module.training) for module in model.modules()], [], [], ""
 
     def keep(module: nn.Module, args: tuple[torch.Tensor], output: torch.Tensor) -> None:
         embedded.append(output if output.requires_grad else output.requires_grad_())
 
-    hook, reason = embedding.register_forward_hook(keep), ""
     model.eval()  # dropout would draw from the generator of the training
     try:
+        hooks.append(model.get_input_embeddings().register_forward_hook(keep))
         with torch.enable_grad():
             ids = torch.arange(4, device=next(model.parameters()).device)[None]
             logits = model(input_ids=ids, attention_mask=unmasking_generate.seen_by_all(ids < 3)).logits[0]
@@ -129,7 +129,8 @@ def check_mask_is_heeded(model: nn.Module, decoding: str) -> None:
     except Exception as error:  # families differ in how they fail
         heeded, reason = False, f" ({type(error).__name__}: {' '.join(str(error).split())})"
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
         for module, training in modes:
             module.training = training
     if not heeded:

@@ -502,6 +502,7 @@ def test_drawing_is_of_the_first_row_where_none_is_wrong(config_name):
 @pytest.mark.parametrize("config_name", ["d1_l2_n8", "d2_l4_n8", "d2_l4_n8_rev"])
 @pytest.mark.parametrize("decoding", DECODINGS)
 def test_diagnosis_is_ready_for_json(config_name, decoding):
+    decoding = DECODINGS[decoding](numeral_tokenizer(StarGraph.from_config_name(config_name).num_nodes))
     diagnosis = diagnosis_of(ErringOracle, config_name, 0.2, num_rows=30, decoding=decoding)
     assert json.loads(json.dumps(diagnosis, allow_nan=False)) == diagnosis
     assert diagnosis["verdict"].endswith(".")
