@@ -125,8 +125,8 @@ def test_a_last_token_is_seen_although_nothing_is_predicted_behind_it():
 def test_completions_that_end_go_on_with_end_tokens_to_a_length_of_their_own():
     end = 9
     objective = MaskedDiffusionObjective(numerals_that_end(10, end), num_levels=1)
-    rows = Rows(torch.full((400, 1), 7), torch.tensor([[1, end, PAD, PAD], [1, 2, 3, end]] * 200), None)
-    rows = Rows(rows.prompt_ids, rows.completion_ids, torch.tensor([[1, 2], [1, 4]] * 200))
+    completion_ids = torch.tensor([[1, end, PAD, PAD], [1, 2, 3, end]] * 200)
+    rows = Rows(torch.full((400, 1), 7), completion_ids, torch.tensor([[1, 2], [1, 4]] * 200))
     batch = objective.encode(rows, seeded())
     lengths = (batch["labels"] != IGNORED).sum(dim=1)
     assert {length: (lengths[::2] == length).sum().item() > 40 for length in (2, 3, 4)} == dict.fromkeys(
