@@ -12,10 +12,10 @@ from hf_nextfail.objectives.ds_mtp import DsMtpObjective
 from hf_nextfail.objectives.fsp import FspObjective
 from hf_nextfail.objectives.hybrid import HybridObjective
 from hf_nextfail.objectives.jtp import JtpObjective
+from hf_nextfail.objectives.masked_diffusion import MaskedDiffusionObjective
 from hf_nextfail.objectives.mtp import MtpObjective
 from hf_nextfail.objectives.mutor import MutorObjective
 from hf_nextfail.objectives.nextlat import NextlatObjective
-from hf_nextfail.objectives.masked_diffusion import MaskedDiffusionObjective
 from hf_nextfail.objectives.options import check_options
 from hf_nextfail.objectives.target_masking import TargetMaskingObjective
 from hf_nextfail.objectives.teacher_forced import TeacherForcedObjective
@@ -88,10 +88,10 @@ __all__ = [
     "FspObjective",
     "HybridObjective",
     "JtpObjective",
+    "MaskedDiffusionObjective",
     "MtpObjective",
     "MutorObjective",
     "NextlatObjective",
-    "MaskedDiffusionObjective",
     "Objective",
     "TargetMaskingObjective",
     "TeacherForcedObjective",
