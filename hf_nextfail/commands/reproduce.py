@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def reproduce(
-    grid: Annotated[str, typer.Argument(help="A YAML file, or ours: grid_cpu, grid_paper.")],
+    grid: Annotated[str, typer.Argument(help="A YAML file, or ours: grid_cpu, grid_paper, objectives_cpu.")],
     output_dir: Annotated[
         Path | None, typer.Option("--output_dir", help="Folder for all runs.", show_default="runs/GRID")
     ] = None,

@@ -71,7 +71,7 @@ def find_grid(name: str) -> Path:
     if Path(name).is_file():
         return Path(name)
     folder = shipped_folder("recipes")
-    ours = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/grid_*.yaml"))]
+    ours = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/*.yaml"))]
     wanted = f"{name.removeprefix('recipes/').removesuffix('.yaml')}.yaml"
     for known in ours:
         if wanted in (known, Path(known).name):
