@@ -289,12 +289,11 @@ def generate_teacherless(
     model.generate(**inputs, custom_generate=hf_nextfail.generate_teacherless)
     ```
     """
-    # Its own parameter it cannot be: transformers would pass it twice.
-    attention_mask = model_kwargs.pop("attention_mask", None)
     return generate(
         input_ids,
         model=model,
-        attention_mask=attention_mask,
+        # Its own parameter it cannot be: transformers would pass it twice.
+        attention_mask=model_kwargs.get("attention_mask"),
         generation_config=generation_config,
         stopping_criteria=stopping_criteria,
         logits_processor=logits_processor or None,  # a list, empty for greedy decoding

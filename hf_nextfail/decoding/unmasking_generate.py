@@ -103,13 +103,14 @@ def generate_by_unmasking(
     model: nn.Module,
     input_ids: torch.Tensor,
     logits_processor: Any = None,
+    stopping_criteria: Any = None,
     generation_config: Any = None,
+    num_steps: int | None = None,
     **model_kwargs: Any,
 ) -> torch.Tensor:
     """Decode by unmasking without trusting code of the checkpoint.
 
-    The same as the checkpoint's own `generate`, in the form that transformers takes as an argument; the number of
-    steps stands in the generation config.
+    The same as the checkpoint's own `generate`, in the form that transformers takes as an argument.
 
     Args:
         model (`nn.Module`) ... model_kwargs: what `model.generate` hands over.
@@ -128,7 +129,12 @@ def generate_by_unmasking(
     model.generate(**inputs, custom_generate=hf_nextfail.generate_by_unmasking)
     ```
     """
-    processors = logits_processor or None  # a list, empty for greedy decoding
     return generate(
-        input_ids, model=model, logits_processor=processors, generation_config=generation_config, **model_kwargs
+        input_ids,
+        model=model,
+        num_steps=num_steps,
+        attention_mask=model_kwargs.get("attention_mask"),
+        generation_config=generation_config,
+        stopping_criteria=stopping_criteria,
+        logits_processor=logits_processor or None,  # a list, empty for greedy decoding
     )
