@@ -16,6 +16,7 @@ from hf_nextfail.objectives import objective_class
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.recipes import Run, parse_runs
 from hf_nextfail.runs.resume import finished_record
+from hf_nextfail.tasks import TASKS
 
 #: The columns of a table of conditions.
 HEADINGS = (
@@ -71,7 +72,7 @@ def find_grid(name: str) -> Path:
     if Path(name).is_file():
         return Path(name)
     folder = shipped_folder("recipes")
-    ours = [path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/*.yaml"))]
+    ours = [f"{task}/{path.name}" for task in TASKS for path in sorted((folder / task).glob("*.yaml"))]
     wanted = f"{name.removeprefix('recipes/').removesuffix('.yaml')}.yaml"
     for known in ours:
         if wanted in (known, Path(known).name):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import torch
 from datasets import Dataset
 from rich.cells import cell_len
 from rich.text import Text
@@ -17,6 +18,7 @@ from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS, load_token
 from hf_nextfail.errors import UsageError, did_you_mean
 from hf_nextfail.evaluation.parts import part_of_each_token
 from hf_nextfail.models.completion_logits import IGNORED
+from hf_nextfail.models.masks import added_to_scores
 from hf_nextfail.objectives import OBJECTIVES, build_objective
 from hf_nextfail.tasks import SPLITS, StarGraph
 from hf_nextfail.tasks.star_graph_text import arms_of
@@ -147,26 +149,48 @@ def hard_token_line(sample: Sample) -> Text:
 
 
 def objective_lines(sample: Sample, name: str, width: int, hard: Sequence[int]) -> list[Text]:
-    """Show what a model gets and must predict under an objective; the prompt is one cell."""
+    """Show what a model gets and must predict under an objective; the prompt is one cell.
+
+    Returns:
+        `list` of `rich.text.Text`, one a line.
+    """
     tokenizer = copy.deepcopy(sample.tokenizer)
     tokenizer.add_tokens(list(OBJECTIVES[name].special_tokens), special_tokens=True)
-    batch = CompletionCollator(build_objective(name, tokenizer))([sample.row])
-    if "weights" in batch:
-        batch["labels"][batch["weights"] == 0] = IGNORED
-    prompt = len(sample.row[PROMPT_IDS])
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)  # what an objective draws
+        batch = CompletionCollator(build_objective(name, tokenizer))([sample.row])
     # Beside `labels`, an objective may add labels of its own.
-    keys = [key for key in batch if key == "input_ids" or key.endswith("labels")]
-    behind = {key: batch[key][0, prompt:].tolist() for key in keys}
-    lines = {"inputs": ["(prompt)", *tokenizer.convert_ids_to_tokens(behind.pop("input_ids"))]}
-    for key, labels in behind.items():
+    keys = [key for key in batch if key.endswith("labels")]
+    begin = len(sample.row[PROMPT_IDS])
+    end = 1 + max(place for key in keys for place, label in enumerate(batch[key][0].tolist()) if label != IGNORED)
+    places = [place for place in range(begin, end) if batch["labels"][0, place] != IGNORED]
+    # Where an objective writes something else before the hard token, this stands elsewhere, or nowhere.
+    own = sample.row[COMPLETION_IDS]
+    marked = [places[token] - begin + 1 for token in hard if batch["labels"][0, places[token]] == own[token]]
+    if "weights" in batch:
+        batch["labels"] = batch["labels"].masked_fill(batch["weights"] == 0, IGNORED)
+    lines = {"inputs": ["(prompt)", *tokenizer.convert_ids_to_tokens(batch["input_ids"][0, begin:end])]}
+    for key in keys:
+        labels = batch[key][0, begin:end].tolist()
         written = [NOTHING if label == IGNORED else tokenizer.convert_ids_to_tokens(label) for label in labels]
         lines[key.removesuffix("_labels")] = [NOTHING, *written]
-    # Where an objective writes something else before the hard token, this stands elsewhere, or nowhere.
-    labels = batch["labels"][0, prompt:].tolist()
-    places = [place for place, label in enumerate(labels) if label != IGNORED]
-    own = sample.row[COMPLETION_IDS]
-    marked = [places[token] + 1 for token in hard if labels[places[token]] == own[token]]
-    return [Text(name, style="bold"), *aligned(lines, width, marked)]
+    shown = aligned(lines, width, marked)
+    mask = batch["attention_mask"]
+    if mask.dim() == 4 and (added_to_scores(mask)[0, 0, begin, begin + 1 : end] == 0).any():
+        shown.append(Text("Each position sees all others.", style=QUIET))
+    return shown
+
+
+def all_objectives_lines(sample: Sample, width: int, hard: Sequence[int]) -> list[Text]:
+    """Show every objective, those together that differ in nothing but what heads learn."""
+    names: dict[str, list[str]] = {}
+    shown = {}
+    for name in OBJECTIVES:
+        lines = objective_lines(sample, name, width, hard)
+        text = "\n".join(line.plain for line in lines)
+        names.setdefault(text, []).append(name)
+        shown.setdefault(text, lines)
+    return [line for text in shown for line in [Text(), Text(", ".join(names[text]), style="bold"), *shown[text]]]
 
 
 def sample_lines(sample: Sample, width: int) -> list[Text]:
@@ -197,6 +221,6 @@ def sample_lines(sample: Sample, width: int) -> list[Text]:
         Text(),
         Text(f"{sample.tokenizer_name}, {len(tokenizer)} tokens", style="bold"),
         *tokens,
-        *(line for name in OBJECTIVES for line in [Text(), *objective_lines(sample, name, width, hard)]),
-        Text("Each label is predicted from the inputs before it.", style=QUIET),
+        *all_objectives_lines(sample, width, hard),
+        Text("Each label is predicted from the inputs before it, or, where said, from all.", style=QUIET),
     ]
