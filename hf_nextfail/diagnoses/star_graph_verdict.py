@@ -39,7 +39,7 @@ def verdict(diagnosis: dict[str, Any]) -> str:
             f"{percent(numbers['hard_token_mass']['value'])} of its probability lies on the start's neighbours."
         )
     if numbers["forced_token_accuracy"] is None:  # it never sees the true previous nodes
-        return teacherless_verdict(task, numbers)
+        return unforced_verdict(task, numbers)
     if task["reverse"]:
         text = f"It solves {percent(accuracy)} of the reversed paths, in which no step needs a guess"
         given = numbers["accuracy_given_first_step"]
@@ -73,6 +73,13 @@ def forced_verdict(task: dict[str, Any], numbers: dict[str, Any]) -> str:
     given = numbers["accuracy_given_first_step"]
     if given is None:  # a path of two nodes is its first step
         return f"It solves {percent(numbers['accuracy']['value'])} of the paths: {first_step(task, numbers)}."
+    between = numbers["forced_token_accuracy"]["value"][2:-1]
+    if between and max(between) < 0.5:
+        return (
+            f"It fails as a model that has learnt rows by heart, not as one that guesses an arm: with the true nodes "
+            f"before them shown, the nodes in between are right {shares(between)} of the time, where a model that "
+            f"follows edges has them right; {first_step(task, numbers)}."
+        )
     if given["value"] < NEARLY_ALWAYS:
         independent, accuracy = numbers["independent_errors_accuracy"], numbers["accuracy"]
         adding_up = (
@@ -115,15 +122,20 @@ def led_astray(follows: dict[str, float] | None, ends: dict[str, float] | None) 
     return text + "."
 
 
-def teacherless_verdict(task: dict[str, Any], numbers: dict[str, Any]) -> str:
-    """Say how far from the goal a teacherless model has learnt to see."""
+def shares(values: list[float]) -> str:
+    """Write shares as `70.0 %, 60.0 % and 50.0 %`."""
+    return " and ".join(", ".join(map(percent, values)).rsplit(", ", 1))
+
+
+def unforced_verdict(task: dict[str, Any], numbers: dict[str, Any]) -> str:
+    """Say how far from the goal a model has learnt to see that is never shown the true nodes."""
     nodes = numbers["token_accuracy"]["value"]
+    how = "is shown nothing to follow" if task["decoding"] == "parallel" else "writes in an order of its own"
     if len(nodes) == 2:
-        return f"It is shown nothing to follow: {first_step(task, numbers)}."
+        return f"It {how}: {first_step(task, numbers)}."
     backwards = nodes[1:-1] if task["reverse"] else nodes[-2:0:-1]
-    shares = " and ".join(", ".join(map(percent, backwards)).rsplit(", ", 1))
     text = (
-        f"It is shown nothing to follow, and solves {percent(numbers['accuracy']['value'])} of the paths. "
-        f"From the goal backwards, the nodes in between are right {shares} of the time"
+        f"It {how}, and solves {percent(numbers['accuracy']['value'])} of the paths. "
+        f"From the goal backwards, the nodes in between are right {shares(backwards)} of the time"
     )
     return text + ("." if task["reverse"] else f"; {first_step(task, numbers)}.")

@@ -26,6 +26,7 @@ CLEVER_HANS = {
     "accuracy": 0.51,
     "hard_token_accuracy": 0.51,
     "token_accuracy": [1.0, 0.51, 0.51, 0.51],
+    "forced_token_accuracy": [1.0, 0.51, 1.0, 1.0],
     "independent_errors_accuracy": 0.51,
     "accuracy_given_first_step": 0.998,
     "counterfactual_accuracy": 0.997,
@@ -42,7 +43,8 @@ def verdict_on(degree=2, path_length=4, reverse=False, decoding="autoregressive"
         name: None if value is None else value if isinstance(value, dict) else number(value)
         for name, value in (CLEVER_HANS | changes).items()
     }
-    numbers["forced_token_accuracy"] = None if decoding == "parallel" else number(1.0)
+    if decoding != "autoregressive":
+        numbers["forced_token_accuracy"] = None
     task = {"degree": degree, "path_length": path_length, "reverse": reverse, "decoding": decoding}
     return verdict({"task": task, "numbers": numbers})
 
@@ -209,6 +211,19 @@ def test_errors_that_add_up():
     )
 
 
+def test_memorising_is_told_from_guessing():
+    # As a replication of nextlat found on one seed: some paths right, and the nodes in between wrong.
+    forced = [1.0, 0.5, 0.06, 0.058, 1.0]
+    text = verdict_on(path_length=5, accuracy=0.18, accuracy_given_first_step=0.36, forced_token_accuracy=forced)
+    assert text == (
+        "It fails as a model that has learnt rows by heart, not as one that guesses an arm: with the true nodes "
+        "before them shown, the nodes in between are right 6.0 % and 5.8 % of the time, where a model that follows "
+        "edges has them right; the first step is a coin toss (right 51.0 % of the time)."
+    )
+    assert "by heart" not in verdict_on(path_length=5, forced_token_accuracy=[1.0, 0.5, 0.6, 0.4, 1.0])
+    assert "by heart" not in verdict_on(path_length=3, forced_token_accuracy=[1.0, 0.5, 0.4])
+
+
 def test_paths_of_two_nodes_are_their_first_step():
     text = verdict_on(
         path_length=2, accuracy_given_first_step=None, counterfactual_accuracy=None, counterfactual_end_accuracy=None
@@ -240,6 +255,9 @@ def test_teacherless_model_sees_backwards_from_the_goal():
     )
     text = verdict_on(path_length=5, accuracy=0.4, reverse=True, **nothing_forced, **nodes)
     assert text.endswith("the nodes in between are right 50.0 %, 60.0 % and 70.0 % of the time.")
+    unmasking = nothing_forced | {"decoding": "unmasking"}
+    text = verdict_on(path_length=5, accuracy=0.4, hard_token_accuracy=0.5, **unmasking, **nodes)
+    assert text.startswith("It writes in an order of its own, and solves 40.0 % of the paths. From the goal backwards")
     text = verdict_on(path_length=3, **nothing_forced, token_accuracy=[1.0, 0.51, 1.0])
     assert "the nodes in between are right 51.0 % of the time; the first step is a coin toss" in text
 
