@@ -9,10 +9,9 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerBase
 
 from hf_nextfail.data.rows import IGNORED, Batch, Rows
+from hf_nextfail.data.tokenization import dummy_token_id
 from hf_nextfail.decoding import AutoregressiveDecoding, Decoding
-from hf_nextfail.decoding.parallel_generate import accepted
-from hf_nextfail.models.checks import check_fits
-from hf_nextfail.models.completion_logits import completion_logits
+from hf_nextfail.models.masks import added_to_scores, follows_masks
 from hf_nextfail.models.outputs import Outputs
 from hf_nextfail.objectives.base import Objective, summed_cross_entropy
 
@@ -93,30 +92,11 @@ class MutorObjective(Objective):
             raise ValueError(f"d_max of mutor must be at least 2, got {self.d_max}")
         if not 0 < self.weight < 1:
             raise ValueError(f"weight of mutor must be above 0 and below 1, got {self.weight}")
-        if getattr(tokenizer, "dummy_token", None) is None:
-            raise ValueError(
-                "the tokenizer has no dummy token: load it with hf_nextfail.load_tokenizer(name), which adds one"
-            )
-        self.register_token_id: int = tokenizer.dummy_token_id
+        self.dummy_token_id = dummy_token_id(tokenizer)
 
-    @torch.no_grad()
     def check(self, model: nn.Module) -> None:
         """Refuse a model whose ordinary tokens see registers, or have other positions because of them."""
-        check_fits(model, 0, self.register_token_id)
-        rows = Rows(torch.tensor([[0, 1]]), torch.tensor([[1, 0, 1]]), torch.tensor([[2, 3]]))
-        weight = next(model.parameters())
-        rows = rows.to(weight.device)
-        was_training = model.training
-        model.eval()
-        try:
-            plain, _, _ = completion_logits(model, self.decoding.view(rows))
-            among_registers = completion_logits(model, self.encode(rows, torch.Generator().manual_seed(0)))[0][:, ::2]
-            error = (among_registers - plain).abs().max() / plain.abs().max()
-        except (TypeError, ValueError, RuntimeError, IndexError):  # each family refuses such masks in its own way
-            error = torch.tensor(torch.inf)
-        finally:
-            model.train(was_training)
-        if error > 100 * torch.finfo(weight.dtype).eps or not accepted(model, position_ids=None):
+        if not follows_masks(model):
             raise ValueError(
                 f"mutor hides registers by an attention mask and gives them positions of later tokens, and "
                 f"{model.config.model_type} does not heed both: it has layers without attention, or counts positions "
@@ -134,7 +114,7 @@ class MutorObjective(Objective):
         targets = rows.completion_ids.gather(1, source.clamp(max=num_tokens - 1))
         targets = targets.masked_fill(source >= lengths, IGNORED)
         nothing = torch.full_like(targets, IGNORED)
-        registers = torch.full_like(targets, self.register_token_id)
+        registers = torch.full_like(targets, self.dummy_token_id)
 
         def among(before: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
             return torch.stack([before, tokens], dim=2).flatten(1)  # (B, 2 T)
@@ -151,9 +131,8 @@ class MutorObjective(Objective):
         last = prompt_lengths + lengths - 1
         moved = prompt_lengths + behind // 2 + is_register * (offsets - 2)
         seen = (position <= position[:, None]) & (~is_register[:, None] | (position == position[:, None]))
-        mask = torch.zeros(seen.shape, device=device).masked_fill(~seen, torch.finfo(torch.float32).min)
         return batch | {
-            "attention_mask": mask[:, None],
+            "attention_mask": added_to_scores(seen[:, None]),
             "position_ids": torch.where(behind < 0, position, moved).minimum(last),
             "register_labels": further["labels"],
         }

@@ -115,13 +115,6 @@ def test_other_families_are_refused_with_the_reason(family):
     assert model.training
 
 
-def test_a_model_without_an_embedding_of_the_register_is_refused():
-    model = tiny_gpt2(TOKENIZER)
-    model.resize_token_embeddings(DUMMY)
-    with pytest.raises(ValueError, match=f"the tokenizer has the id {DUMMY}"):
-        MutorObjective(TOKENIZER).check(model)
-
-
 def test_the_embedding_of_the_register_learns_of_a_pretrained_tokenizer_too(tmp_path):
     split_digits().save_pretrained(tmp_path)
     tokenizer = load_tokenizer(str(tmp_path))
