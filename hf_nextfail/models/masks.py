@@ -31,7 +31,7 @@ def follows_masks(model: nn.Module) -> bool:
     if not accepted(model, position_ids=None):
         return False
     # The row 0 1 4 5, and in one row with it another end of its beginning: 0 1 2 3.
-    whole = torch.tensor([[0, 1, 2, 3, 4, 5]], device=model.device) % model.get_input_embeddings().num_embeddings
+    whole = torch.tensor([[0, 1, 2, 3, 4, 5]], device=model.device) % len(model.get_input_embeddings().weight)
     options = {"position_ids": torch.tensor([[0, 1, 2, 3, 2, 3]], device=model.device)}
     causal = torch.ones(1, 1, 6, 6, dtype=torch.bool, device=model.device).tril()
     apart = causal.clone()

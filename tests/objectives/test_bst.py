@@ -10,7 +10,6 @@ from hf_nextfail.data.rows import Rows
 from hf_nextfail.data.tokenization import load_tokenizer
 from hf_nextfail.models import build_model
 from hf_nextfail.models.completion_logits import completion_outputs
-from hf_nextfail.models.lora import add_lora
 from hf_nextfail.models.with_heads import WithHeads
 from hf_nextfail.objectives import BstObjective, TeacherForcedObjective
 
@@ -148,15 +147,3 @@ def test_checking_draws_nothing_at_random():
     state = torch.get_rng_state()
     OBJECTIVE.check(model)
     assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_an_adapter_learns_beside_the_backward_encoder():
-    model = add_lora(build("gpt2"), TOKENIZER)
-    OBJECTIVE.check(model)
-    batch = OBJECTIVE.encode(even_rows(TOKENIZER))
-    with learning(OBJECTIVE, model) as heads:
-        mean_loss(OBJECTIVE, model, batch, heads=heads).backward()
-        assert all(weight.grad.abs().max() > 0 for weight in heads.heads.parameters())
-    adapters = [weight for name, weight in model.named_parameters() if "lora_B" in name]
-    assert adapters
-    assert all(weight.grad.abs().max() > 0 for weight in adapters)

@@ -15,6 +15,7 @@ from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.rows import IGNORED
 from hf_nextfail.decoding import DECODINGS
 from hf_nextfail.evaluation.evaluate import evaluate
+from hf_nextfail.models.completion_logits import completion_outputs
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.training.arguments import NextFailTrainingArguments
 from hf_nextfail.training.trainer import NextFailTrainer
@@ -137,6 +138,22 @@ def test_loss_is_the_same_from_any_position_before_the_labels(name, earlier):
     with learning(objective, model) as heads:
         of_earlier, usual = (mean_loss(objective, model, batch, at, heads) for at in (first - earlier, None))
     torch.testing.assert_close(of_earlier, usual)
+
+
+@every_objective
+@torch.no_grad()
+def test_the_losses_of_two_halves_add_up(name):
+    objective, model = OBJECTIVES[name](TOKENIZER), gpt2().eval()
+    batch = encode(name, even_rows(TOKENIZER))
+    with learning(objective, model) as heads:
+
+        def parts_of(rows):
+            some = {key: value[rows] for key, value in batch.items()}
+            return objective.loss(completion_outputs(model, some, heads=heads), some)
+
+        whole, first, second = (parts_of(rows) for rows in (slice(None), slice(0, 1), slice(1, None)))
+    for part, value in whole.items():
+        torch.testing.assert_close(first[part] + second[part], value, rtol=1e-4, atol=1e-4)
 
 
 @every_objective

@@ -8,6 +8,7 @@ from tiny_rows import ragged_rows
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.tokenization import load_tokenizer
+from hf_nextfail.models.lora import add_lora
 from hf_nextfail.objectives import OBJECTIVES
 
 #: What they show no model without attention can be told, by objective; each has tests of its refusals.
@@ -44,3 +45,22 @@ def test_every_parameter_gets_a_gradient_from_byte_level_tokens(name, tmp_path):
     byte_level_tokenizer(eos_token=END).save_pretrained(tmp_path)
     tokenizer = with_special_tokens(load_tokenizer(str(tmp_path)))
     assert_all_learn(tiny_gpt2(tokenizer), tokenizer, name)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_an_adapter_learns_beside_the_heads(name):
+    tokenizer = with_special_tokens(numeral_tokenizer(num_nodes=10))
+    model = build("gpt2")
+    model.resize_token_embeddings(len(tokenizer))
+    model, objective = add_lora(model, tokenizer), OBJECTIVES[name](tokenizer)
+    objective.check(model)
+    with learning(objective, model) as heads:
+        mean_loss(objective, model, objective.encode(ragged_rows(tokenizer)), heads=heads).backward()
+        of_heads = [] if heads is None else [*heads.heads.parameters()]
+        # Of its two factors the first learns nothing while the second is 0.
+        adapter = [weight for key, weight in model.named_parameters() if "lora_B" in key]
+        assert adapter
+        assert all(weight.grad.abs().max() > 0 for weight in adapter)
+        assert all(weight.grad is not None for weight in of_heads)
+    frozen = [weight for key, weight in model.named_parameters() if not weight.requires_grad]
+    assert frozen and all(weight.grad is None for weight in frozen)
