@@ -121,7 +121,6 @@ def test_bad_input_is_one_line_and_code_2(hub, checkpoint, tmp_path, monkeypatch
     ],
     ids=lambda argv: argv[0],
 )
-@pytest.mark.parametrize("hub", ["lfs"], indirect=True)
 def test_a_token_that_may_not_push_creates_nothing(hub, checkpoint, monkeypatch, capfd, argv, token, words):
     monkeypatch.delenv("HF_TOKEN") if token is None else monkeypatch.setenv("HF_TOKEN", token)
     assert run(*(checkpoint if word == "CHECKPOINT" else word for word in argv)) == 2
@@ -163,7 +162,6 @@ def test_the_four_lines_push_load_decode_and_evaluate(hub, checkpoint, tmp_path,
     assert f".eval_results/{name}.yaml" in files
 
 
-@pytest.mark.parametrize("hub", ["lfs"], indirect=True)
 @pytest.mark.parametrize(
     "configs",
     [["--configs", "d2_l3_n20", "d3_l3_n50"], ["--configs", "d2_l3_n20,d3_l3_n50"]],

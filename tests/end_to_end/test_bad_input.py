@@ -543,7 +543,6 @@ def test_commands(command, place, capfd):
 
 
 @pytest.mark.parametrize("name", ["pickled", "EMPTY"])
-@pytest.mark.parametrize("hub", ["lfs"], indirect=True)
 def test_what_is_no_checkpoint_is_not_pushed(hub, name, place, capfd):
     line = error_of(nextfail, ["push-model", name, "--repo", "nextfail/x"], place, capfd)
     check_words(line, f"{name} holds no checkpoint: there is no *.safetensors in it")

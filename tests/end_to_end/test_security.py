@@ -33,7 +33,6 @@ from hf_nextfail.models import build_model
 from hf_nextfail.models.lora import add_lora
 from hf_nextfail.objectives import OBJECTIVES
 
-pytestmark = pytest.mark.parametrize("hub", ["lfs"], indirect=True)
 PACKAGE = Path(hf_nextfail.__file__).parent
 ROWS = {"num_train": 40, "num_validation": 8, "num_test": 8, "max_steps": 2, "eval_strategy": "no"}
 SMALL = [

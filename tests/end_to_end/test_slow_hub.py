@@ -15,7 +15,6 @@ from hf_nextfail.commands.finetune import main as finetune
 from hf_nextfail.errors import HubError
 from hf_nextfail.hub.push import push_files
 
-lfs_only = pytest.mark.parametrize("hub", ["lfs"], indirect=True)
 OPTIONS = {"num_train": 64, "num_validation": 16, "num_test": 16, "max_steps": 6, "eval_strategy": "no"}
 OPTIONS |= {"per_device_train_batch_size": 8, "precision": "fp32", "disable_tqdm": "true", "num_diagnosed": 0}
 OPTIONS |= {"eval_on_start": "false", "save_strategy": "steps", "save_steps": 2}
@@ -55,7 +54,6 @@ def silent_from_now_on(hub):
     return Fault("POST", "/preupload/", hang=True, call=lambda: hub.faults.append(Fault(".*", "", 1000, hang=True)))
 
 
-@lfs_only
 def test_a_hub_that_falls_silent_does_not_stop_training_nor_hold_up_the_end(hub, tmp_path, capfd, caplog):
     hub.faults = [silent_from_now_on(hub)]
     began = time.perf_counter()
@@ -68,7 +66,6 @@ def test_a_hub_that_falls_silent_does_not_stop_training_nor_hold_up_the_end(hub,
     assert hub.commits("model", "nextfail/slow") == ["initial commit"]
 
 
-@lfs_only
 def test_a_slow_hub_gets_everything(hub, tmp_path, caplog):
     hub.faults = [Fault(".*", "/preupload/|/commit/|/_lfs/", 1000, delay=0.2)]
     finetune([*COMMAND, "--output_dir", str(tmp_path)])
@@ -79,7 +76,6 @@ def test_a_slow_hub_gets_everything(hub, tmp_path, caplog):
     assert json.loads(hub.files("model", "nextfail/slow")["results.json"])["run"]["steps"] == 6
 
 
-@lfs_only
 def test_a_hub_that_is_shut_down_during_training(hub, tmp_path, fresh):
     other, serving = Hub(tmp_path / "hub"), contextlib.ExitStack()
     url = serving.enter_context(other.serve())
@@ -91,7 +87,6 @@ def test_a_hub_that_is_shut_down_during_training(hub, tmp_path, fresh):
     assert_the_way_to_push_is_said(done.stderr, assert_all_is_there(tmp_path / "runs"))
 
 
-@lfs_only
 @pytest.mark.parametrize("request_", ["POST /repos/create", "GET /api/models/", "POST /preupload/", "POST /commit/"])
 def test_whichever_answer_never_comes_a_push_ends(hub, request_):
     method, path = request_.split()
@@ -101,14 +96,12 @@ def test_whichever_answer_never_comes_a_push_ends(hub, request_):
     assert broken.value.exit_code == 1
 
 
-@lfs_only
 def test_one_answer_that_never_comes_is_asked_for_again(hub):
     hub.faults = [Fault("POST", path, hang=True) for path in ("/preupload/", "/commit/")]
     push_files("nextfail/x", "model", {"notes.txt": b"one"}, "first")
     assert hub.commits("model", "nextfail/x") == ["first", "initial commit"]
 
 
-@lfs_only
 def test_how_long_somebody_else_wants_to_wait_is_kept(hub):
     huggingface_hub.get_session().timeout = 50
     push_files("nextfail/x", "model", {"notes.txt": b"one"}, "first")

@@ -25,7 +25,6 @@ from hf_nextfail.runs.measure_checkpoint import evaluate_checkpoint
 SIZES = {"num_train": 60, "num_validation": 20, "num_test": 30}
 CONFIGS = ["d2_l3_n20", "d2_l5_n50", "d5_l3_n50", "d2_l3_n20_rev"]
 REPO = "nextfail/star_graph"
-lfs_only = pytest.mark.parametrize("hub", ["lfs"], indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -219,7 +218,6 @@ print([results[name] for name in ("path_accuracy", "token_accuracy", "hard_token
 
 
 @pytest.mark.parametrize("name", ["path_accuracy", "hard_token_accuracy", "valid_path_rate"])
-@lfs_only
 def test_a_metric_under_another_name_is_found_too(hub, fresh, name):
     push_metric(name, "nextfail/my_metric")
     files = hub.files("space", "nextfail/my_metric")
@@ -233,7 +231,6 @@ print(evaluate.load("nextfail/my_metric").compute(predictions=["3,1"], reference
     assert fresh(code, package=False).stdout == "1.0\n"
 
 
-@lfs_only
 @pytest.mark.parametrize("name", ["path_acuracy", "nextfail/my_metric", "..", ""])
 def test_a_metric_that_does_not_exist_is_refused_before_the_hub_is_asked(hub, name):
     known = "hard_token_accuracy, path_accuracy, valid_path_rate"

@@ -10,7 +10,7 @@ from hf_nextfail.errors import HubError
 from hf_nextfail.hub.push import check_access, push_files
 
 FILES = {"notes.txt": b"one", "weights/model.safetensors": os.urandom(300_000)}
-lfs_only = pytest.mark.parametrize("hub", ["lfs"], indirect=True)
+both_ways = pytest.mark.parametrize("hub", ["lfs", "xet"], indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +22,7 @@ def pushed(hub, repo_id="nextfail/x", repo_type="model"):
     return {path: data for path, data in hub.files(repo_type, repo_id).items() if path != ".gitattributes"}
 
 
+@both_ways
 def test_all_files_come_in_one_commit_and_the_same_again_in_none(hub):
     commit = push_files("nextfail/x", "model", FILES, "first")
     assert pushed(hub) == FILES
@@ -31,12 +32,14 @@ def test_all_files_come_in_one_commit_and_the_same_again_in_none(hub):
     assert again.oid == commit.oid == hub.head("model", "nextfail/x")
 
 
+@both_ways
 def test_local_files_and_bytes_are_alike(hub, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(FILES["weights/model.safetensors"])
     push_files("nextfail/x", "model", FILES | {"weights/model.safetensors": tmp_path / "model.safetensors"}, "first")
     assert pushed(hub) == FILES
 
 
+@both_ways
 def test_only_stale_files_are_deleted_and_in_the_same_commit(hub):
     push_files("nextfail/x", "model", FILES | {"old.safetensors": b"old", "mine.md": b"kept"}, "first")
     push_files("nextfail/x", "model", FILES, "second", stale=["*.safetensors"])
@@ -44,12 +47,14 @@ def test_only_stale_files_are_deleted_and_in_the_same_commit(hub):
     assert hub.commits("model", "nextfail/x") == ["second", "first", "initial commit"]
 
 
+@both_ways
 @pytest.mark.parametrize("private", [True, False])
 def test_private_holds_for_a_new_repository(hub, private):
     push_files("nextfail/x", "dataset", FILES, "first", private=private)
     assert HfApi().repo_exists("nextfail/x", repo_type="dataset", token="hf_other") is not private
 
 
+@both_ways
 @pytest.mark.parametrize(
     ("token", "repo_id", "words"),
     [
@@ -73,6 +78,7 @@ def test_who_may_not_push_hears_what_to_do_before_anything_is_created(hub, monke
     assert not any(request["method"] == "POST" for request in hub.log)
 
 
+@both_ways
 @pytest.mark.parametrize("token", ["hf_wrong_and_secret", "hf_read", "hf_other"])
 def test_the_hub_itself_refuses_too(hub, monkeypatch, token):
     monkeypatch.setenv("HF_TOKEN", token)
@@ -83,6 +89,7 @@ def test_the_hub_itself_refuses_too(hub, monkeypatch, token):
     assert hub.head("model", "nextfail/x") is None
 
 
+@both_ways
 def test_a_token_that_is_passed_wins_over_that_of_the_environment(hub, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     assert check_access("x", token="hf_test") == "nextfail/x"
@@ -102,6 +109,7 @@ def test_a_hub_that_is_not_there(fresh):
     assert "HubError: the push to nextfail/x did not come through" in done.stderr
 
 
+@both_ways
 @pytest.mark.parametrize("path", ["/commit/", "/preupload/", "validate-yaml"])
 def test_503_twice_is_overcome(hub, path):
     push_files("nextfail/x", "model", {"first.txt": b"1"}, "zeroth")
@@ -112,6 +120,7 @@ def test_503_twice_is_overcome(hub, path):
     assert hub.commits("model", "nextfail/x") == ["first", "zeroth", "initial commit"]
 
 
+@both_ways
 def test_a_commit_whose_request_is_cut_once_comes_through(hub):
     hub.faults = [Fault("POST", "/commit/", drop_after=20)]
     push_files("nextfail/x", "model", FILES, "first")
@@ -119,6 +128,7 @@ def test_a_commit_whose_request_is_cut_once_comes_through(hub):
     assert hub.commits("model", "nextfail/x") == ["first", "initial commit"]
 
 
+@both_ways
 def test_a_commit_whose_answer_is_lost_is_not_made_twice(hub):
     hub.faults = [Fault("POST", "/commit/", lose_response=True)]
     push_files("nextfail/x", "model", FILES, "first")
@@ -126,6 +136,7 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(hub):
     assert hub.commits("model", "nextfail/x") == ["first", "initial commit"]
 
 
+@both_ways
 def test_somebody_else_pushes_at_the_same_time(hub):
     push_files("nextfail/x", "model", {"first.txt": b"1"}, "zeroth")
 
@@ -137,13 +148,16 @@ def test_somebody_else_pushes_at_the_same_time(hub):
     assert pushed(hub) == FILES | {"theirs.txt": b"theirs", "first.txt": b"1"}
 
 
-@lfs_only
+@both_ways
 def test_an_upload_that_is_cut_once_comes_through(hub):
+    if hub.upload_mode == "xet":
+        pytest.skip("by Xet the bytes do not pass the server")
     hub.faults = [Fault("PUT", "^/_lfs/", drop_after=100_000)]
     push_files("nextfail/x", "model", FILES, "first")
     assert pushed(hub) == FILES
 
 
+@both_ways
 @pytest.mark.parametrize(("method", "path"), [("PUT", "^/_lfs/"), ("POST", "/commit/")])
 def test_a_push_that_is_always_cut_fails_and_leaves_the_head(hub, method, path):
     if method == "PUT" and hub.upload_mode == "xet":
@@ -160,6 +174,7 @@ def test_a_push_that_is_always_cut_fails_and_leaves_the_head(hub, method, path):
     assert pushed(hub) == FILES | {"first.txt": b"1"}
 
 
+@both_ways
 @pytest.mark.parametrize("moment", ["/commit/", "^/_lfs/"])
 def test_a_client_that_is_killed_leaves_the_head(hub, fresh, tmp_path, moment):
     if moment == "^/_lfs/" and hub.upload_mode == "xet":

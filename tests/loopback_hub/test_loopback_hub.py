@@ -19,7 +19,7 @@ ROWS = DatasetDict(
     train=Dataset.from_dict({"prompt": ["1,2/1,2=", "3,4/3,4="], "completion": ["1,2", "3,4"]}),
     test=Dataset.from_dict({"prompt": ["5,6/5,6="], "completion": ["5,6"]}),
 )
-lfs_only = pytest.mark.parametrize("hub", ["lfs"], indirect=True)
+both_ways = pytest.mark.parametrize("hub", ["lfs", "xet"], indirect=True)
 
 
 def tiny_gpt2():
@@ -38,6 +38,7 @@ def requests(hub, part):
     return [request for request in hub.log if part in request["path"]]
 
 
+@both_ways
 def test_a_dataset_loads_by_name_elsewhere(hub, fresh, refused_lookups):
     ROWS.push_to_hub("nextfail/rows", "tiny")
     head, hosts = hub.head("dataset", "nextfail/rows"), refused_lookups()
@@ -58,6 +59,7 @@ print(list(streamed) == whole["train"].to_list(), whole["test"].to_list())
     assert (hub.head("dataset", "nextfail/rows"), hub.commits("dataset", "nextfail/rows")) == (head, commits)
 
 
+@both_ways
 def test_a_model_and_its_tokenizer_load_by_name_elsewhere(hub, fresh):
     model, tokenizer = tiny_gpt2(), numeral_tokenizer(num_nodes=10)
     model.push_to_hub("nextfail/tiny")
@@ -79,6 +81,7 @@ print(ids.tolist(), f"{model.eval()(ids).logits.double().sum():.6f}", sys.module
     assert bool(requests(hub, "xet-write-token")) is (hub.upload_mode == "xet")
 
 
+@both_ways
 @pytest.mark.parametrize(
     ("token", "status", "reason"),
     [
@@ -98,6 +101,7 @@ def test_who_may_not_write_creates_nothing(hub, monkeypatch, token, status, reas
     assert whoami(token="hf_read")["name"] == "nextfail"
 
 
+@both_ways
 def test_a_private_repository_and_the_sdk_of_a_space(hub):
     api = HfApi()
     api.create_repo("nextfail/secret", private=True)
@@ -109,8 +113,10 @@ def test_a_private_repository_and_the_sdk_of_a_space(hub):
     assert not api.repo_exists("nextfail/secret")
 
 
-@lfs_only
+@both_ways
 def test_cut_uploads(hub, tmp_path):
+    if hub.upload_mode == "xet":
+        pytest.skip("by Xet the bytes do not pass the server")
     folder = folder_with_weights(tmp_path / "model")
     api = HfApi()
     api.create_repo("nextfail/cut")
@@ -128,6 +134,7 @@ def test_cut_uploads(hub, tmp_path):
     assert len(hub.commits("model", "nextfail/cut")) == 2
 
 
+@both_ways
 def test_a_client_killed_at_its_commit_leaves_nothing(hub, fresh, tmp_path):
     folder = folder_with_weights(tmp_path / "model")
     HfApi().create_repo("nextfail/killed")
@@ -149,6 +156,7 @@ HfApi().upload_folder(repo_id="nextfail/killed", folder_path={str(folder)!r})
     assert hub.files("model", "nextfail/killed")["model.safetensors"] == (folder / "model.safetensors").read_bytes()
 
 
+@both_ways
 def test_lost_and_truncated_answers_and_errors(hub, tmp_path):
     folder, api = folder_with_weights(tmp_path / "model"), HfApi()
     api.create_repo("nextfail/lost")
