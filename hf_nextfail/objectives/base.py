@@ -96,6 +96,19 @@ class Objective:
         """
         return None
 
+    def names_in_checkpoint(self, heads: nn.Module, model: nn.Module) -> dict[str, str]:
+        """Say what the weights of heads are called that are a part of the model's checkpoint after all.
+
+        By default nothing. For heads that transformers itself loads, and that its loader of the model leaves alone.
+
+        Args:
+            heads (`nn.Module`), model (`nn.Module`): what `heads` made, and for which model.
+
+        Returns:
+            For each weight in the `state_dict` of the heads its name in the checkpoint.
+        """
+        return {}
+
     def run_heads(self, heads: nn.Module, states: torch.Tensor, batch: Batch, model: nn.Module) -> object:
         """Run the heads inside the model's forward, where DDP and FSDP see their parameters.
 

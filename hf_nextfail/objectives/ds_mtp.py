@@ -9,6 +9,7 @@ from torch import nn
 
 from hf_nextfail.data.rows import Batch
 from hf_nextfail.models.causal_block import CausalBlock
+from hf_nextfail.models.family_modules import FamilyModules, check_family_modules, num_family_modules
 from hf_nextfail.models.outputs import Outputs
 from hf_nextfail.objectives.mtp import cross_entropy_ahead
 from hf_nextfail.objectives.teacher_forced import TeacherForcedObjective
@@ -37,13 +38,24 @@ class DsMtpObjective(TeacherForcedObjective):
     family does to logits behind `U`, such as scaling, the modules leave out. Each row weighs the terms of `L_k` by
     `T / (T - k)`: so `L_k` is their mean where all rows are as long, however batches are divided.
 
+    Where transformers can load and use multi-token modules of a family, and the configuration says by `num_mtp_layers`
+    how many, `D` must be that number, and `TRM_k` is the family's own decoder layer, as `MtpModel` makes it.
+
     *Adds parameters*: a block, a matrix and two norms a module, about 14 times the width squared, which are left out
-    of the checkpoint.
+    of the checkpoint. Modules of a family are a part of it, under the names that transformers looks for.
 
     *Needs*: a padding token.
 
-    *Decodes*: token by token, with the model alone. `generate(use_mtp=True)` of transformers 5.24 cannot use the
-    modules: its `MtpModel` makes each from the decoder layer of the family, and reads it from the file of the model.
+    *Decodes*: token by token, with the model alone; with modules of a family also by `generate(use_mtp=True)`, one
+    row at a time, which writes the same tokens in fewer passes. transformers 5.24 can do that with `mellum`, whose
+    `mtp_layer_types` must be among its `layer_types`, and `ernie4_5_moe`, for instance, and not with others, which so
+    have our blocks:
+
+    - `deepseek_v3` and `glm4_moe`: it looks for modules in layer 61, or 46 and 92, as the released models have them,
+      and then takes them for those behind the last layer: so only models of just as many layers can have one.
+    - `sarvam_mla` and `sarvam_moe`: it does not say how their modules are called.
+    - `bailing_hybrid`, `qwen3_next` and others with a recurrent state: it refuses to generate with drafts.
+    - `inkling_text`: it would copy the embedding, which then would not learn from the modules.
 
     *Relations*: `mtp` shows its heads no token between, so that they cannot copy from it: on a star graph, module 1
     can follow the edge from the true `r_t` that it is shown, as the Clever Hans cheat does.
@@ -83,17 +95,30 @@ class DsMtpObjective(TeacherForcedObjective):
         if self.weight <= 0:
             raise ValueError(f"weight must be above 0, got {self.weight}")
 
+    def check(self, model: nn.Module) -> None:
+        """Raise `ValueError` also if transformers makes modules of this model, but others."""
+        super().check(model)
+        check_family_modules(model, self.depth)
+
     def heads(self, model: nn.Module) -> nn.Module:
         """Make the modules, without the embeddings that they share with the model."""
+        if num_family_modules(model):
+            return FamilyModules(model)
         of_tokens, of_states = model.get_input_embeddings(), model.get_output_embeddings()
         widths = of_tokens.weight.shape[1], of_states.weight.shape[1]
         return nn.ModuleList(Module(*widths) for _ in range(self.depth))
+
+    def names_in_checkpoint(self, heads: nn.Module, model: nn.Module) -> dict[str, str]:
+        """Put modules of the family into the model's checkpoint, where transformers looks for them."""
+        return heads.names_in_checkpoint(model) if isinstance(heads, FamilyModules) else {}
 
     def run_heads(self, heads: nn.Module, states: torch.Tensor, batch: Batch, model: nn.Module) -> list[torch.Tensor]:
         """Return the logits `(B, K, V)` of each module."""
         length, num_kept = states.shape[1], batch["labels"].shape[1]
         # What a state sees last stands at its own position, and module k is shown the token k behind it.
         ids = F.pad(batch["input_ids"], (0, self.depth), value=self.pad_token_id)
+        if isinstance(heads, FamilyModules):
+            return heads(states, ids, num_kept)
         tokens = model.get_input_embeddings()(ids)
         logits = []
         for k, module in enumerate(heads, 1):

@@ -14,7 +14,7 @@ from transformers.trainer_utils import TrainOutput
 from hf_nextfail.data.rows import IGNORED
 from hf_nextfail.models.completion_logits import completion_outputs
 from hf_nextfail.models.lora import set_generation_config
-from hf_nextfail.models.with_heads import WithHeads, of_model
+from hf_nextfail.models.with_heads import WithHeads, of_heads, of_model
 from hf_nextfail.objectives import Objective
 from hf_nextfail.training.callbacks import EndWithheld, TellEpoch
 from hf_nextfail.training.checkpoints import add_decoding
@@ -67,6 +67,8 @@ class ObjectiveTrainer(Trainer):
             raise ValueError(f"the objective {objective.name} has heads, which belong to one model: give it as model")
         whole_row = objective.heads_read_whole_row
         self.heads = None if heads is None else WithHeads(self.model, heads, objective.run_heads, whole_row)
+        # What is saved with the model, too: the names of weights of the heads, and those in the checkpoint.
+        self._saved_heads = {} if heads is None else objective.names_in_checkpoint(heads, self.model)
         if isinstance(self.data_collator, CompletionCollator):
             self.add_callback(TellEpoch(self.data_collator))
         self._end_withheld = EndWithheld(self.processing_class)
@@ -95,11 +97,28 @@ class ObjectiveTrainer(Trainer):
     def _attached_heads(self) -> WithHeads | None:
         return self.heads if self.heads is not None and self.heads.are_attached else None
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the model, with heads that are a part of its checkpoint. As the stock method."""
+        # FSDP gathers the weights of heads only if they are attached.
+        absent = self._saved_heads and not self.heads.are_attached
+        with self.heads.attached() if absent else nullcontext():
+            super().save_model(output_dir, _internal_call)
+
+    def _load_best_model(self) -> None:
+        super()._load_best_model()
+        if self._saved_heads:
+            self.heads.load(Path(self.state.best_model_checkpoint))
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         # The stock method would save the heads as a part of the model.
         folder, heads = Path(output_dir or self.args.output_dir), self._attached_heads
         with nullcontext() if heads is None else heads.taken_off():
-            super()._save(output_dir, state_dict and of_model(state_dict))
+            plain = state_dict and of_model(state_dict)
+            if self._saved_heads:
+                own = of_heads(state_dict) if state_dict else self.heads.heads.state_dict()
+                named = {self._saved_heads[name]: weight for name, weight in own.items()}
+                plain = (plain or self.model.state_dict()) | named
+            super()._save(output_dir, plain)
         if self.args.should_save:
             if heads is not None:
                 heads.save(folder, state_dict)
