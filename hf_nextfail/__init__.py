@@ -27,6 +27,7 @@ _LAZY = {
     "build_model": "models",
     "diagnose": "evaluation.diagnose",
     "evaluate": "evaluation.evaluate",
+    "generate_by_inserting": "decoding.inserting_generate",
     "generate_by_unmasking": "decoding.unmasking_generate",
     "generate_teacherless": "decoding.parallel_generate",
     "load_tokenizer": "data.tokenization",

@@ -5,6 +5,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_nextfail.decoding.autoregressive import AutoregressiveDecoding
 from hf_nextfail.decoding.base import Decoding
+from hf_nextfail.decoding.inserting import InsertingDecoding
 from hf_nextfail.decoding.parallel import ParallelDecoding
 from hf_nextfail.decoding.unmasking import UnmaskingDecoding
 from hf_nextfail.errors import did_you_mean
@@ -13,6 +14,7 @@ DECODINGS: dict[str, type[Decoding]] = {
     "autoregressive": AutoregressiveDecoding,
     "parallel": ParallelDecoding,
     "unmasking": UnmaskingDecoding,
+    "inserting": InsertingDecoding,
 }
 
 # Checkpoints of hf_nextfail 0.1.0 say in their generation config how they were trained, and that said how they decode.
@@ -74,6 +76,7 @@ __all__ = [
     "DECODINGS",
     "AutoregressiveDecoding",
     "Decoding",
+    "InsertingDecoding",
     "ParallelDecoding",
     "UnmaskingDecoding",
     "decoding_name",

@@ -93,6 +93,20 @@ def logits_behind(
     return logits.gather(1, predicting[..., None].expand(-1, -1, logits.shape[2]))
 
 
+def seen_by_all(inside: torch.Tensor) -> torch.Tensor:
+    """Make the attention mask under which every position sees all tokens, earlier and later ones, and no padding.
+
+    Args:
+        inside (`torch.Tensor` `(B, S)` of `bool`): which positions hold tokens.
+
+    Returns:
+        `torch.Tensor` `(B, 1, S, S)` of `float32`, to be added to the scores: what every family and kind of attention
+        takes that takes a mask of its own. No row of it hides everything, so that no softmax is of nothing.
+    """
+    hidden = torch.zeros(inside.shape, device=inside.device).masked_fill(~inside, torch.finfo(torch.float32).min)
+    return hidden[:, None, None].expand(-1, -1, inside.shape[1], -1)
+
+
 def ended(written: torch.Tensor, pad_token_id: int, eos_token_id: int | list[int] | None) -> torch.Tensor:
     """Put the padding id behind the first end token of each row."""
     if eos_token_id is None:

@@ -77,7 +77,7 @@ class UnmaskingDecoding(ParallelDecoding):
         inside = F.pad(batch["attention_mask"].bool(), (0, 1))
         return {
             "input_ids": F.pad(batch["input_ids"], (0, 1), value=self.pad_token_id),
-            "attention_mask": unmasking_generate.seen_by_all(inside),
+            "attention_mask": parallel_generate.seen_by_all(inside),
             "labels": F.pad(batch["labels"], (0, 1), value=IGNORED),
         }
 
@@ -120,7 +120,7 @@ def check_mask_is_heeded(model: nn.Module, decoding: str) -> None:
         hooks.append(model.get_input_embeddings().register_forward_hook(keep))
         with torch.enable_grad():
             ids = torch.arange(4, device=next(model.parameters()).device)[None]
-            logits = model(input_ids=ids, attention_mask=unmasking_generate.seen_by_all(ids < 3)).logits[0]
+            logits = model(input_ids=ids, attention_mask=parallel_generate.seen_by_all(ids < 3)).logits[0]
             first, all_three = (
                 torch.autograd.grad(part.square().sum(), embedded[0], retain_graph=True)[0][0].abs().amax(dim=1)
                 for part in (logits[0], logits[:3])

@@ -10,21 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .parallel_generate import ended, first_given, generate_by, logits_behind
-
-
-def seen_by_all(inside: torch.Tensor) -> torch.Tensor:
-    """Make the attention mask under which every position sees all tokens, earlier and later ones, and no padding.
-
-    Args:
-        inside (`torch.Tensor` `(B, S)` of `bool`): which positions hold tokens.
-
-    Returns:
-        `torch.Tensor` `(B, 1, S, S)` of `float32`, to be added to the scores: what every family and kind of attention
-        takes that takes a mask of its own. No row of it hides everything, so that no softmax is of nothing.
-    """
-    hidden = torch.zeros(inside.shape, device=inside.device).masked_fill(~inside, torch.finfo(torch.float32).min)
-    return hidden[:, None, None].expand(-1, -1, inside.shape[1], -1)
+from .parallel_generate import ended, first_given, generate_by, logits_behind, seen_by_all
 
 
 @torch.no_grad()

@@ -90,7 +90,7 @@ class Diagnosis(ABC):
     @abstractmethod
     def conclude(
         self,
-        truth: Answer,
+        truth: Answer | None,
         probes: Mapping[str, Answer],
         written: Sequence[Sequence[str]],
         groups: np.ndarray | None,
@@ -101,8 +101,8 @@ class Diagnosis(ABC):
         """Turn answers into numbers and a verdict.
 
         Args:
-            truth (`Answer`): on the true completions.
-            probes (mapping from `str` to `Answer`): on what `probes` named.
+            truth (`Answer`, *optional*): on the true completions; `None` if the decoding scores no tokens.
+            probes (mapping from `str` to `Answer`): on what `probes` named; nothing if there is no `truth`.
             written (sequence of lists of `str`): the nodes that the model writes for each row.
             groups (`np.ndarray` `(n,)`, *optional*): equal entries mark rows about the same graph.
             decoding (`str`): the name of the decoding.

@@ -17,6 +17,7 @@ from hf_nextfail.tasks.star_graph_text import arms_of
 NUM_EXAMPLES = 3  # of each kind of error
 NUM_BINS = 10  # of a calibration curve
 COUNTERFACTUAL = ("counterfactual_accuracy", "counterfactual_end_accuracy")
+AT_THE_HARD_TOKEN = ("hard_token_mass", "hard_token_confidence", "hard_token_overconfidence")
 AFTER_FIRST_STEP = ("accuracy_given_first_step", "clever_hans_accuracy", *COUNTERFACTUAL)
 #: The probes that lead a model into a wrong arm before the hard token, and right after the first node.
 AT_HARD_TOKEN, AT_FIRST_STEP = "wrong arm", "entering wrong arm"
@@ -59,7 +60,7 @@ class StarGraphDiagnosis(Diagnosis):
 
     def conclude(
         self,
-        truth: Answer,
+        truth: Answer | None,
         probes: Mapping[str, Answer],
         written: Sequence[Sequence[str]],
         groups: np.ndarray | None,
@@ -70,23 +71,32 @@ class StarGraphDiagnosis(Diagnosis):
         """Turn answers into numbers and a verdict. See [`Diagnosis.conclude`]."""
         task = self.task
         kinds = np.array([path_kind(path, arms, arms[0]) for path, arms in zip(written, self.graphs, strict=True)])
-        neighbours = [answer for name, answer in probes.items() if name.startswith(AT_HARD_TOKEN)]
-        entered = [answer for name, answer in probes.items() if name.startswith(AT_FIRST_STEP)] or neighbours
-        candidates = np.stack(  # (n, degree), the right one first
-            [probability_of_node(answer, task.hard_part) for answer in (truth, *neighbours)], axis=1
-        )
-        confidence = candidates.max(axis=1)
-        likeliest = candidates == confidence[:, None]
-        right = likeliest[:, 0] / likeliest.sum(axis=1)  # among equals it is a draw
-        values = self.values(truth, entered, written) | {
-            "hard_token_mass": candidates.sum(axis=1),
-            "hard_token_confidence": confidence,
-            "hard_token_overconfidence": confidence - right,
+        tokens = token_accuracy(written, self.references)
+        values = {
+            "accuracy": (kinds == KINDS[0]).astype(np.float64),
+            "hard_token_accuracy": tokens[:, task.hard_part],
+            "token_accuracy": tokens,
             "valid_path_rate": valid_path(kinds),
         }
-        if not one_pass_exact:
-            values["accuracy"] = (kinds == KINDS[0]).astype(np.float64)
-        absent = why_absent(task, decoding, shows_true_tokens)
+        if one_pass_exact:
+            values["accuracy"] = truth.correct.all(axis=1).astype(np.float64)
+        candidates, bins = None, []
+        if truth is not None:
+            neighbours = [answer for name, answer in probes.items() if name.startswith(AT_HARD_TOKEN)]
+            entered = [answer for name, answer in probes.items() if name.startswith(AT_FIRST_STEP)] or neighbours
+            candidates = np.stack(  # (n, degree), the right one first
+                [probability_of_node(answer, task.hard_part) for answer in (truth, *neighbours)], axis=1
+            )
+            confidence = candidates.max(axis=1)
+            likeliest = candidates == confidence[:, None]
+            right = likeliest[:, 0] / likeliest.sum(axis=1)  # among equals it is a draw
+            values |= self.values_of_one_pass(truth, entered) | {
+                "hard_token_mass": candidates.sum(axis=1),
+                "hard_token_confidence": confidence,
+                "hard_token_overconfidence": confidence - right,
+            }
+            bins = calibration(confidence, right, groups)
+        absent = why_absent(task, decoding, shows_true_tokens, truth is not None)
         diagnosis = {
             "task": {
                 "degree": task.degree,
@@ -96,28 +106,22 @@ class StarGraphDiagnosis(Diagnosis):
                 "decoding": decoding,
             },
             "numbers": {
-                name: None if name in absent else summarise(number, groups) for name, number in values.items()
+                name: None if name in absent else summarise(values[name], groups) for name in self.definitions
             },
             "absent": absent,
-            "calibration": calibration(confidence, right, groups),
+            "calibration": bins,
             "errors": {kind: summarise((kinds == kind).astype(np.float64), groups) for kind in KINDS},
             "examples": self.examples(kinds, written),
             "drawing": self.drawing(kinds, written, candidates),
         }
         return diagnosis | {"verdict": verdict(diagnosis)}
 
-    def values(
-        self, truth: Answer, entered: Sequence[Answer], written: Sequence[Sequence[str]]
-    ) -> dict[str, np.ndarray]:
-        """Give each row its share in the numbers that are about right and wrong nodes: `(n,)`, or `(n, L)` a node."""
+    def values_of_one_pass(self, truth: Answer, entered: Sequence[Answer]) -> dict[str, np.ndarray]:
+        """Give each row its share in the numbers of nodes that were right in one pass: `(n,)`, or `(n, L)` a node."""
         end = self.task.path_length - 1
         forced = correct_nodes(truth.correct, truth.part_of_token)
-        tokens = token_accuracy(written, self.references)
         given = right_nodes(truth, 2, end)
         return {
-            "accuracy": truth.correct.all(axis=1).astype(np.float64),
-            "hard_token_accuracy": tokens[:, self.task.hard_part],
-            "token_accuracy": tokens,
             "forced_token_accuracy": forced,
             "independent_errors_accuracy": product_of_means(forced),
             "accuracy_given_first_step": given,
@@ -137,10 +141,12 @@ class StarGraphDiagnosis(Diagnosis):
             if (kinds == kind).any()
         }
 
-    def drawing(self, kinds: np.ndarray, written: Sequence[Sequence[str]], candidates: np.ndarray) -> dict[str, Any]:
+    def drawing(
+        self, kinds: np.ndarray, written: Sequence[Sequence[str]], candidates: np.ndarray | None
+    ) -> dict[str, Any]:
         """Choose the row to draw: the first wrong one, or the first of all."""
         shown = next((row for row, kind in enumerate(kinds) if kind != KINDS[0]), 0)
-        probabilities = zip(self.graphs[shown], candidates[shown].tolist(), strict=True)
+        probabilities = [] if candidates is None else zip(self.graphs[shown], candidates[shown].tolist(), strict=True)
         return {
             **{name: self.rows[shown][name] for name in ("edges", "path", "start", "goal")},
             "written": written[shown],
@@ -210,7 +216,7 @@ def product_of_means(values: np.ndarray) -> np.ndarray:
     return means.prod() + (values - means) @ others
 
 
-def why_absent(task: StarGraph, decoding: str, shows_true_tokens: bool) -> dict[str, str]:
+def why_absent(task: StarGraph, decoding: str, shows_true_tokens: bool, scores_tokens: bool) -> dict[str, str]:
     """Say which numbers do not exist for a task and a decoding, and why."""
     absent = {}
     in_prompt = "not identifiable: the one later node stands in the prompt"
@@ -226,6 +232,9 @@ def why_absent(task: StarGraph, decoding: str, shows_true_tokens: bool) -> dict[
         who = "a teacherless model" if decoding == "parallel" else f"a model that writes by {decoding}"
         for name in ("forced_token_accuracy", "independent_errors_accuracy", *AFTER_FIRST_STEP):
             absent[name] = f"{who} is not shown the true previous nodes"
+    if not scores_tokens:
+        for name in AT_THE_HARD_TOKEN:
+            absent[name] = f"a model that writes by {decoding} says in no one pass how likely a node is"
     return absent
 
 

@@ -33,10 +33,11 @@ def verdict(diagnosis: dict[str, Any]) -> str:
     accuracy = numbers["accuracy"]["value"]
     if accuracy >= NEARLY_ALWAYS:
         return f"It solves the task: {percent(accuracy)} of its paths are right as a whole{how_solved(task, numbers)}."
-    if numbers["hard_token_mass"]["value"] < 0.5:
+    mass = numbers["hard_token_mass"]
+    if mass is not None and mass["value"] < 0.5:
         return (
             f"It has not learnt to read the graph: where the node next to the start is due, only "
-            f"{percent(numbers['hard_token_mass']['value'])} of its probability lies on the start's neighbours."
+            f"{percent(mass['value'])} of its probability lies on the start's neighbours."
         )
     if numbers["forced_token_accuracy"] is None:  # it never sees the true previous nodes
         return unforced_verdict(task, numbers)

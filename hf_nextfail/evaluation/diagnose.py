@@ -101,7 +101,9 @@ def diagnose(
     diagnosis = read_diagnosis(dataset, task_name)
     inference = Inference(model, decoding, tokenizer, batch_size, description, shared)
 
-    def answer(scores: Scores, texts: list[str]) -> Answer:
+    def answer(scores: Scores | None, texts: list[str]) -> Answer | None:
+        if scores is None:
+            return None
         parts = part_of_each_token(tokenizer, texts, scores.correct.shape[1], diagnosis.task)
         return Answer(scores.correct.numpy(), scores.log_probs.numpy(), parts)
 
@@ -109,9 +111,10 @@ def diagnose(
     completions = dataset["completion"][:]
     truth = answer(scores, completions)
     written = [part_texts(diagnosis.task, text) for text in inference.write_texts(rows, scores, completions)]
+    named = diagnosis.probes(decoding.shows_true_tokens) if decoding.scores_tokens else {}
     probes = {
         name: answer(inference.score(rows.with_completions(texts, tokenizer), name), texts)
-        for name, texts in diagnosis.probes(decoding.shows_true_tokens).items()
+        for name, texts in named.items()
     }
     groups = problem_keys(dataset, diagnosis.task)
     return diagnosis.conclude(

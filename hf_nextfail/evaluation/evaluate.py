@@ -62,7 +62,7 @@ def evaluate(
         `dict` from names to `Estimate`s:
 
         - `loss`: cross-entropy per completion, in nats per token, of what one pass says of it: for a decoding that
-          shows no true token, given the prompt alone.
+          shows no true token, given the prompt alone; `None` for one of which no pass says anything, `inserting`.
         - `accuracy`: the whole answer, free-running (end token included where there is one).
         - `token_accuracy`: per part, such as a node, free-running; it and those below for tasks with parts.
         - `hard_token_accuracy`: the node next to the start, free-running.
@@ -90,9 +90,11 @@ def evaluate(
         written = inference.write_texts(rows, scores, completions)
         right = np.array([verified(task, text, row) for text, row in zip(written, dataset, strict=True)])
     results: dict[str, Estimate | None] = {
-        "loss": summarise((-scores.log_probs.sum(dim=1) / rows.lengths[:, 1]).numpy(), groups),
+        "loss": None,
         "accuracy": summarise(right, groups),
     }
+    if scores is not None:
+        results["loss"] = summarise((-scores.log_probs.sum(dim=1) / rows.lengths[:, 1]).numpy(), groups)
     if task is not None and per_part and has_parts(task, completions):
         written = written or inference.write_texts(rows, scores, completions)
         answers, references = ([part_texts(task, text) for text in texts] for texts in (written, completions))

@@ -60,8 +60,10 @@ class Inference:
         self.device = next(model.parameters()).device
 
     @torch.no_grad()
-    def score(self, rows: Rows, what: str = "scoring") -> Scores:
-        """Predict every completion token in one pass, with what the decoding shows before it."""
+    def score(self, rows: Rows, what: str = "scoring") -> Scores | None:
+        """Predict every completion token in one pass, with what the decoding shows before it; `None` if none can."""
+        if not self.decoding.scores_tokens:
+            return None
         correct, log_probs = [], []
         was_training = self.model.training
         self.model.eval()
@@ -94,7 +96,7 @@ class Inference:
         self.model.train(was_training)
         return self._everyones(decoded, len(which))
 
-    def write_texts(self, rows: Rows, scores: Scores, completions: Sequence[str]) -> list[str]:
+    def write_texts(self, rows: Rows, scores: Scores | None, completions: Sequence[str]) -> list[str]:
         """Return what is written for each row, decoding only those rows whose output is not known."""
         known = scores.correct.all(dim=1) if self.decoding.one_pass_exact else torch.zeros(len(rows), dtype=torch.bool)
         unknown = (~known).nonzero().squeeze(1)
@@ -104,7 +106,7 @@ class Inference:
             written[row] = text
         return written
 
-    def exact_match(self, rows: Rows, scores: Scores) -> torch.Tensor:
+    def exact_match(self, rows: Rows, scores: Scores | None) -> torch.Tensor:
         """Say for each row whether greedy free-running output is right: `(n,)` of `bool`."""
         if self.decoding.one_pass_exact:
             return scores.correct.all(dim=1)

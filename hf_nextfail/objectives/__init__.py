@@ -11,6 +11,7 @@ from hf_nextfail.objectives.bst import BstObjective
 from hf_nextfail.objectives.ds_mtp import DsMtpObjective
 from hf_nextfail.objectives.fsp import FspObjective
 from hf_nextfail.objectives.hybrid import HybridObjective
+from hf_nextfail.objectives.insertion import InsertionObjective
 from hf_nextfail.objectives.jtp import JtpObjective
 from hf_nextfail.objectives.masked_diffusion import MaskedDiffusionObjective
 from hf_nextfail.objectives.mtp import MtpObjective
@@ -39,6 +40,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "mutor": MutorObjective,
     "bst": BstObjective,
     "masked_diffusion": MaskedDiffusionObjective,
+    "insertion": InsertionObjective,
 }
 
 
@@ -87,6 +89,7 @@ __all__ = [
     "DsMtpObjective",
     "FspObjective",
     "HybridObjective",
+    "InsertionObjective",
     "JtpObjective",
     "MaskedDiffusionObjective",
     "MtpObjective",

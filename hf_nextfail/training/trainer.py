@@ -207,7 +207,9 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Evaluate in one pass and log `{prefix}_loss`, `{prefix}_accuracy` and `{prefix}_accuracy_standard_error`.
+        """Evaluate and log `{prefix}_loss`, `{prefix}_accuracy` and `{prefix}_accuracy_standard_error`.
+
+        There is no loss where the decoding scores no tokens.
 
         See [`hf_nextfail.evaluate`] for the numbers per node.
         """
@@ -230,8 +232,8 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
             per_part=False,
             shared=self.has_whole_model,
         )
-        metrics = {
-            f"{metric_key_prefix}_loss": results["loss"]["value"],
+        metrics = {} if results["loss"] is None else {f"{metric_key_prefix}_loss": results["loss"]["value"]}
+        metrics |= {
             f"{metric_key_prefix}_accuracy": results["accuracy"]["value"],
             f"{metric_key_prefix}_accuracy_standard_error": results["accuracy"]["standard_error"],
             f"{metric_key_prefix}_runtime": round(time.perf_counter() - began, 4),
@@ -285,7 +287,7 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
         history: dict[int, dict[str, Any]] = {}  # by step: an evaluation makes several entries
         for entry in self.state.log_history:
             if "eval_accuracy" in entry:
-                numbers = {"accuracy": entry["eval_accuracy"], "loss": entry["eval_loss"]}
+                numbers = {"accuracy": entry["eval_accuracy"], "loss": entry.get("eval_loss")}
             elif "diagnosis" in entry:
                 numbers = {"diagnosis": entry["diagnosis"]}
             else:
