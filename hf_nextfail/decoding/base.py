@@ -36,7 +36,7 @@ class Decoding(ABC):
     shows_true_tokens: ClassVar[bool]
     #: Whether greedy output is right if and only if every most likely token of one pass over `view` is.
     one_pass_exact: ClassVar[bool]
-    #: Whether one pass over `view` says how likely each token is; if not, there is no view, and numbers of it are none.
+    #: Whether one pass over `view` says how likely each token is; if not, there is no view, and no number of it.
     scores_tokens: ClassVar[bool] = True
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
