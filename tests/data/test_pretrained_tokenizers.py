@@ -88,7 +88,8 @@ def test_every_row_can_be_told_apart_from_its_padding(checkpoint, decoding):
     dataset = star_graphs(rows=12)
     together = evaluate(model, dataset, decoding, tokenizer, StarGraph(2, 3, 20), batch_size=12)
     alone = evaluate(model, dataset, decoding, tokenizer, StarGraph(2, 3, 20), batch_size=1)
-    assert together.pop("loss")["value"] == pytest.approx(alone.pop("loss")["value"], abs=1e-5)
+    if DECODINGS[decoding].scores_tokens:
+        assert together.pop("loss")["value"] == pytest.approx(alone.pop("loss")["value"], abs=1e-5)
     assert together == alone
 
 

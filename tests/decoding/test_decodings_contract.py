@@ -41,7 +41,7 @@ def test_tokenizer_without_a_padding_token_is_refused(name):
         DECODINGS[name](tokenizer)
 
 
-@every_decoding
+@pytest.mark.parametrize("name", [name for name in DECODINGS if DECODINGS[name].scores_tokens])
 def test_the_completion_is_the_label_and_the_prompt_is_shown(name):
     rows = ragged_rows(TOKENIZER)
     batch = DECODINGS[name](TOKENIZER).view(rows)
@@ -56,6 +56,15 @@ def test_the_completion_is_the_label_and_the_prompt_is_shown(name):
             assert len(seen[0].unique(dim=0)) == 1
             seen = seen[0, 0] == 0
         assert seen.nonzero().squeeze(1).tolist() == list(range(prompt + completion))
+
+
+@pytest.mark.parametrize("name", [name for name in DECODINGS if not DECODINGS[name].scores_tokens])
+def test_without_a_pass_that_scores_tokens_nothing_depends_on_one(name):
+    decoding = DECODINGS[name](TOKENIZER)
+    assert not decoding.one_pass_exact
+    assert not decoding.shows_true_tokens
+    with pytest.raises(NotImplementedError, match=f"writes by {name} says in no one pass"):
+        decoding.view(ragged_rows(TOKENIZER))
 
 
 @every_decoding

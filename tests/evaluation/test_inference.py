@@ -11,7 +11,7 @@ from hf_nextfail.decoding import DECODINGS
 from hf_nextfail.evaluation.inference import Inference
 
 TOKENIZER = numeral_tokenizer(8)
-every_decoding = pytest.mark.parametrize("name", DECODINGS)
+every_scoring = pytest.mark.parametrize("name", [name for name in DECODINGS if DECODINGS[name].scores_tokens])
 
 
 def star_graphs(num_rows=30):
@@ -24,7 +24,7 @@ def inference_of(name, batch_size=7, shared=False, model=None):
     return Inference(model, DECODINGS[name](TOKENIZER), TOKENIZER, batch_size, None, shared)
 
 
-@every_decoding
+@every_scoring
 def test_scores_are_of_the_tokens_that_the_decoding_shows(name):
     inference, rows = inference_of(name), Rows.of(star_graphs(), TOKENIZER)
     scores = inference.score(rows)
@@ -40,7 +40,7 @@ def test_scores_are_of_the_tokens_that_the_decoding_shows(name):
     assert torch.equal(scores.correct, expected.argmax(dim=-1) == rows.completion_ids)
 
 
-@every_decoding
+@every_scoring
 def test_neither_batches_nor_processes_change_the_scores(name):
     PartialState()
     rows = Rows.of(star_graphs(), TOKENIZER)
@@ -49,6 +49,20 @@ def test_neither_batches_nor_processes_change_the_scores(name):
         scores = other.score(rows)
         assert torch.equal(scores.correct, whole.correct)
         torch.testing.assert_close(scores.log_probs, whole.log_probs)
+
+
+def test_where_no_pass_scores_tokens_there_are_no_scores_and_every_row_is_written():
+    dataset = star_graphs()
+    rows, inference = Rows.of(dataset, TOKENIZER), inference_of("inserting")
+    scores = inference.score(rows)
+    assert scores is None
+    everything = inference.write(rows, torch.arange(len(rows)))
+    assert inference.write_texts(rows, scores, dataset["completion"][:]) == TOKENIZER.batch_decode(
+        everything, skip_special_tokens=True
+    )
+    rows = Rows(rows.prompt_ids, everything.clone(), rows.lengths)
+    rows.completion_ids[::2, 1] += 1
+    assert inference.exact_match(rows, scores).tolist() == [row % 2 == 1 for row in range(len(rows))]
 
 
 def test_only_rows_that_are_wrong_are_decoded():

@@ -12,9 +12,11 @@ from hf_nextfail.models.lora import add_lora
 from hf_nextfail.objectives import OBJECTIVES
 
 #: What they show no model without attention can be told, by objective; each has tests of its refusals.
+LATER_TOKENS = "lets every token see the later ones, and MambaForCausalLM takes no attention mask"
 WITHOUT_ATTENTION = {
     "mutor": "mutor hides registers by an attention mask .* mamba does not heed both",
-    "masked_diffusion": "lets every token see the later ones, and MambaForCausalLM takes no attention mask",
+    "masked_diffusion": LATER_TOKENS,
+    "insertion": LATER_TOKENS,
 }
 
 
