@@ -44,7 +44,7 @@ class InsertingDecoding(ParallelDecoding):
 
     def view(self, rows: Rows) -> Batch:
         """Refuse: there is nothing to score. See [`Decoding.scores_tokens`]."""
-        raise NotImplementedError(f"a model that writes by {self.name} says in no one pass how likely each token is")
+        raise TypeError(f"a model that writes by {self.name} says in no one pass how likely each token is")
 
     def write(self, model: nn.Module, rows: Rows, num_tokens: int) -> torch.Tensor:
         """Insert token by token. See [`Decoding.write`]."""
