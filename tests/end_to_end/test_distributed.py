@@ -44,6 +44,12 @@ NUMERALS = {"model_type": "gpt2", "config_overrides": TINY_GPT2 | NO_DROPOUT}
 HEADS = NUMERALS | {"objective": f"{REPOSITORY / 'tests/own_code/after_next.py'}:AfterNext"}
 # Heads that call both embeddings of the model, one of them without its gradient.
 BORROWING = NUMERALS | {"objective": "nextlat"}
+# Heads whose blocks are layers of the family, and that are a part of the model's checkpoint.
+MELLUM = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+MELLUM |= {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+MELLUM |= {"num_mtp_layers": 1, "mtp_layer_types": ["full_attention"]}
+OF_FAMILY = {"model_type": "mellum", "config_overrides": MELLUM, "objective": "ds_mtp"}
+OF_FAMILY |= {"objective_options": {"depth": 1}}
 HALVED = {"per_device_train_batch_size": GLOBAL_BATCH_SIZE // 2}
 ACCUMULATED = {"per_device_train_batch_size": GLOBAL_BATCH_SIZE // 4, "gradient_accumulation_steps": 2}
 # accelerate 1.15 shards models on accelerators only, and silently trains whole copies on CPUs.
@@ -191,7 +197,7 @@ def assert_nothing_is_left_half_written(runs: Path) -> None:
 
 def test_two_processes_train_and_evaluate_as_one(ragged_rows, tmp_path):
     recipes = {"rows": NUMERALS, "stream": NUMERALS | {"streaming": True}, "ragged": ragged_rows, "heads": HEADS}
-    recipes |= {"borrowing": BORROWING, "ragged_borrowing": ragged_rows | {"objective": "jtp"}}
+    recipes |= {"borrowing": BORROWING, "ragged_borrowing": ragged_rows | {"objective": "jtp"}, "of_family": OF_FAMILY}
     one = run_on_one(tmp_path / "one", recipes)
     halved = {f"{name}_halved": recipe | HALVED for name, recipe in recipes.items()}
     accumulated = {f"{name}_accumulated": recipe | ACCUMULATED for name, recipe in recipes.items()}

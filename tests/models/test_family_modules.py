@@ -167,6 +167,22 @@ def test_drafts_are_refused_for_recurrent_states():
         model.generate(torch.tensor([[1, 2, 3]]), max_new_tokens=2, do_sample=False, use_mtp=True)
 
 
+def test_more_modules_than_layers_are_taken_for_layers_behind_those_of_the_model():
+    two, three = (make("ernie4_5_moe", FAMILIES["ernie4_5_moe"], number) for number in (2, 3))
+    assert (num_family_modules(two), num_family_modules(three)) == (2, 0)
+    renamed = MtpModel(three, 3).get_weight_conversions(three)[0].rename_source_key("mtp.layers.2.enorm.weight")[0]
+    assert renamed == "mtp.layers.0.mtp_block.enorm.weight"
+
+
+def test_an_inkling_would_learn_nothing_from_modules_in_its_embedding():
+    sliding = {"swa_num_attention_heads": 4, "swa_num_key_value_heads": 2, "swa_head_dim": 8}
+    sizes = MIXTURE | sliding | {"n_routed_experts": 4}
+    del sizes["num_experts"]
+    model = make("inkling_text", sizes)
+    assert num_family_modules(model) == 0
+    assert MtpModel(model, 1).embed_tokens is not model.get_input_embeddings()
+
+
 def test_the_rotary_embeddings_of_a_default_mellum_lack_those_of_its_modules():
     model = make("mellum", MIXTURE | {"num_mtp_layers": 1})
     with pytest.raises(KeyError, match="sliding_attention"):
