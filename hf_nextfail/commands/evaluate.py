@@ -37,7 +37,8 @@ DecodingName = Annotated[
     str | None,
     typer.Option(
         "--decoding",
-        help="How the checkpoint writes: autoregressive, parallel, unmasking; by default as it was trained.",
+        help="How the checkpoint writes: autoregressive, parallel, unmasking or inserting; by default as it was "
+        "trained.",
     ),
 ]
 ObjectiveName = Annotated[

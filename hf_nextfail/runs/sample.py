@@ -174,9 +174,12 @@ def objective_lines(sample: Sample, name: str, width: int, hard: Sequence[int]) 
         labels = batch[key][0, begin:end].tolist()
         written = [NOTHING if label == IGNORED else tokenizer.convert_ids_to_tokens(label) for label in labels]
         lines[key.removesuffix("_labels")] = [NOTHING, *written]
+    if "gaps" in batch:
+        gaps = zip(batch["gaps"][0, begin:end].tolist(), batch["labels"][0, begin:end].tolist(), strict=True)
+        lines["in gap"] = [NOTHING, *(NOTHING if label == IGNORED else str(gap) for gap, label in gaps)]
     shown = aligned(lines, width, marked)
     mask = batch["attention_mask"]
-    if mask.dim() == 4 and (added_to_scores(mask)[0, 0, begin, begin + 1 : end] == 0).any():
+    if mask.dim() == 4 and added_to_scores(mask)[0, 0, 0, 1] == 0:
         shown.append(Text("Each position sees all others.", style=QUIET))
     return shown
 

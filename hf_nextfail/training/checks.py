@@ -15,7 +15,6 @@ from hf_nextfail.errors import HubError, UsageError, did_you_mean
 from hf_nextfail.models.checks import check_fits
 from hf_nextfail.objectives import Objective
 
-MEASURED = ("accuracy", "loss")
 #: What the Trainer itself gives to a schedule.
 GIVEN_ANYWAY = {"optimizer", "num_warmup_steps", "num_training_steps", "last_epoch"}
 
@@ -40,15 +39,16 @@ def check_rows(model: torch.nn.Module, datasets: Iterable[Dataset], objective: O
     check_fits(model, max(lengths, default=0), max(ids))
 
 
-def check_best_metric(args: TrainingArguments, datasets: Iterable[str]) -> None:
+def check_best_metric(args: TrainingArguments, datasets: Iterable[str], objective: Objective) -> None:
     """Raise `ValueError` for a `metric_for_best_model` that no evaluation of ours has.
 
     Args:
         args (`TrainingArguments`): what the trainer is asked for.
         datasets (iterable of `str`): what the names of the numbers begin with, such as `eval`.
+        objective (`Objective`): whose decoding may score no tokens; then there is no loss.
     """
-    metric = args.metric_for_best_model
-    known = [f"{name}_{number}" for name in datasets for number in MEASURED]
+    metric, measured = args.metric_for_best_model, ("accuracy", "loss")[: 1 + objective.decoding.scores_tokens]
+    known = [f"{name}_{number}" for name in datasets for number in measured]
     if metric is not None and f"eval_{metric.removeprefix('eval_')}" not in known:
         raise ValueError(
             f"metric_for_best_model must be {' or '.join(known)}, got {metric!r}{did_you_mean(metric, known)}"

@@ -136,7 +136,7 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
             eval_dataset = tokenize_dataset(eval_dataset, processing_class)
             evaluated = {"eval": eval_dataset}
         check_eval_datasets(evaluated)
-        check_best_metric(args, evaluated or ["eval"])
+        check_best_metric(args, evaluated or ["eval"], objective)
         if getattr(args, "stop_at_accuracy", None) is not None and isinstance(eval_dataset, dict):
             raise ValueError("stop_at_accuracy watches one eval_dataset, not several")
         self._known_rows = [rows for rows in (train_dataset, *evaluated.values()) if isinstance(rows, Dataset)]
