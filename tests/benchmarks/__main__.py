@@ -22,6 +22,7 @@ parts:
   data        generating rows on one core against a graph at a time; the loader against training
   memory      generating and tokenizing 2,000,000 rows
   scan        a training step of Mamba on a CPU, by our scan and by that of transformers
+  objectives  a training step of each objective against teacher forcing, and against the arithmetic that it must cost
 """
 
 EPILOG = """\

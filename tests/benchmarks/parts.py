@@ -198,10 +198,51 @@ def scan(settings: Settings, say: Say) -> list[Table]:
         return [child.answer()]
 
 
+def objectives(settings: Settings, say: Say) -> list[Table]:
+    """Compare a training step of each objective with one of teacher forcing, and with what it must cost."""
+    base = "teacher_forced"
+    if settings.quick:
+        names, steps = [base, "hybrid"], 2
+    else:
+        steps = 4
+        with one_child("objectives:names", settings=settings, say=say) as child:
+            names = child.answer()
+    options = {"num_train": 20_000, "num_validation": 10, "num_test": 10}
+    targets = {name: ("objectives:train", name, LARGE, options, settings.scratch) for name in names}
+    ready, answers = take_turns(targets, steps, settings, say)
+    seconds = {name: [answer["seconds"] / steps for answer in answers[name]] for name in names}
+    peaks = {name: answers[name][-1]["peak_megabytes"] for name in names}
+    needed, facts = ready[base]["needed"], ready[base]
+    return [
+        Table(
+            f"Objectives: d2_l5_n50, {facts['rows']} rows a step, GPT-2 of {facts['num_parameters']:,} parameters, "
+            f"{facts['device']}, {facts['precision']}",
+            [
+                {
+                    "objective": name,
+                    "ms a step": Figure.of(second * 1e3 for second in seconds[name]),
+                    f"times {base}": Figure.of_ratios(seconds[name], seconds[base]),
+                    "arithmetic at least": ready[name]["needed"] / needed,
+                    "arithmetic done": ready[name]["done"] / needed,
+                    "peak MB": peaks[name],
+                    f"MB more than {base}": peaks[name] - peaks[base],
+                    "parameters in training": ready[name]["num_parameters"],
+                }
+                for name in names
+            ],
+            [
+                f"{settings.repeat} rounds of {steps} steps in turns, {facts['threads']} thread(s). Arithmetic is "
+                f"multiply-adds of matrix products, forward and backward; 1 is the least that {base} needs.",
+            ],
+        )
+    ]
+
+
 PARTS: dict[str, Callable[[Settings, Say], list[Table]]] = {
     "training": training,
     "evaluation": evaluation,
     "data": data,
     "memory": memory,
     "scan": scan,
+    "objectives": objectives,
 }
