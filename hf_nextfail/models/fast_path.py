@@ -23,7 +23,7 @@ def use_plain_attention(model: PreTrainedModel, longest_row: int) -> bool:
     return True
 
 
-def use_fused_gelu(model: PreTrainedModel, longest_row: int) -> bool:
+def use_fused_gelu(model: nn.Module, longest_row: int) -> bool:
     """Compute GELU's tanh approximation in one kernel, where transformers takes eight for it."""
     slow = [
         (module, name)
@@ -113,7 +113,22 @@ FAST_PATHS: dict[str, tuple[Callable[[PreTrainedModel, int], bool], str]] = {
 }
 
 
-def use_fast_path(model: PreTrainedModel, longest_row: int, allowed: Collection[str] = tuple(FAST_PATHS)) -> list[str]:
+def follow(heads: nn.Module, taken: Collection[str]) -> None:
+    """Let heads compute attention and GELU as the model does that they belong to."""
+    if "attention" in taken:
+        for module in heads.modules():
+            if hasattr(module, "set_attn_implementation"):
+                module.set_attn_implementation("eager")
+    if "gelu" in taken:
+        use_fused_gelu(heads, 0)
+
+
+def use_fast_path(
+    model: PreTrainedModel,
+    longest_row: int,
+    allowed: Collection[str] = tuple(FAST_PATHS),
+    heads: nn.Module | None = None,
+) -> list[str]:
     """Let a model compute the same faster, as far as its family, its device and its rows permit.
 
     Losses and gradients agree with those of the plain model up to rounding; checkpoints are the same.
@@ -122,8 +137,12 @@ def use_fast_path(model: PreTrainedModel, longest_row: int, allowed: Collection[
         model (`PreTrainedModel`): on the device where it will run; changed in place.
         longest_row (`int`): the tokens of the longest row, prompt and completion together.
         allowed (collection of `str`, *optional*): names in `FAST_PATHS`; by default all.
+        heads (`nn.Module`, *optional*): what is trained beside it, and follows it.
 
     Returns:
         `list` of the names of what was done.
     """
-    return [name for name, (use, _) in FAST_PATHS.items() if name in allowed and use(model, longest_row)]
+    taken = [name for name, (use, _) in FAST_PATHS.items() if name in allowed and use(model, longest_row)]
+    if heads is not None:
+        follow(heads, taken)
+    return taken

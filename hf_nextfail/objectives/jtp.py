@@ -1,12 +1,14 @@
 """Next-token prediction, and a block that reads later tokens off the hidden state, given the true ones between."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hf_nextfail.data.rows import IGNORED, Batch
 from hf_nextfail.models.outputs import Outputs
@@ -129,6 +131,11 @@ class Fetch(nn.Module):
             *(width, math.gcd(4, width), 4 * width), dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
         self.norm = nn.LayerNorm(width)
+        self.plain_attention = False
+
+    def set_attn_implementation(self, name: str) -> None:
+        """Choose how attention is computed, by the names that transformers has: `eager` is plain."""
+        self.plain_attention = name == "eager"
 
     def forward(
         self, states: torch.Tensor, embedded: torch.Tensor, num_steps: int, begins: torch.Tensor, steps: torch.Tensor
@@ -139,5 +146,6 @@ class Fetch(nn.Module):
         between = F.pad(embedded, (0, 0, 0, num_steps - 1)).unfold(1, num_steps, 1).transpose(2, 3)
         sequences = torch.cat([states[:, :, None], between], dim=2).flatten(0, 1)
         mask = nn.Transformer.generate_square_subsequent_mask(num_steps + 1, device=states.device)
-        fetched = self.block(sequences, src_mask=mask, is_causal=True).view(size, num_states, num_steps + 1, width)
-        return self.norm(fetched[:, begins, steps])
+        with sdpa_kernel(SDPBackend.MATH) if self.plain_attention else nullcontext():
+            fetched = self.block(sequences, src_mask=mask, is_causal=True)
+        return self.norm(fetched.view(size, num_states, num_steps + 1, width)[:, begins, steps])

@@ -118,7 +118,7 @@ def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTra
         allowed.discard("attention")
     if run.training.torch_compile:
         allowed.discard("last_mlp")  # hooks with a memory are not compiled
-    trainer.fast_path = use_fast_path(model, longest, allowed)
+    trainer.fast_path = use_fast_path(model, longest, allowed, trainer.heads and trainer.heads.heads)
     ways = [FAST_PATHS[name][1] for name in trainer.fast_path]
     logger.info("%s on %s: %s.", trainer.precision, trainer.args.device, "; ".join(ways) or "as transformers does it")
     for name, value in ({} if chosen is None or run.training.process_index else chosen).items():

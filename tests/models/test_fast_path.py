@@ -3,12 +3,14 @@
 import pytest
 import torch
 from families import FAMILIES, TOKENIZER, build
-from tiny_models import mean_loss
+from tiny_models import attached, mean_loss
 from tiny_rows import random_rows
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.activations import FastGELUActivation, NewGELUActivation
 
 from hf_nextfail.models.fast_path import FAST_PATHS, SHORT_ROW, LastTokens, use_fast_path
-from hf_nextfail.objectives import TeacherForcedObjective
+from hf_nextfail.models.with_heads import WithHeads
+from hf_nextfail.objectives import TeacherForcedObjective, build_objective
 
 GPT2 = {"attention", "gelu", "last_mlp"}
 # What each family of the paper and of the README takes.
@@ -109,6 +111,36 @@ def test_what_is_written_is_what_the_plain_model_writes():
     prompts = torch.arange(12).view(2, 6) % 10
     options = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": TOKENIZER.pad_token_id}
     assert torch.equal(plain.generate(prompts, **options), fast.generate(prompts, **options))
+
+
+class Seen(TorchDispatchMode):
+    """Note what torch is asked to compute."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.add(function.name())
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["mtp", "ds_mtp", "jtp", "bst"])
+def test_heads_compute_as_their_model_does(name):
+    slow = {"aten::_scaled_dot_product_flash_attention_for_cpu", "aten::tanh"}
+    objective, found = build_objective(name, TOKENIZER), []
+    batch = batch_of(objective)
+    for allowed in ((), FAST_PATHS):
+        model = build("gpt2").eval()
+        heads = objective.heads(model).eval()
+        use_fast_path(model, LONGEST, allowed, heads)
+        beside = WithHeads(model, heads, objective.run_heads, objective.heads_read_whole_row)
+        with attached(beside), Seen() as seen:
+            loss = mean_loss(objective, model, batch, heads=beside)
+            loss.backward()
+        assert seen.names & slow == (set() if allowed else slow)
+        found.append({parameter: p.grad for parameter, p in heads.named_parameters()} | {"loss": loss.detach()})
+    torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-5)
 
 
 def test_a_checkpoint_does_not_know_how_it_was_computed(tmp_path):
