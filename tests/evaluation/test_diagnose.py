@@ -28,9 +28,10 @@ from tiny_models import mean_loss, tiny_gpt2
 
 from hf_nextfail import load_paper_file
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
+from hf_nextfail.data.rows import Rows
 from hf_nextfail.data.tokenization import tokenize_dataset
-from hf_nextfail.decoding import DECODINGS
-from hf_nextfail.diagnoses.star_graph import product_of_means
+from hf_nextfail.decoding import DECODINGS, InsertingDecoding
+from hf_nextfail.diagnoses.star_graph import StarGraphDiagnosis, product_of_means
 from hf_nextfail.evaluation.diagnose import diagnose, read_diagnosis
 from hf_nextfail.metrics import KINDS, mean_and_standard_error
 from hf_nextfail.objectives import TeacherForcedObjective
@@ -506,6 +507,34 @@ def test_diagnosis_is_ready_for_json(config_name, decoding):
     diagnosis = diagnosis_of(ErringOracle, config_name, 0.2, num_rows=30, decoding=decoding)
     assert json.loads(json.dumps(diagnosis, allow_nan=False)) == diagnosis
     assert diagnosis["verdict"].endswith(".")
+
+
+def test_where_no_pass_scores_tokens_what_is_written_is_all_there_is():
+    tokenizer, rows = numeral_tokenizer(8), star_graphs("d2_l4_n8", 30)
+    model, decoding = tiny_gpt2(tokenizer, initializer_range=0.5).eval(), InsertingDecoding(tokenizer)
+    diagnosis = diagnose(model, tokenizer, rows, decoding)
+    of_rows = Rows.of(rows, tokenizer)
+    ids = decoding.write(model, of_rows.take(torch.arange(30)), 4)
+    written = [text.split(",") for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
+    right = [
+        [place < len(nodes) and nodes[place] == node for place, node in enumerate(row["completion"].split(","))]
+        for nodes, row in zip(written, rows, strict=True)
+    ]
+    assert values_of(diagnosis) == {
+        "accuracy": np.mean([all(nodes) for nodes in right]),
+        "hard_token_accuracy": np.mean([nodes[1] for nodes in right]),
+        "token_accuracy": np.mean(right, axis=0).tolist(),
+        "valid_path_rate": sum(shares_of(diagnosis).get(kind, 0) for kind in ("right arm", "wrong arm")),
+    }
+    assert 0 < np.mean(right) < 1
+    assert diagnosis["absent"].keys() == {name for name, number in diagnosis["numbers"].items() if number is None}
+    assert diagnosis["absent"]["hard_token_mass"] == (
+        "a model that writes by inserting says in no one pass how likely a node is"
+    )
+    assert list(diagnosis["numbers"]) == list(StarGraphDiagnosis.definitions)
+    assert diagnosis["calibration"] == []
+    assert diagnosis["drawing"]["probabilities"] == {}
+    assert diagnosis["drawing"]["written"] in written
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])

@@ -15,8 +15,10 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.problem_keys import graph_hashes
+from hf_nextfail.data.rows import Rows
 from hf_nextfail.data.tokenization import end_token_id, tokenize_dataset
 from hf_nextfail.data.word_tokenizer import COMPLETIONS_END, task_tokenizer
+from hf_nextfail.decoding import InsertingDecoding
 from hf_nextfail.evaluation.evaluate import evaluate
 from hf_nextfail.metrics import correct_nodes
 from hf_nextfail.objectives import OBJECTIVES, Objective
@@ -257,6 +259,23 @@ def test_path_without_its_end_token_is_not_accurate(objective_name):
     tokenizer.eos_token = END  # which the model never learnt to write
     tokenizer.init_kwargs[COMPLETIONS_END] = True
     assert accuracy() == 0.0
+
+
+def test_where_no_pass_scores_tokens_what_is_written_is_all_there_is():
+    tokenizer, rows, task = numeral_tokenizer(num_nodes=8), star_graphs("d1_l2_n8", 40), StarGraph(1, 2, 8)
+    model, decoding = small_gpt2(tokenizer), InsertingDecoding(tokenizer)
+    train(model, rows, OBJECTIVES["insertion"](tokenizer), tokenizer, steps=80)
+    results = evaluate(model, rows, decoding, tokenizer, task)
+    of_rows = Rows.of(rows, tokenizer).take(torch.arange(40))
+    right = (decoding.write(model, of_rows, 2) == of_rows.completion_ids).double()
+    assert 0.1 < right.mean() < 0.9
+    assert results["accuracy"]["value"] == pytest.approx(right.prod(dim=1).mean().item())
+    assert results["token_accuracy"]["value"] == pytest.approx(right.mean(dim=0).tolist())
+    absent = {name for name, result in results.items() if result is None}
+    assert absent == {"loss", "forced_token_accuracy", "forced_hard_token_accuracy"}
+    without_verifier = evaluate(model, texts(rows), decoding, tokenizer)
+    assert without_verifier["loss"] is None
+    assert without_verifier["accuracy"]["value"] == results["accuracy"]["value"]
 
 
 # Standard errors

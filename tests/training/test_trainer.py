@@ -204,6 +204,17 @@ def test_evaluation_returns_and_logs_what_evaluate_measures(tmp_path, objective)
     assert {name: logged[name] for name in metrics} == metrics
 
 
+def test_where_no_pass_scores_tokens_there_is_no_loss_of_an_evaluation(tmp_path):
+    rows = one_completion("1,2", 6)
+    trainer = trainer_of(tmp_path, rows, eval_dataset=rows, objective="insertion", max_steps=2)
+    trainer.train()
+    assert not any("loss" in name for name in trainer.evaluate())
+    assert [point["loss"] for point in trainer.history()] == [None]
+    best = {"metric_for_best_model": "loss", "save_strategy": "best", "eval_strategy": "steps"}
+    with pytest.raises(ValueError, match="metric_for_best_model must be eval_accuracy, got 'loss'"):
+        trainer_of(tmp_path, rows, eval_dataset=rows, objective="insertion", **best)
+
+
 def test_each_of_several_datasets_is_evaluated_under_its_name(tmp_path):
     right, wrong = one_completion("1,2", 6), one_completion("3,4", 6)
     trainer = trainer_of(
