@@ -56,6 +56,8 @@ class ObjectiveTrainer(Trainer):
         # The loss in its named parts, summed since step `_parts_from`, the last one that was logged.
         self._parts: dict[str, torch.Tensor] = {}
         self._parts_from = 0
+        # Whether the last checkpoint had weights by other names than the model has.
+        self._missed = False
         if model is not None:
             self._begin_with(model)  # before the stock Trainer makes anything, such as a repository
         super().__init__(model, args, **kwargs)
@@ -106,8 +108,26 @@ class ObjectiveTrainer(Trainer):
 
     def _load_best_model(self) -> None:
         super()._load_best_model()
+        self._load_what_was_missed(self.state.best_model_checkpoint)
         if self._saved_heads:
             self.heads.load(Path(self.state.best_model_checkpoint))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        self._load_what_was_missed(resume_from_checkpoint)
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        names = {name for name, _ in self.model.named_parameters()}
+        self._missed = not names.isdisjoint(load_result.missing_keys)
+        if not self._missed:
+            super()._issue_warnings_after_load(load_result)
+
+    def _load_what_was_missed(self, checkpoint: str) -> None:
+        # Mixtures save their experts by other names than they have. The stock methods warn, and go on without them.
+        if self._missed:
+            saved = type(self.model).from_pretrained(checkpoint, dtype=self.model.dtype)
+            self.model.load_state_dict(saved.state_dict(), strict=False)
+            self._missed = False
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         # The stock method would save the heads as a part of the model.

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import load_dataset
+from families import FAMILIES
 from own_code.after_next import AfterNext
 from safetensors.torch import load_file
 from tiny_models import NO_DROPOUT, tiny_gpt2
@@ -21,6 +22,7 @@ from hf_nextfail import (
 )
 from hf_nextfail.data.tokenization import end_token_id
 from hf_nextfail.hub.publish import model_files
+from hf_nextfail.models import build_model
 from hf_nextfail.models.lora import add_lora, load_checkpoint
 from hf_nextfail.models.with_heads import HEADS, HEADS_FILE
 from hf_nextfail.runs.measure_checkpoint import evaluate_checkpoint
@@ -35,10 +37,10 @@ def rows():
 
 @pytest.fixture
 def trainer_of(tmp_path, rows):
-    def trainer_of(objective=None, folder="run", **options) -> NextFailTrainer:
+    def trainer_of(objective=None, folder="run", model=None, **options) -> NextFailTrainer:
         options = {"max_steps": 6, "per_device_train_batch_size": 8, "save_steps": 3, "disable_tqdm": True} | options
         return NextFailTrainer(
-            tiny_gpt2(TOKENIZER, **NO_DROPOUT),
+            model or tiny_gpt2(TOKENIZER, **NO_DROPOUT),
             NextFailTrainingArguments(str(tmp_path / folder), seed=3, precision="fp32", logging_steps=1, **options),
             objective=objective or AfterNext(TOKENIZER),
             train_dataset=rows["train"],
@@ -153,6 +155,27 @@ def test_a_model_that_its_user_saves_after_training_is_plain(trainer_of, tmp_pat
     trainer.model.save_pretrained(tmp_path / "mine")
     _, loading = AutoModelForCausalLM.from_pretrained(tmp_path / "mine", output_loading_info=True)
     assert not any(loading.values())
+
+
+def mixture(seed=0):
+    torch.manual_seed(seed)
+    return build_model(TOKENIZER, model_type="mixtral", config_overrides=FAMILIES["mixtral"])
+
+
+@pytest.mark.parametrize("then", ["resumed", "best at the end"])
+def test_the_experts_of_a_mixture_are_loaded_again(trainer_of, then, tmp_path, caplog):
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "loss", "greater_is_better": True}
+    options = {"eval_strategy": "steps", "eval_steps": 3, "learning_rate": 0.01}
+    trainer = trainer_of(model=mixture(), **options, **({} if then == "resumed" else best))
+    trainer.train()
+    if then == "resumed":
+        expected, trainer = trainer.model, trainer_of(folder="resumed", model=mixture(seed=1), **options)
+        trainer.train(resume_from_checkpoint=str(tmp_path / "run/checkpoint-3"))
+    else:
+        expected = AutoModelForCausalLM.from_pretrained(trainer.state.best_model_checkpoint)
+    for name, weight in expected.state_dict().items():
+        assert torch.equal(trainer.model.state_dict()[name], weight), name
+    assert "missing keys" not in caplog.text
 
 
 def test_the_best_model_is_loaded_at_the_end_without_a_word_about_heads(trainer_of, tmp_path, caplog):
