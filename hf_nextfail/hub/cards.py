@@ -65,17 +65,18 @@ def metric_rows(record: Record) -> list[dict[str, Any]]:
 
 def diagnosis_rows(diagnosis: dict[str, Any] | None) -> list[dict[str, str]]:
     """Lay out a diagnosis as rows of a table: name, value, standard error, n, meaning; no rows without one."""
+    diagnosis = diagnosis or {"numbers": {}, "absent": {}}
     return [
         {
             "name": name,
-            "meaning": DEFINITIONS[name].meaning,
+            "meaning": diagnosis["absent"].get(name, DEFINITIONS[name].meaning),
             **(
                 {"value": "does not exist", "standard_error": "", "n": ""}
                 if result is None
                 else {key: format_number(result[key]) for key in ("value", "standard_error", "n")}
             ),
         }
-        for name, result in (diagnosis or {"numbers": {}})["numbers"].items()
+        for name, result in diagnosis["numbers"].items()
     ]
 
 

@@ -72,7 +72,7 @@ class InsertionObjective(Objective):
     >>> objective = InsertionObjective(numeral_tokenizer(num_nodes=10))
     >>> batch = objective.encode(rows, torch.Generator().manual_seed(0))
     >>> batch["input_ids"].tolist(), batch["labels"].tolist()
-    ([[7, 8, 9, 2, 14, 14]], [[-100, -100, -100, 1, 2, -100]])
+    ([[7, 8, 9, 1, 14, 14]], [[-100, -100, -100, 1, 2, -100]])
 
     ```
     """

@@ -11,7 +11,9 @@ from huggingface_hub import DatasetCard, ModelCard
 from huggingface_hub._eval_results import parse_eval_result_entries
 from made_records import OBJECTIVES, diagnosed_record
 
+import hf_nextfail
 from hf_nextfail.data.builder import TaskConfig
+from hf_nextfail.decoding import DECODINGS
 from hf_nextfail.hub import cards
 from hf_nextfail.hub.publish import publish_config
 from hf_nextfail.reporting.record import PLACES, Record
@@ -191,13 +193,19 @@ def test_a_card_says_how_much_of_a_test_file_was_trained_on(share, said):
     assert ("were trained on" in text) == (said is not None)
 
 
-def test_a_teacherless_card_decodes_in_one_pass():
-    blocks = code_blocks(cards.model_card(load("teacherless"), REPO), "python")
+@pytest.mark.parametrize("name", [name for name in DECODINGS if DECODINGS[name].generates])
+def test_a_card_decodes_as_the_checkpoint_says(name):
+    record = load("teacherless")
+    record.run["decoding"] = name
+    text = cards.model_card(record, REPO)
+    blocks = code_blocks(text, "python")
     assert len(blocks) == 2
     assert f'from_pretrained("{REPO}", trust_remote_code=True)' in blocks[0]
-    assert "custom_generate=hf_nextfail.generate_teacherless" in blocks[1]
+    assert f"custom_generate=hf_nextfail.{DECODINGS[name].generates}" in blocks[1]
+    assert callable(getattr(hf_nextfail, DECODINGS[name].generates))
     assert "trust_remote_code" not in blocks[1]
-    assert "A plain `generate` does something else" in cards.model_card(load("teacherless"), REPO)
+    assert f"{DECODINGS[name].in_words}, with the code in" in text
+    assert "A plain `generate` does something else" in text
 
 
 @pytest.mark.parametrize("name", ["teacher_forced", "reversed"])
@@ -280,7 +288,8 @@ def test_a_diagnosed_run_says_why(objective):
     rows = {line.split("|")[1].strip(): line for line in why.splitlines() if line.startswith("| `")}
     assert list(rows) == [f"`{name}`" for name in record.diagnosis["numbers"]]
     assert "0.00400" in rows["`valid_path_rate`"] and "2,000" in rows["`valid_path_rate`"]
-    assert "does not exist" in rows["`clever_hans_accuracy`"]
+    reason = record.diagnosis["absent"]["clever_hans_accuracy"]
+    assert "does not exist" in rows["`clever_hans_accuracy`"] and reason in rows["`clever_hans_accuracy`"]
 
 
 def test_seed_and_picture_are_there_when_they_exist():
