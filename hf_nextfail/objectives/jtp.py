@@ -141,10 +141,11 @@ class Fetch(nn.Module):
         self, states: torch.Tensor, embedded: torch.Tensor, num_steps: int, begins: torch.Tensor, steps: torch.Tensor
     ) -> torch.Tensor:
         """Return what predicts the tokens that lie so many steps behind those predicted at `begins`: `(B, N, H)`."""
+        states = states[:, : max(1, states.shape[1] - 1)]  # from the last one nothing is fetched
         size, num_states, width = states.shape
         # Behind the last token stand zeros, which only pairs that do not exist would see.
         between = F.pad(embedded, (0, 0, 0, num_steps - 1)).unfold(1, num_steps, 1).transpose(2, 3)
-        sequences = torch.cat([states[:, :, None], between], dim=2).flatten(0, 1)
+        sequences = torch.cat([states[:, :, None], between[:, :num_states]], dim=2).flatten(0, 1)
         mask = nn.Transformer.generate_square_subsequent_mask(num_steps + 1, device=states.device)
         with sdpa_kernel(SDPBackend.MATH) if self.plain_attention else nullcontext():
             fetched = self.block(sequences, src_mask=mask, is_causal=True)
