@@ -1,9 +1,17 @@
 """The benchmarks run; what they measure is no test."""
 
+import importlib
 import json
 from pathlib import Path
 
 import pytest
+from small_tokenizers import with_special_tokens
+from tiny_models import learning, mean_loss, tiny_gpt2
+from tiny_rows import even_rows
+from torch.utils.flop_counter import FlopCounterMode
+
+from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
+from hf_nextfail.objectives import OBJECTIVES, build_objective
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -32,10 +40,40 @@ def test_a_quick_run_writes_every_figure(fresh, tmp_path):
 
 def test_help_names_every_part_and_option(fresh):
     done = fresh([BENCHMARKS, "--help"])
-    for word in ("training", "evaluation", "data", "memory", "scan"):
+    for word in ("training", "evaluation", "data", "memory", "scan", "objectives"):
         assert f"\n  {word} " in done.stdout
     for option in ("--only", "--repeat", "--threads", "--quick", "--output"):
         assert option in done.stdout
+
+
+@pytest.fixture
+def arithmetic(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("objectives")
+
+
+def test_arithmetic_is_counted_as_by_hand(arithmetic):
+    sizes = arithmetic.Sizes(layers=2, width=1, vocabulary=3, prompt=2, completion=2)
+    first, last = 3 * 12 + 2 * (1 + 2 + 3), 3 * 2 + 2 * 10 + 2 * (2 + 3)
+    assert arithmetic.NEEDED["teacher_forced"](None, sizes) == first + last + 2 * 3
+    first, last = 4 * 12 + 2 * (1 + 2 + 3 + 3), 4 * 2 + 3 * 10 + 2 * (2 + 3 + 3)  # one dummy, which sees the prompt
+    assert arithmetic.NEEDED["hybrid"](None, sizes) == first + last + 3 * 3
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_no_objective_does_with_less_arithmetic_than_it_needs_or_takes_twice_as_much(arithmetic, name):
+    tokenizer = with_special_tokens(numeral_tokenizer(num_nodes=10))
+    objective, model = build_objective(name, tokenizer), tiny_gpt2(tokenizer, "eager")
+    objective.check(model)
+    rows = even_rows(tokenizer)
+    batch = objective.encode(rows)
+    with learning(objective, model) as heads, FlopCounterMode(display=False) as done:
+        mean_loss(objective, model, batch, heads=heads).backward()
+    prompt, completion = rows.lengths[0].tolist()
+    config = model.config
+    sizes = arithmetic.Sizes(config.n_layer, config.n_embd, config.vocab_size, prompt, completion)
+    needed = arithmetic.NEEDED[name](objective, sizes) * len(rows) * 3  # forward and backward
+    assert needed < done.get_total_flops() / 2 < 2 * needed
 
 
 @pytest.mark.parametrize(
