@@ -155,11 +155,8 @@ def masked_diffusion(objective: Objective, sizes: Sizes) -> float:
 
 def insertion(objective: Objective, sizes: Sizes) -> float:
     """Show the tokens that are left, any number, to all, and read every gap between them."""
-    rows = []
-    for left in range(sizes.completion + 1):
-        shown = sizes.prompt + left
-        rows.append(sizes.trunk([shown] * shown, left + 1) + sizes.width)
-    return fmean(rows)
+    shown = range(sizes.prompt, sizes.prompt + sizes.completion + 1)
+    return fmean(sizes.trunk([tokens] * tokens, tokens - sizes.prompt + 1) for tokens in shown)
 
 
 #: Name of an objective -> what a row of it needs at the least.
