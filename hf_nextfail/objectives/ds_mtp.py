@@ -153,4 +153,5 @@ class Module(nn.Module):
     def forward(self, states: torch.Tensor, tokens: torch.Tensor, num_kept: int) -> torch.Tensor:
         """Return the states `(B, num_kept, H)` that have seen `tokens` `(B, S, E)`, too."""
         both = torch.cat([self.state_norm(states), self.token_norm(tokens)], dim=2)
-        return self.block(self.projection(both), num_kept)
+        # Under autocast a product is of half precision, and what blocks add to must not be.
+        return self.block(self.projection(both).to(states.dtype), num_kept)
