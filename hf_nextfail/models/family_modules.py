@@ -1,11 +1,14 @@
 """Multi-token modules as a family of transformers makes, loads and generates with them."""
 
+import logging
 import re
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_layers import MtpModel
+
+logger = logging.getLogger(__name__)
 
 
 class FamilyModules(nn.Module):
@@ -72,6 +75,13 @@ def check_family_modules(model: nn.Module, depth: int) -> None:
     """
     number = num_family_modules(model)
     if not number:
+        if asked := getattr(getattr(model, "config", None), "num_mtp_layers", None):
+            logger.warning(
+                "num_mtp_layers is %d, and transformers finds no modules of this model in a checkpoint: ours are "
+                "trained, %d of them, and left out of it.",
+                asked,
+                depth,
+            )
         return
     if number != depth:
         raise ValueError(f"depth must be the num_mtp_layers of the model, {number}, got {depth}")

@@ -104,10 +104,15 @@ def test_experts_begin_as_those_of_the_family():
     assert layer.mtp_block.mlp.experts.gate_up_proj.std().item() == pytest.approx(0.02, rel=0.1)
 
 
-def test_adapters_and_families_without_modules_have_blocks_of_ours():
+def test_adapters_and_families_without_modules_have_blocks_of_ours(caplog):
     assert num_family_modules(build("llama")) == num_family_modules(torch.nn.Linear(1, 1)) == 0
     assert num_family_modules(mellum()) == 1
-    assert num_family_modules(get_peft_model(mellum(), LoraConfig(target_modules=["q_proj"]))) == 0
+    check_family_modules(build("llama"), depth=2)
+    assert "num_mtp_layers" not in caplog.text
+    adapter = get_peft_model(mellum(), LoraConfig(target_modules=["q_proj"]))
+    assert num_family_modules(adapter) == 0
+    check_family_modules(adapter, depth=2)
+    assert "num_mtp_layers is 1, and transformers finds no modules of this model" in caplog.text
 
 
 def test_modules_that_cannot_be_trained_are_refused():
