@@ -108,7 +108,7 @@ class JtpObjective(TeacherForcedObjective):
         begins, ends, weights = steps_ahead(labels, (labels != IGNORED).sum(dim=1, keepdim=True), num_steps)
         tokens = labels.clamp(min=0)
         fetched = heads(states, model.get_input_embeddings()(tokens), num_steps, begins, ends - begins)
-        logits = model.get_output_embeddings()(fetched)
+        logits = model.get_output_embeddings()(fetched).float()
         missed = F.cross_entropy(logits.flatten(0, 1), tokens[:, ends].flatten(), reduction="none")
         return (weights.flatten() * missed).sum()
 

@@ -109,8 +109,9 @@ class NextlatObjective(TeacherForcedObjective):
         rolled, truth = heads(states, model.get_input_embeddings()(labels.clamp(min=0)), num_steps), states.detach()
         distance = F.smooth_l1_loss(rolled, truth[:, ends], reduction="none").mean(dim=2)
         with torch.no_grad():
-            expected = unembed(truth).log_softmax(dim=2)[:, ends]
-        said = frozen(unembed, rolled).log_softmax(dim=2)
+            expected = unembed(truth).float().log_softmax(dim=2)[:, ends]
+        # Under autocast logits are of half precision, and a divergence of such is mostly rounding.
+        said = frozen(unembed, rolled).float().log_softmax(dim=2)
         divergence = F.kl_div(said, expected, reduction="none", log_target=True).sum(dim=2)
         return {"next_state": (weights * distance).sum(), "kl": (weights * divergence).sum()}
 
