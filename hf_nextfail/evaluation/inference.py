@@ -1,5 +1,6 @@
 """A model and rows to what it thinks of them and what it writes."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from transformers.utils.logging import tqdm
 
 from hf_nextfail.data.rows import Rows
 from hf_nextfail.decoding import Decoding
+from hf_nextfail.models.checks import num_positions
 from hf_nextfail.models.completion_logits import IGNORED, at_completion, completion_logits
 
 
@@ -58,6 +60,8 @@ class Inference:
         self.description = description
         self.shared = shared
         self.device = next(model.parameters()).device
+        config = getattr(model, "config", None)
+        self.num_positions: float = (config and num_positions(model)) or math.inf
 
     @torch.no_grad()
     def score(self, rows: Rows, what: str = "scoring") -> Scores | None:
@@ -89,12 +93,18 @@ class Inference:
             return torch.zeros((0, num_tokens), dtype=torch.int64)
         was_training = self.model.training
         self.model.eval()
-        decoded = [
-            self.decoding.write(self.model, rows.take(indices).to(self.device), num_tokens)
-            for indices in self._batches(which, "decoding")
-        ]
+        decoded = [self._write(rows.take(indices), num_tokens) for indices in self._batches(which, "decoding")]
         self.model.train(was_training)
         return self._everyones(decoded, len(which))
+
+    def _write(self, rows: Rows, num_tokens: int) -> torch.Tensor:
+        # Behind the longest prompt of a batch there may be too few positions for its longest completion.
+        fit = min(num_tokens, self.num_positions - rows.prompt_ids.shape[1])
+        if fit < rows.completion_ids.shape[1] and len(rows) > 1:
+            halves = torch.arange(len(rows)).chunk(2)
+            return torch.cat([self._write(rows.take(half), num_tokens) for half in halves])
+        written = self.decoding.write(self.model, rows.to(self.device), fit)
+        return pad(written, (0, num_tokens - fit), value=self.tokenizer.pad_token_id)
 
     def write_texts(self, rows: Rows, scores: Scores | None, completions: Sequence[str]) -> list[str]:
         """Return what is written for each row, decoding only those rows whose output is not known."""

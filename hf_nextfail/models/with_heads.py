@@ -141,8 +141,10 @@ class WithHeads:
         self._states = args[0] if self.read_whole_row else last
         # accelerate switches to half precision inside the model's own forward, and the heads run outside of it.
         device = last.device.type
-        enabled = torch.is_autocast_enabled(device)
-        self._autocast = torch.autocast(device, torch.get_autocast_dtype(device), enabled=enabled)
+        enabled, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+        if not enabled and last.dtype in (torch.bfloat16, torch.float16):  # a model of half precision, heads of full
+            enabled, dtype = True, last.dtype
+        self._autocast = torch.autocast(device, dtype, enabled=enabled)
         return last, *args[1:]
 
     def _answer(self, model: nn.Module, args: tuple[Any, ...], output: Any) -> Answer | None:

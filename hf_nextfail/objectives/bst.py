@@ -60,7 +60,7 @@ class BackwardEncoder(nn.Module):
             What predicts the next token `(B, N - T, H)`, of the pairs of `pairs_of` with `j > 0`, and the token before
             the suffix `(B, N, H)`, of all pairs.
         """
-        end = self.end.expand(len(states), 1, -1)
+        end = self.end.to(from_end.dtype).expand(len(states), 1, -1)
         read = torch.cat([end, from_end], dim=1)
         options = accepted(self.encoder, use_cache=False)
         suffixes = self.encoder(inputs_embeds=read, **options).last_hidden_state  # (B, T, H)

@@ -1,5 +1,6 @@
 """Next-token prediction, and a chain of modules that predict the tokens after it from the true ones between."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -92,7 +93,7 @@ class DsMtpObjective(TeacherForcedObjective):
         super().__post_init__(tokenizer)
         if self.depth < 1:
             raise ValueError(f"depth must be at least 1, one module, got {self.depth}")
-        if self.weight <= 0:
+        if not 0 < self.weight < math.inf:
             raise ValueError(f"weight must be above 0, got {self.weight}")
 
     def check(self, model: nn.Module) -> None:

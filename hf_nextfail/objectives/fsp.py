@@ -1,5 +1,6 @@
 """Next-token prediction, and a head that says which tokens come later, in any order."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -79,7 +80,7 @@ class FspObjective(TeacherForcedObjective):
 
     def __post_init__(self, tokenizer):
         super().__post_init__(tokenizer)
-        if self.weight <= 0:
+        if not 0 < self.weight < math.inf:
             raise ValueError(f"weight must be above 0, got {self.weight}")
         if self.tau is not None and self.tau < 2:
             raise ValueError(f"tau must be at least 2, the next token and one behind it, got {self.tau}")

@@ -82,7 +82,7 @@ class JtpObjective(TeacherForcedObjective):
 
     def __post_init__(self, tokenizer):
         super().__post_init__(tokenizer)
-        if self.weight <= 0:
+        if not 0 < self.weight < math.inf:
             raise ValueError(f"weight must be above 0, got {self.weight}")
         if self.horizon is not None and self.horizon < 1:
             raise ValueError(f"horizon must be at least 1, got {self.horizon}")

@@ -120,9 +120,9 @@ class MaskedDiffusionObjective(Objective):
         return batch | {"weights": weights}
 
     def lengthened(self, rows: Rows, generator: torch.Generator | None) -> Rows:
-        """Let completions go on behind their ends, each to a length of its own, none beyond the longest."""
+        """Let completions go on behind their ends, each to a length of its own, no row beyond the longest."""
         prompt, length = rows.lengths[:, :1], rows.lengths[:, 1:]  # (B, 1)
-        room = rows.completion_ids.shape[1] + 1 - length
+        room = torch.minimum(rows.completion_ids.shape[1] - length, rows.longest - prompt - length) + 1
         more = (torch.rand(length.shape, generator=generator) * room).long()
         last = rows.completion_ids.gather(1, length - 1)
         end = IGNORED if self.decoding.eos_token_id is None else self.decoding.eos_token_id

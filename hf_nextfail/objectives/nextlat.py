@@ -1,5 +1,6 @@
 """Next-token prediction, and a small network that predicts the next hidden state from this one and the next token."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -85,7 +86,7 @@ class NextlatObjective(TeacherForcedObjective):
     def __post_init__(self, tokenizer):
         super().__post_init__(tokenizer)
         for option in ("state_weight", "kl_weight"):
-            if getattr(self, option) < 0:
+            if not 0 <= getattr(self, option) < math.inf:
                 raise ValueError(f"{option} must be at least 0, got {getattr(self, option)}")
         if self.state_weight == self.kl_weight == 0:
             raise ValueError("state_weight or kl_weight must be above 0: with both 0 this is teacher_forced")

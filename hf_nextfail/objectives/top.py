@@ -1,5 +1,6 @@
 """Next-token prediction, and a head that ranks all later tokens by how soon they come."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -76,7 +77,7 @@ class TopObjective(TeacherForcedObjective):
 
     def __post_init__(self, tokenizer):
         super().__post_init__(tokenizer)
-        if self.weight <= 0:
+        if not 0 < self.weight < math.inf:
             raise ValueError(f"weight must be above 0, got {self.weight}")
         if self.window is not None and self.window < 2:
             raise ValueError(f"window must be at least 2, the next token and one more, got {self.window}")

@@ -4,6 +4,7 @@ from accelerate import PartialState
 from datasets import Dataset, load_dataset
 from known_models import CleverHans
 from tiny_models import tiny_gpt2
+from tiny_rows import random_rows
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.rows import Rows
@@ -63,6 +64,21 @@ def test_where_no_pass_scores_tokens_there_are_no_scores_and_every_row_is_writte
     rows = Rows(rows.prompt_ids, everything.clone(), rows.lengths)
     rows.completion_ids[::2, 1] += 1
     assert inference.exact_match(rows, scores).tolist() == [row % 2 == 1 for row in range(len(rows))]
+
+
+@pytest.mark.parametrize("name", DECODINGS)
+def test_a_long_completion_is_written_where_another_row_has_a_long_prompt(name):
+    rows = random_rows(TOKENIZER, prompt_lengths=[6, 1, 4], completion_lengths=[1, 6, 2])
+    inference = inference_of(name, model=tiny_gpt2(TOKENIZER, initializer_range=0.5, n_positions=rows.longest))
+    written = inference.write(rows, torch.arange(3))
+    for row in range(3):
+        alone = rows.take(torch.tensor([row]))
+        room = rows.longest - alone.prompt_ids.shape[1]
+        expected = inference.decoding.write(inference.model.eval(), alone, room)
+        # The likeliest of several steps depends on how many tokens are to be written.
+        same = room if name != "unmasking" else 0
+        assert written[row, :room].tolist()[:same] == expected[0].tolist()[:same]
+        assert (written[row, room:] == TOKENIZER.pad_token_id).all()
 
 
 def test_only_rows_that_are_wrong_are_decoded():

@@ -5,7 +5,7 @@ import torch
 from families import build
 from small_tokenizers import numerals_that_end, split_digits
 from tiny_models import NO_DROPOUT, mean_loss, tiny_gpt2
-from tiny_rows import even_rows, other_label, ragged_rows, with_completions
+from tiny_rows import even_rows, other_label, ragged_rows, random_rows, with_completions
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.rows import IGNORED, Rows
@@ -211,3 +211,10 @@ def test_a_byte_level_tokenizer_with_ends_learns_to_end(tmp_path):
         optimizer.step()
     written = objective.decoding.write(model.eval(), rows, rows.completion_ids.shape[1])
     assert written.tolist() == rows.completion_ids.masked_fill(~rows.inside, tokenizer.pad_token_id).tolist()
+
+
+def test_no_row_becomes_longer_than_the_longest():
+    rows = random_rows(TOKENIZER, prompt_lengths=[6, 1, 3], completion_lengths=[1, 6, 2])
+    for seed in range(20):
+        batch = MaskedDiffusionObjective(TOKENIZER).encode(rows, torch.Generator().manual_seed(seed))
+        assert batch["input_ids"].shape[1] == rows.longest + 1  # and one that is cut off

@@ -1,5 +1,7 @@
 """What every objective of `OBJECTIVES` promises, on a GPT-2. A new objective needs no new test here."""
 
+import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,14 @@ def test_its_checkpoints_say_a_decoding_that_there_is(name):
 def test_its_docstring_has_the_four_headings(name):
     for heading in ("*Adds parameters*:", "*Needs*:", "*Decodes*:", "*Relations*:", "Reference:"):
         assert heading in OBJECTIVES[name].__doc__
+
+
+@every_objective
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
+def test_its_weights_and_rates_are_numbers(name, value):
+    for option in (option.name for option in dataclasses.fields(OBJECTIVES[name]) if option.type is float):
+        with pytest.raises(ValueError, match=rf"{option} .*must be .*got {value}"):
+            OBJECTIVES[name](TOKENIZER, **{option: value})
 
 
 # What a model sees

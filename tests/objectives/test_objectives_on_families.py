@@ -1,6 +1,7 @@
 """Each objective trains a step of a Transformer of two kinds and of a state space model, with real tokens, too."""
 
 import pytest
+import torch
 from families import build
 from small_tokenizers import END, byte_level_tokenizer, with_special_tokens
 from tiny_models import learning, mean_loss, tiny_gpt2
@@ -66,3 +67,9 @@ def test_an_adapter_learns_beside_the_heads(name):
         assert all(weight.grad is not None for weight in of_heads)
     frozen = [weight for key, weight in model.named_parameters() if not weight.requires_grad]
     assert frozen and all(weight.grad is None for weight in frozen)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_model_of_half_precision_learns_with_heads_of_full(name):
+    tokenizer = with_special_tokens(numeral_tokenizer(num_nodes=10))
+    assert_all_learn(tiny_gpt2(tokenizer).to(torch.bfloat16), tokenizer, name)
