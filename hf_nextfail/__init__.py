@@ -1,4 +1,4 @@
-"""Star-graph tasks and the trainings of "The Pitfalls of Next-Token Prediction" for the Hugging Face libraries.
+"""Planning tasks on which next-token prediction fails, and objectives against it, for the Hugging Face libraries.
 
 Importing this package lets `datasets.load_dataset("nextfail/star_graph", ...)` generate the tasks on this machine.
 What needs torch is loaded when it is first used.

@@ -19,8 +19,8 @@ class InsertingDecoding(ParallelDecoding):
     at the last token of the prompt. That a row is complete is said by the dummy token, in the first gap: once it has
     more than half of the probability, as the paper's stop head must have. Nothing is inserted after `num_tokens`.
 
-    One token can be written in many orders, so no one pass says how likely a completion or a token of it is: there is
-    nothing to score but what is written.
+    A completion can be written in many orders, so one pass cannot say how likely it or a token of it is. Only what is
+    written is measured.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): has a dummy token: `numeral_tokenizer` and `load_tokenizer` see to it.
@@ -44,7 +44,7 @@ class InsertingDecoding(ParallelDecoding):
 
     def view(self, rows: Rows) -> Batch:
         """Refuse: there is nothing to score. See [`Decoding.scores_tokens`]."""
-        raise TypeError(f"a model that writes by {self.name} says in no one pass how likely each token is")
+        raise TypeError(f"one pass of a model that writes by {self.name} does not say how likely each token is")
 
     def write(self, model: nn.Module, rows: Rows, num_tokens: int) -> torch.Tensor:
         """Insert token by token. See [`Decoding.write`]."""

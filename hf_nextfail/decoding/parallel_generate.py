@@ -118,7 +118,7 @@ def ended(written: torch.Tensor, pad_token_id: int, eos_token_id: int | list[int
 def cut(
     written: torch.Tensor, prompts: torch.Tensor, stopping_criteria: Sequence[Callable], pad_token_id: int
 ) -> torch.Tensor:
-    """End completions where they would have ended token by token: no token depends on how many come behind it.
+    """Cut what was written where a criterion would have ended it token by token.
 
     Args:
         written (`torch.Tensor` `(B, T)`), prompts (`torch.Tensor` `(B, P)`): ids.
@@ -210,7 +210,7 @@ def generate_by(
     stopping_criteria: Sequence[Callable] | None = None,
     **options: Any,
 ) -> torch.Tensor:
-    """Decode as `model.generate` is asked to, by a way to decode that starts from dummy tokens.
+    """Decode as `model.generate` is asked to, by `decode`.
 
     Args:
         decode (callable): takes what `decode_in_parallel` takes, and returns the same.
@@ -241,8 +241,8 @@ def generate_by(
     dummy = first_given(getattr(config, "dummy_token_id", None), getattr(own, "dummy_token_id", None))
     if dummy is None:
         raise ValueError(
-            "the generation config has no dummy_token_id: the checkpoint was not trained teacherless, or it is an "
-            "adapter, of which PEFT does not load it: "
+            "the generation config has no dummy_token_id: the checkpoint was not trained to be decoded so, or it is "
+            "an adapter, of which PEFT does not load it: "
             "model.generation_config = GenerationConfig.from_pretrained(ADAPTER)"
         )
     num_tokens = first_given(max_new_tokens, config.max_new_tokens, own.max_new_tokens)

@@ -32,7 +32,7 @@ class UnmaskingDecoding(ParallelDecoding):
         num_steps (`int`, >= 1, *optional*): by default, and at most, as many as tokens; 1 is one parallel pass.
 
     Raises:
-        ValueError: if the tokenizer has no dummy or no padding token, or there are less than 1 step.
+        ValueError: if the tokenizer has no dummy or no padding token, or `num_steps` is below 1.
 
     Reference: Chang et al., "MaskGIT" (arXiv 2202.04200), section 3.2; Nie et al., "Large Language Diffusion Models"
         (arXiv 2502.09992), low-confidence remasking.

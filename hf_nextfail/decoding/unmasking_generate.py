@@ -52,7 +52,7 @@ def unmask(
     for step in range(1, num_steps + 1):
         logits = logits_behind(model, prompt_ids, prompt_lengths, written, pad_token_id, seen_by_all)[:, :-1]
         confidence, likeliest = logits.float().softmax(dim=-1).max(dim=-1)  # (B, T)
-        # What is kept is surer than anything, and of equals the first is.
+        # Kept tokens rank first, since 2 is above any probability; among equals, the first in the row.
         order = confidence.masked_fill(kept, 2.0).argsort(dim=1, descending=True, stable=True)
         chosen = torch.zeros_like(kept).scatter(1, order[:, : num_tokens * step // num_steps], True) & ~kept
         written = torch.where(chosen, likeliest, written)

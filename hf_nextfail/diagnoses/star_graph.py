@@ -229,12 +229,11 @@ def why_absent(task: StarGraph, decoding: str, shows_true_tokens: bool, scores_t
     if task.degree == 1:
         absent |= dict.fromkeys(COUNTERFACTUAL, "there is no wrong arm")
     if not shows_true_tokens:
-        who = "a teacherless model" if decoding == "parallel" else f"a model that writes by {decoding}"
         for name in ("forced_token_accuracy", "independent_errors_accuracy", *AFTER_FIRST_STEP):
-            absent[name] = f"{who} is not shown the true previous nodes"
+            absent[name] = f"with the decoding {decoding} it is not shown the true previous nodes"
     if not scores_tokens:
         for name in AT_THE_HARD_TOKEN:
-            absent[name] = f"a model that writes by {decoding} says in no one pass how likely a node is"
+            absent[name] = f"with the decoding {decoding} one pass does not say how likely a node is"
     return absent
 
 

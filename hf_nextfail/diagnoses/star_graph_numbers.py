@@ -19,7 +19,7 @@ DEFINITIONS: dict[str, Definition] = {
         "falls from node to node",
     ),
     "forced_token_accuracy": Definition(
-        "each node right, with the true previous ones shown; none for teacherless models, which never see them",
+        "each node right, with the true previous ones shown; none for decodings that do not show them",
         "1/S, and 1 for the one that stands in the prompt",
         "1",
         "1/d at the hard token, else 1",

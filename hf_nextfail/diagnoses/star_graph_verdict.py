@@ -77,9 +77,9 @@ def forced_verdict(task: dict[str, Any], numbers: dict[str, Any]) -> str:
     between = numbers["forced_token_accuracy"]["value"][2:-1]
     if between and max(between) < 0.5:
         return (
-            f"It fails as a model that has learnt rows by heart, not as one that guesses an arm: with the true nodes "
-            f"before them shown, the nodes in between are right {shares(between)} of the time, where a model that "
-            f"follows edges has them right; {first_step(task, numbers)}."
+            f"It does not guess an arm and follow it, but fails as models do that learn rows by heart: with the true "
+            f"nodes before them shown, the nodes in between are right {shares(between)} of the time; "
+            f"{first_step(task, numbers)}."
         )
     if given["value"] < NEARLY_ALWAYS:
         independent, accuracy = numbers["independent_errors_accuracy"], numbers["accuracy"]

@@ -38,8 +38,8 @@ def evaluate(
 
     Greedy free-running output is exactly right if and only if every most likely token given the *true* previous ones
     is right, so `accuracy` costs one pass and no decoding. Only the rows that are not exactly right are decoded, to
-    learn where; or, where a prompt has many right answers, to ask the verifier of the task. A decoding in several
-    steps, such as `unmasking`, which no one pass tells, is run on every row.
+    learn where; or, where a prompt has many right answers, to ask the verifier of the task. Of a decoding
+    in several steps, such as `unmasking`, one pass does not tell the output: every row is decoded.
 
     Args:
         model (`nn.Module`): a causal LM, evaluated in the precision of its forward (a model that accelerate prepared

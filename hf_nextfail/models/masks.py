@@ -23,7 +23,7 @@ def added_to_scores(seen: torch.Tensor) -> torch.Tensor:
 def follows_masks(model: nn.Module) -> bool:
     """Say whether a model sees what a mask `(B, 1, S, S)` and `position_ids` let it see, and nothing else.
 
-    The model is asked: some families refuse such a mask, and others pass over it without a word.
+    The model is asked: some families refuse such a mask, others ignore it silently.
 
     Args:
         model (`nn.Module`): a causal LM.

@@ -38,11 +38,11 @@ class Objective:
     name: ClassVar[str]
     #: How a checkpoint that learnt this way writes.
     decoding_class: ClassVar[type[Decoding]]
-    #: Whether nothing before a completion is predicted; then the loss needs no look at the labels of a batch first.
+    #: Whether only completion tokens are predicted. Then the trainer knows where labels begin without a search.
     labels_follow_prompt: ClassVar[bool] = True
     #: What its layouts hold that tokenizers lack: `finetune` adds these tokens, and the model's embeddings grow.
     special_tokens: ClassVar[tuple[str, ...]] = ()
-    #: Whether the heads read the states of the prompt, too. It costs the last layer's work on prompts.
+    #: Whether the heads also read the states of the prompt. Then the last layer must compute those, too.
     heads_read_whole_row: ClassVar[bool] = False
 
     tokenizer: InitVar[PreTrainedTokenizerBase]

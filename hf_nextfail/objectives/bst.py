@@ -92,11 +92,13 @@ class BstObjective(Objective):
         L = mean over 0 <= t < t + k <= T + 1, k >= 2 of
             - 1/2 (log p(r_{t+1} | z^next) + log p(r_{t+k-1} | z^prev))
 
-    That is `T (T + 1) / 2` pairs of a row, of which each prefix begins with the whole prompt. With an empty suffix,
+    A row has `T (T + 1) / 2` pairs; every prefix holds the whole prompt. With an empty suffix,
     where `t + k = T + 1`, ours predicts the next token from `z^next = f_t`. The paper sends `f_t` and the constant
     `b_{T+1}` through the text head, which is a function of `f_t` that the forward encoder can compute itself. So our
     checkpoint is a plain LM. The end is a vector of its own where the paper has an end token, and the SwiGLU is `2 H`
     wide (we did not find theirs).
+
+    What a family does to logits behind the output embedding, such as scaling, the pairs with a suffix leave out.
 
     The two parts of the loss are `next_token` and `previous_token`. The trainer divides both by the number of
     completion tokens, so that pairs are weighted by `T / (T (T + 1) / 2)`: for rows of one length a part is half the
@@ -109,8 +111,8 @@ class BstObjective(Objective):
 
     *Decodes*: token by token, with an empty suffix: as the plain LM that the checkpoint is.
 
-    *Relations*: the pairs with an empty suffix are teacher forcing; the others with the end known are what reversed
-    training learns from. It is better than both where either end alone does not say how to go on.
+    *Relations*: pairs with an empty suffix are teacher forcing. Pairs with `t = 0`, read from the end, are what
+    reversed training learns from. It is better than both where either end alone does not say how to go on.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): where the ids of special tokens come from.

@@ -20,7 +20,7 @@ from hf_nextfail.objectives.teacher_forced import TeacherForcedObjective
 class DsMtpObjective(TeacherForcedObjective):
     """Predict the next token, and with a chain of modules the tokens after it, as DeepSeek-V3 does.
 
-    Each module goes one token further than the one before: it takes its state and the true token that this predicted.
+    Module `k` starts from the states of module `k - 1`, and reads the true token that module `k - 1` predicts.
 
     ```
     input_ids   p_1 ... p_P  r_1 ... r_T
@@ -48,9 +48,9 @@ class DsMtpObjective(TeacherForcedObjective):
     *Needs*: a padding token.
 
     *Decodes*: token by token, with the model alone; with modules of a family also by `generate(use_mtp=True)`, one
-    row at a time, which writes the same tokens in fewer passes. transformers 5.24 can do that with `mellum`, whose
-    `mtp_layer_types` must be among its `layer_types`, and `ernie4_5_moe`, for instance, and not with others, which so
-    have our blocks:
+    row at a time, which writes the same tokens in fewer passes. transformers 5.24 can do that with `ernie4_5_moe`, for
+    instance, and with `mellum` if its `mtp_layer_types` are among its `layer_types`. It cannot with these, which get
+    our blocks:
 
     - `deepseek_v3` and `glm4_moe`: it looks for modules in layer 61, or 46 and 92, as the released models have them,
       and then takes them for those behind the last layer: so only models of just as many layers can have one.
@@ -97,7 +97,7 @@ class DsMtpObjective(TeacherForcedObjective):
             raise ValueError(f"weight must be above 0, got {self.weight}")
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ValueError` also if transformers makes modules of this model, but others."""
+        """Also raise `ValueError` if the family has modules of its own, and `depth` is another number."""
         super().check(model)
         check_family_modules(model, self.depth)
 

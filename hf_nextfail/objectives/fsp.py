@@ -30,7 +30,7 @@ class FspObjective(TeacherForcedObjective):
     With `h_t` the state that predicts `r_t`, `V` the size of the vocabulary, and the bag as zeros and ones,
     `a_t(v) = 1` where `v` is one of `r_(t+1), ..., r_(t+tau-1)`, by binary cross-entropy:
 
-        L_FSP = - sum_t 1/V sum_v [a_t(v) log s(z_t(v)) + (1 - a_t(v)) log(1 - s(z_t(v)))],    z_t = U_FSP h_t
+        L_FSP = - mean_t 1/V sum_v [a_t(v) log s(z_t(v)) + (1 - a_t(v)) log(1 - s(z_t(v)))],    z_t = U_FSP h_t
         L = L_NTP + weight L_FSP
 
     The next token itself is left out, and what comes twice counts once. The bag of the last token is empty, which is
@@ -49,8 +49,8 @@ class FspObjective(TeacherForcedObjective):
     Args:
         tokenizer (`PreTrainedTokenizerBase`): where the ids of special tokens come from.
         weight (`float`, above 0, *optional*, defaults to 1.0): of the loss of the second head.
-        tau (`int`, >= 2, *optional*): how far the bag reaches, counted from the token before the next one; by default
-            to the end of the completion.
+        tau (`int`, >= 2, *optional*): the bag holds the `tau - 1` tokens behind the next one; by default all to the
+            end of the completion.
 
     Raises:
         ValueError: if an option is out of range.

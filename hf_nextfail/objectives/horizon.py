@@ -28,10 +28,10 @@ def first_from(labels: torch.Tensor, offset: int) -> torch.Tensor:
 def steps_ahead(labels: torch.Tensor, limit: torch.Tensor, num_steps: int) -> tuple[torch.Tensor, ...]:
     """Pair each position with those that lie 1, 2, ... `num_steps` further on, and weigh the pairs.
 
-    Pairs stand behind each other, all of one step, then all of two. A pair counts where both positions predict
+    Pairs are listed by distance: first all of one step, then all of two. A pair counts where both positions predict
     something and its row allows so many steps. The pairs of a row that count share out the number of its labels
-    evenly. So the trainer, which divides by the labels, makes of rows of one length a mean over pairs, whatever the
-    batches are that an optimizer step is made of.
+    evenly. The trainer divides by the number of labels, so for rows of one length the part is a mean over pairs,
+    however a step is cut into batches.
 
     Args:
         labels (`torch.Tensor` `(B, K)`): ids, or -100 where nothing is predicted.

@@ -34,8 +34,8 @@ class HybridObjective(Objective):
     ```
 
     The prompt is computed once: dummies see it and the dummies before them, not the true tokens, and have the
-    positions that the true tokens have. A model that follows no such mask, as Mamba, or has too few positions, gets
-    two rows instead, which is the same loss.
+    positions that the true tokens have. A model that cannot follow such a mask (Mamba), or has too few positions, gets
+    two rows instead. The loss is the same.
 
     `L = (1 - w) L_teacher-forced + w L_teacherless`, each a mean over the tokens of completions. Both are logged, with
     their weights.

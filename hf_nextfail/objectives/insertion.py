@@ -17,8 +17,8 @@ from hf_nextfail.objectives.base import Objective
 class InsertionObjective(Objective):
     """Predict which tokens are missing, and in which gaps, from the prompt and some tokens of the completion.
 
-    A row loses from none to all of its tokens, and nothing marks where. Every position sees all others. A gap is read
-    at the token before it, the first one at the last token of the prompt, as in the causal LM that the model was.
+    A row loses from none to all of its tokens; their places are not marked. Every position sees all others. A gap is
+    read at the token before it, the first one at the last token of the prompt, as in the causal LM that the model was.
 
     ```
     input_ids   p_1 ... p_P  r_2   .    .    .     padding; r_1, r_3 and r_4 are missing

@@ -37,8 +37,9 @@ class JtpObjective(TeacherForcedObjective):
     The pairs of positions `t` and `t + i`, `i <= d`, lie in one completion: each pair of a row weighs its labels
     divided by its pairs. The paper describes Fetch as one light module of self-attention; its equations could not be
     found. Ours is one Transformer block of the usual shape, causal and without position embeddings, over `h_t` and the
-    embeddings, then a layer norm and the model's own output embedding. It runs on `d + 1` tokens for each position, so
-    long completions want a horizon.
+    embeddings, then a layer norm and the model's own output embedding; what a family does to logits behind that, such
+    as scaling, is left out. So it reads the tokens before the last one as a set, without their order. It runs on
+    `d + 1` tokens for each position, so long completions want a horizon.
 
     *Adds parameters*: one Transformer block, which is left out of the checkpoint.
 
@@ -46,8 +47,8 @@ class JtpObjective(TeacherForcedObjective):
 
     *Decodes*: token by token, with the model alone.
 
-    *Relations*: `mtp` predicts each later token by itself, not from those between, so its heads say nothing of which
-    go together. `nextlat` asks for the later states, too. `ds_mtp` reads the whole row at each depth, and not one
+    *Relations*: `mtp` predicts each later token by itself, not from those between, so its heads cannot say which go
+    together. `nextlat` asks for the later states, too. `ds_mtp` reads the whole row at each depth, and not one
     state.
 
     Args:

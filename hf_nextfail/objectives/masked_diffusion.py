@@ -41,9 +41,9 @@ class MaskedDiffusionObjective(Objective):
     where `l_n = -log p(r_n | p, what is left of r)`, in nats. The mean of `mgdm` is that of a row, not of a batch, so
     that accumulated batches are one; `uniform` is divided by all tokens, masked or not, which scales it by about 1/2.
 
-    A model that sees how many masks there are must not read the length of an answer off them. So a completion goes on
-    behind its end, to a length drawn from its own to the longest of the batch: with more end tokens, which are
-    predicted, too, as in LLaDA, or, if it has none, with masks from which nothing is learnt.
+    The number of masks would tell the length of the answer. So a completion goes on behind its end, to a length drawn
+    from its own to where the longest row of the batch ends: with more end tokens, which are predicted, too, as in
+    LLaDA, or, if it has none, with masks from which nothing is learnt.
 
     *Adds parameters*: none; a pretrained model gets one embedding, of the dummy token, which is the mask.
 
@@ -53,7 +53,7 @@ class MaskedDiffusionObjective(Objective):
     *Decodes*: by unmasking, in `num_steps` steps.
 
     *Relations*: with everything masked and one step it is `teacherless` without the causal mask. It is better where
-    some tokens are easy once others are known, in whatever order; it sees each token in half of the rows only.
+    some tokens are easy once others are known, in whatever order; it learns each token from about half of the rows.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): with a dummy token, as `numeral_tokenizer` and `load_tokenizer` give it.

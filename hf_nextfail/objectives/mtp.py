@@ -15,10 +15,9 @@ from hf_nextfail.objectives.teacher_forced import TeacherForcedObjective
 
 @dataclass
 class MtpObjective(TeacherForcedObjective):
-    """Predict the next token, and with a head each the tokens after it, independently (multi-token prediction).
+    """Predict the next token, and each of the tokens after it with a head of its own (multi-token prediction).
 
-    A head that looks past the token that it cannot copy has nothing to copy from: the state must know the path a few
-    steps ahead.
+    A head skips the token that a cheat would copy from, so the state must know the path a few steps ahead.
 
     ```
     input_ids   p_1 ... p_P  r_1 ... r_T

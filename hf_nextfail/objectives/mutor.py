@@ -36,7 +36,8 @@ class MutorObjective(Objective):
         L_reg = mean over t = 0 .. T - d of  - log p(r_{t+d} | p, r_1 .. r_t, the register behind r_t)
 
     The position of a register is that of the token before its target. It sees itself and the ordinary tokens before
-    it. `d = 1` is left out: such a register would learn the Clever Hans cheat.
+    it. `d = 1` is left out: such a register would learn the Clever Hans cheat. Offsets count tokens, not labels: where
+    a label takes several, multiply `d_max`, or no register reaches further than the next label.
 
     The two parts of the loss are `next_token` and `register`. The trainer divides both by the number of completion
     tokens, so the terms of a row's registers are weighted by `T / (T - d + 1)`. For rows of one length, the part is
@@ -50,8 +51,8 @@ class MutorObjective(Objective):
 
     *Decodes*: token by token, without registers.
 
-    *Relations*: asks for tokens as far ahead as multi-token prediction does, with inputs where that has heads. It is
-    better where a model is to stay as it is; rows are longer by one register a completion token.
+    *Relations*: like `mtp` it predicts tokens further ahead, but with registers in the input instead of heads. The
+    model stays as it is; rows grow by one register a completion token.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): with a dummy token, as `numeral_tokenizer` and `load_tokenizer` give it.

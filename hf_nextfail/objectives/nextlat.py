@@ -56,7 +56,8 @@ class NextlatObjective(TeacherForcedObjective):
         state_weight (`float`, >= 0, *optional*, defaults to 1.0): lambda_h.
         kl_weight (`float`, >= 0, *optional*, defaults to 1.0): lambda_KL.
         horizon (`int`, >= 1, *optional*): the steps `d` that are rolled out; by default two less than the row's
-            completion has tokens, and at least one. On star graphs that is the paper's `path_length - 2`.
+            completion has tokens, and at least one. With one token a node, as `numeral_tokenizer` has it, that is the
+            paper's `path_length - 2` on star graphs.
 
     Raises:
         ValueError: if an option is out of range, or both weights are 0.

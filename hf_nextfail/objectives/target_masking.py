@@ -34,16 +34,16 @@ class TargetMaskingObjective(Objective):
 
     *Decodes*: token by token.
 
-    *Relations*: a row of `u = 0` is one of `teacher_forced`, a row of `u = 1` with dummies one of `teacherless`. It
-    costs no more than either of them, where `hybrid` takes both of each row.
+    *Relations*: a row of `u = 0` is one of `teacher_forced`, a row of `u = 1` with dummies one of `teacherless`. A row
+    is laid out once; in `hybrid`, twice.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): with a dummy token, as `numeral_tokenizer` and `load_tokenizer` give it.
         replace (`"dummy"` or `"random"`, *optional*, defaults to `"dummy"`): what stands in the place of a hidden
-            token: the dummy token, or a token that is drawn from the prompt of the same row, each place of it being
-            as likely. So this is mostly a label of the same graph, with any tokenizer.
-        contiguous (`bool`, *optional*, defaults to `False`): hide one span of each row, of any length from 0 to `T`
-            and at any place, all being as likely, instead of each token by itself.
+            token: the dummy token, or the token at a random place of the same row's prompt. That is a label of the
+            same graph, or a separator, as one token in three of star graphs is.
+        contiguous (`bool`, *optional*, defaults to `False`): hide one span of each row instead of single tokens: its
+            length is drawn evenly from 0 to `T`, then its place evenly.
 
     Raises:
         ValueError: if the tokenizer has no dummy token, or `replace` is something else.

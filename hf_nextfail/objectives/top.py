@@ -29,7 +29,7 @@ class TopObjective(TeacherForcedObjective):
     With `h_t` the state that predicts `r_t`, a token `v` has the score `y_t(v) = W - distance` to its first occurrence
     at or after `r_t`, and minus infinity if it has none there in the window `W`:
 
-        L_TOP = - sum_t sum_v softmax(y_t)_v log softmax(U_TOP h_t)_v,    L = L_NTP + weight L_TOP
+        L_TOP = - mean_t sum_v softmax(y_t)_v log softmax(U_TOP h_t)_v,    L = L_NTP + weight L_TOP
 
     The softmax of scores that differ by one is geometric, whatever `W` is: about 64, 24, 9 and 3 % for four tokens.
     The paper takes the plain sum; its `(1 - a) L_NTP + a L_TOP` has the weight `a / (1 - a)`. Its window is the length
@@ -42,8 +42,8 @@ class TopObjective(TeacherForcedObjective):
     *Decodes*: token by token, with the model alone.
 
     *Relations*: `fsp` predicts which tokens come later and forgets their order; `mtp` says which token stands at each
-    distance, with a head for each. One token and no repetition: the targets of `teacher_forced`, smoothed over
-    the future.
+    distance, with a head for each. If no token repeats, its targets are those of `teacher_forced`, smoothed over
+    the tokens to come.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): where the ids of special tokens come from.

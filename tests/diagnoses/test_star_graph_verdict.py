@@ -216,9 +216,9 @@ def test_memorising_is_told_from_guessing():
     forced = [1.0, 0.5, 0.06, 0.058, 1.0]
     text = verdict_on(path_length=5, accuracy=0.18, accuracy_given_first_step=0.36, forced_token_accuracy=forced)
     assert text == (
-        "It fails as a model that has learnt rows by heart, not as one that guesses an arm: with the true nodes "
-        "before them shown, the nodes in between are right 6.0 % and 5.8 % of the time, where a model that follows "
-        "edges has them right; the first step is a coin toss (right 51.0 % of the time)."
+        "It does not guess an arm and follow it, but fails as models do that learn rows by heart: with the true nodes "
+        "before them shown, the nodes in between are right 6.0 % and 5.8 % of the time; the first step is a coin toss "
+        "(right 51.0 % of the time)."
     )
     assert "by heart" not in verdict_on(path_length=5, forced_token_accuracy=[1.0, 0.5, 0.6, 0.4, 1.0])
     assert "by heart" not in verdict_on(path_length=3, forced_token_accuracy=[1.0, 0.5, 0.4])

@@ -304,7 +304,7 @@ def test_teacherless_oracle_is_right_and_is_not_shown_anything(config_name):
     assert values["hard_token_mass"] == pytest.approx(1, abs=1e-6)
     assert diagnosis["task"]["decoding"] == "parallel"
     assert set(diagnosis["absent"]) == {*FORCED, *AFTER_FIRST_STEP}
-    assert set(diagnosis["absent"].values()) == {"a teacherless model is not shown the true previous nodes"}
+    assert set(diagnosis["absent"].values()) == {"with the decoding parallel it is not shown the true previous nodes"}
     assert all(diagnosis["numbers"][name] is None for name in diagnosis["absent"])
 
 
@@ -529,7 +529,7 @@ def test_where_no_pass_scores_tokens_what_is_written_is_all_there_is():
     assert 0 < np.mean(right) < 1
     assert diagnosis["absent"].keys() == {name for name, number in diagnosis["numbers"].items() if number is None}
     assert diagnosis["absent"]["hard_token_mass"] == (
-        "a model that writes by inserting says in no one pass how likely a node is"
+        "with the decoding inserting one pass does not say how likely a node is"
     )
     assert list(diagnosis["numbers"]) == list(StarGraphDiagnosis.definitions)
     assert diagnosis["calibration"] == []

@@ -101,7 +101,7 @@ def test_a_tokenizer_that_does_not_give_answers_back_is_refused():
         check_task(StarGraph(2, 3, 20), rows, tokenizer)
 
 
-def test_all_decodings_whose_output_one_pass_tells_agree_with_the_verifier():
+def test_a_unique_answer_is_right_if_and_only_if_it_is_the_completion():
     # Exact match in one pass stands for the verifier: a unique answer is right if it is the completion, and only then.
     for name, kind in TASKS.items():
         rows = rows_of(f"nextfail/{name}")

@@ -113,10 +113,7 @@ def test_a_private_repository_and_the_sdk_of_a_space(hub):
     assert not api.repo_exists("nextfail/secret")
 
 
-@both_ways
 def test_cut_uploads(hub, tmp_path):
-    if hub.upload_mode == "xet":
-        pytest.skip("by Xet the bytes do not pass the server")
     folder = folder_with_weights(tmp_path / "model")
     api = HfApi()
     api.create_repo("nextfail/cut")

@@ -1,4 +1,6 @@
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 from datasets import load_dataset
@@ -8,6 +10,7 @@ from transformers import ByT5Tokenizer
 
 from hf_nextfail import StarGraph, load_tokenizer
 from hf_nextfail.errors import UsageError
+from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.runs.sample import HARD, RIGHT, aligned, line_breaks, load_sample, sample_lines
 from hf_nextfail.tasks.base import SHARD_ROWS
 
@@ -114,6 +117,15 @@ def test_what_an_objective_shows_and_asks_for():
         assert second.split() == ["labels", ".", *nodes]
         assert second[mark.index("^") : mark.rindex("^") + 1].strip() == nodes[1]
     assert text.splitlines()[-1].strip().startswith("Each label is predicted from the inputs before it")
+
+
+def test_the_readme_shows_what_is_shown():
+    readme = (Path(__file__).parents[2] / "hf_nextfail/objectives/README.md").read_text(encoding="utf-8")
+    block = readme.partition("as each objective lays it out:\n\n```\n")[2].partition("\n```")[0]
+    text = shown(load_sample("d2_l3_n20"))
+    assert block.startswith("teacher_forced, mtp")
+    assert block == text[text.index(block.split("\n")[0]) :]
+    assert {name for name in OBJECTIVES if re.search(rf"\b{name}\b", block)} == OBJECTIVES.keys()
 
 
 def test_a_tokenizer_of_several_tokens_a_label(tokenizer_folder):

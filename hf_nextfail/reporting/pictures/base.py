@@ -18,9 +18,25 @@ if TYPE_CHECKING:
 PICTURE_FORMATS = ("png", "svg")
 # Okabe and Ito's palette, told apart by people who see colours differently.
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-# One colour an objective in all pictures, so that it is known again; other objectives have one of the others.
-OBJECTIVE_COLOURS = {"teacher_forced": COLOURS[0], "teacherless": COLOURS[1]}
-OTHER_COLOURS = (*COLOURS[2:], "#332288", "#882255", "#44AA99", "#999933", "#661100")
+# One colour an objective in all pictures, so that it is known again; those of others' have one of the rest.
+OBJECTIVE_COLOURS = {
+    "teacher_forced": COLOURS[0],
+    "teacherless": COLOURS[1],
+    "hybrid": COLOURS[2],
+    "target_masking": COLOURS[3],
+    "trelawney": COLOURS[4],
+    "mtp": COLOURS[5],
+    "ds_mtp": "#1B3A57",
+    "top": "#882255",
+    "fsp": "#44AA99",
+    "jtp": "#999933",
+    "nextlat": "#661100",
+    "mutor": "#AA4499",
+    "bst": "#117733",
+    "masked_diffusion": "#6A3D9A",
+    "insertion": "#B8860B",
+}
+OTHER_COLOURS = ("#332288", "#8C564B", "#BCBD22", "#E377C2", "#5D8AA8", "#2F4F4F")
 UNKNOWN_COLOUR = "#6B6B6B"  # of a model that was trained elsewhere
 MARKERS = "osD^vPX*<>"
 MOST = 9  # trainings in one picture: more lines, panels or bars cannot be told apart

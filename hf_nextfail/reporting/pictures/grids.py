@@ -45,7 +45,7 @@ def looks_by_name(trainings: Sequence[Training]) -> dict[str, dict]:
         look = {"color": colour, "markerfacecolor": "white" if training.reverse else colour}
         same = sum(other | look == other for other in looks.values())
         looks.setdefault(training.name, look | {"marker": MARKERS[same % len(MARKERS)]})
-    return dict(list(looks.items())[:MOST])
+    return looks
 
 
 def draw_panel(axes, trainings: Sequence[Training], looks: dict[str, dict]) -> None:
