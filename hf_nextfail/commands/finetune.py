@@ -14,6 +14,7 @@ from rich.logging import RichHandler
 from hf_nextfail.commands.terminal import one_line_at_the_end, open_console
 from hf_nextfail.errors import TrainingError
 from hf_nextfail.reporting.pictures import plot_accuracy
+from hf_nextfail.reporting.provenance import revision
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.tables import format_accuracy, print_table, results_table
 from hf_nextfail.runs.recipes import Run, parse_runs
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     package_logger.addHandler(RichHandler(console=console, show_path=False))
     with one_line_at_the_end("finetune.py", "--debug" in argv, WAY_ON):
         runs = parse_runs(argv)
+        revision()  # asked for now, since the checkout may move on while a long training runs
         set_num_threads()
         try:
             records, failed_pushes = train_all(runs, console)
