@@ -13,6 +13,7 @@ from rich.console import Console
 from hf_nextfail.errors import UsageError
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.hub.cards import eval_results, model_card
+from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.reporting.page import page_text
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.schema import RUN
@@ -34,7 +35,7 @@ def test_every_record_that_ships_can_be_read_and_shown(path):
     assert Record.from_dict(written) == record
     assert Record.from_dict(json.loads(record.as_json())).as_dict() == written
     assert list(record.run) == list(RUN)
-    assert record.run["decoding"] == {"teacherless": "parallel"}.get(record.run["objective"], "autoregressive")
+    assert record.run["decoding"] == OBJECTIVES[record.run["objective"]].decoding_class.name
     assert record.run["split"] == "test"
     for part in ("results", "chance", "recipe", "versions", "timings"):
         assert written[part] == before[part]  # nothing that was recorded is lost
