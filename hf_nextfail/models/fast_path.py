@@ -1,6 +1,7 @@
 """The same functions, computed faster."""
 
 from collections.abc import Callable, Collection
+from functools import cache
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from transformers.activations import FastGELUActivation, GELUTanh, NewGELUActiva
 
 #: Rows up to this many tokens are short: on a CPU, plain attention takes less time on them than torch's fused one.
 SHORT_ROW = 128
+#: torch looks values up on one thread: more than these compute GELU sooner than one reads it.
+FEW_THREADS = 3
 
 
 def use_plain_attention(model: PreTrainedModel, longest_row: int) -> bool:
@@ -34,6 +37,56 @@ def use_fused_gelu(model: nn.Module, longest_row: int) -> bool:
     for module, name in slow:
         setattr(module, name, GELUTanh())
     return bool(slow)
+
+
+@cache
+def gelu_tables() -> tuple[torch.Tensor, torch.Tensor]:
+    """Tabulate GELU's tanh approximation and its derivative over all 65,536 values of bfloat16, by their bits."""
+    values = torch.arange(2**16, dtype=torch.int32).to(torch.uint16).view(torch.bfloat16)
+    slope = torch.ops.aten.gelu_backward(torch.ones(2**16), values.float(), approximate="tanh")
+    return nn.functional.gelu(values, approximate="tanh"), slope.bfloat16()
+
+
+def look_up(table: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Return what a table holds for each value of a bfloat16 tensor, in its shape."""
+    return table.index_select(0, tokens.contiguous().view(torch.uint16).int().flatten()).view(tokens.shape)
+
+
+class LookedUp(torch.autograd.Function):
+    """GELU's tanh approximation of bfloat16 on a CPU: equal to torch's, its derivative rounded to bfloat16."""
+
+    @staticmethod
+    def forward(ctx: Any, tokens: torch.Tensor) -> torch.Tensor:
+        """Look it up."""
+        ctx.save_for_backward(tokens)
+        return look_up(gelu_tables()[0], tokens)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        """Look the derivative up."""
+        (tokens,) = ctx.saved_tensors
+        return look_up(gelu_tables()[1], tokens).mul_(gradient)
+
+
+class TableGELU(nn.Module):
+    """GELU's tanh approximation: of bfloat16 on a CPU looked up, of all else as torch computes it."""
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Map each value."""
+        if tokens.dtype == torch.bfloat16 and tokens.device.type == "cpu":
+            return LookedUp.apply(tokens)
+        return nn.functional.gelu(tokens, approximate="tanh")
+
+
+def use_gelu_table(model: nn.Module, longest_row: int) -> bool:
+    """Look GELU's tanh approximation up, where a CPU of few threads would take three times as long to compute it."""
+    parameter = next(model.parameters(), None)
+    if parameter is None or parameter.device.type != "cpu" or torch.get_num_threads() > FEW_THREADS:
+        return False
+    fused = [(m, name) for m in model.modules() for name, child in m.named_children() if isinstance(child, GELUTanh)]
+    for module, name in fused:
+        setattr(module, name, TableGELU())
+    return bool(fused)
 
 
 class LastTokens:
@@ -109,6 +162,7 @@ def computes_tokens_alone(mlp: nn.Module, model: PreTrainedModel) -> bool:
 FAST_PATHS: dict[str, tuple[Callable[[PreTrainedModel, int], bool], str]] = {
     "attention": (use_plain_attention, "plain attention, rows being short"),
     "gelu": (use_fused_gelu, "GELU in one kernel"),
+    "gelu_table": (use_gelu_table, "GELU of bfloat16 from a table"),
     "last_mlp": (use_last_tokens, "the last MLP on completions only"),
 }
 
@@ -119,8 +173,9 @@ def follow(heads: nn.Module, taken: Collection[str]) -> None:
         for module in heads.modules():
             if hasattr(module, "set_attn_implementation"):
                 module.set_attn_implementation("eager")
-    if "gelu" in taken:
-        use_fused_gelu(heads, 0)
+    for name, use in (("gelu", use_fused_gelu), ("gelu_table", use_gelu_table)):
+        if name in taken:
+            use(heads, 0)
 
 
 def use_fast_path(

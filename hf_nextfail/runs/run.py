@@ -39,6 +39,7 @@ from hf_nextfail.runs.recipes import Run
 from hf_nextfail.runs.resume import INTERRUPTED, check_recipe, finished_record, resume_point
 from hf_nextfail.training.checkpoints import read_seal, writing
 from hf_nextfail.training.checks import refusals
+from hf_nextfail.training.hardware import keep_freed_memory
 from hf_nextfail.training.trackers import report_end
 from hf_nextfail.training.trainer import NextFailTrainer
 
@@ -77,6 +78,7 @@ def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTra
     Returns:
         The trainer, and the tokenized datasets to evaluate at the end by the prefix of their results.
     """
+    keep_freed_memory()
     if chosen is not None:
         run.training.use_precision(chosen["precision"])
     task = run.data.generated
@@ -117,7 +119,12 @@ def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTra
     if run.model.attn_implementation is not None:
         allowed.discard("attention")
     if run.training.torch_compile:
-        allowed.discard("last_mlp")  # hooks with a memory are not compiled
+        allowed -= {
+            "last_mlp",
+            "gelu_table",
+        }  # hooks with a memory are not compiled, and a kernel is faster than a table
+    if trainer.precision != "bf16":
+        allowed.discard("gelu_table")
     trainer.fast_path = use_fast_path(model, longest, allowed, trainer.heads and trainer.heads.heads)
     ways = [FAST_PATHS[name][1] for name in trainer.fast_path]
     logger.info("%s on %s: %s.", trainer.precision, trainer.args.device, "; ".join(ways) or "as transformers does it")

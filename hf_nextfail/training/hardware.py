@@ -1,11 +1,19 @@
-"""What a device is called, computes fast in, and how many threads it gets."""
+"""What a device is called, computes fast in, and how many threads and how much memory it gets."""
 
+import ctypes
 import os
 import platform
 import sys
 
 import psutil
 import torch
+
+#: Options of glibc's `mallopt`, by their numbers in malloc.h.
+MALLOC_OPTIONS = {
+    -1: 2**31 - 1,  # M_TRIM_THRESHOLD: give nothing back
+    -4: 0,  # M_MMAP_MAX: take large blocks from the heap, too
+    -2: 2**26,  # M_TOP_PAD: let the heap grow by 64 MB at a time
+}
 
 
 def fast_bf16(use_cpu: bool = False) -> bool:
@@ -42,6 +50,18 @@ def set_num_threads() -> None:
     """
     if "ACCELERATE_MIXED_PRECISION" in os.environ and os.environ.get("OMP_NUM_THREADS") == "1" and not one_asked_for():
         torch.set_num_threads(max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep what this process frees, as far as it is glibc.
+
+    It would give large blocks back to the system and ask for them again at every step, and a system clears each page
+    that it hands out: a tenth of a step of a small GPT-2 on a CPU. The process takes no more at its peak.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for option, value in MALLOC_OPTIONS.items():
+            mallopt(option, value)
 
 
 def one_asked_for() -> bool:

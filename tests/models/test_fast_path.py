@@ -6,21 +6,21 @@ from families import FAMILIES, TOKENIZER, build
 from tiny_models import attached, mean_loss
 from tiny_rows import random_rows
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers.activations import FastGELUActivation, NewGELUActivation
+from transformers.activations import FastGELUActivation, GELUTanh, NewGELUActivation
 
-from hf_nextfail.models.fast_path import FAST_PATHS, SHORT_ROW, LastTokens, use_fast_path
+from hf_nextfail.models.fast_path import FAST_PATHS, FEW_THREADS, SHORT_ROW, LastTokens, TableGELU, use_fast_path
 from hf_nextfail.models.with_heads import WithHeads
 from hf_nextfail.objectives import TeacherForcedObjective, build_objective
 
-GPT2 = {"attention", "gelu", "last_mlp"}
+GPT2 = {"attention", "gelu", "gelu_table", "last_mlp"}
 # What each family of the paper and of the README takes.
 TAKEN = {
-    "codegen": {"gelu", "last_mlp"},
+    "codegen": GPT2 - {"attention"},
     "falcon": {"attention", "last_mlp"},
-    "gemma2": {"last_mlp"},
+    "gemma2": {"gelu_table", "last_mlp"},
     "gpt2": GPT2,
     "gpt_neox": {"attention", "last_mlp"},
-    "gptj": {"gelu", "last_mlp"},
+    "gptj": GPT2 - {"attention"},
     "llama": {"attention", "last_mlp"},
     "mamba": set(),
     "mistral": {"attention", "last_mlp"},
@@ -154,10 +154,36 @@ def test_a_checkpoint_does_not_know_how_it_was_computed(tmp_path):
 
 def test_long_rows_and_chosen_attention_keep_the_fused_one():
     assert "attention" not in use_fast_path(build("gpt2"), SHORT_ROW + 1)
-    assert use_fast_path(build("gpt2", "eager"), LONGEST) == ["gelu", "last_mlp"]
+    assert use_fast_path(build("gpt2", "eager"), LONGEST) == ["gelu", "gelu_table", "last_mlp"]
     model = build("gpt2")
     use_fast_path(model, LONGEST)
     assert model.config._attn_implementation == "eager"
+
+
+def test_gelu_is_looked_up_for_every_value_of_bfloat16():
+    values = torch.arange(2**16, dtype=torch.int32).to(torch.uint16).view(torch.bfloat16)
+    values = values[values.isfinite()]
+    upstream = torch.linspace(-2, 2, len(values)).bfloat16()
+    found, expected = [], []
+    for gelu, outcome in ((TableGELU(), found), (GELUTanh(), expected)):
+        tokens = values.clone().requires_grad_()
+        outcome.append(gelu(tokens))
+        outcome[0].backward(upstream)
+        outcome.append(tokens.grad)
+    assert torch.equal(found[0], expected[0])
+    torch.testing.assert_close(found[1], expected[1], rtol=2**-7, atol=1e-30, equal_nan=True)  # rounded once more
+    whole = torch.linspace(-3, 3, 50).view(5, 10).t()
+    assert torch.equal(TableGELU()(whole), GELUTanh()(whole))
+    assert torch.equal(TableGELU()(whole.bfloat16()), GELUTanh()(whole.bfloat16()))
+
+
+def test_many_threads_compute_gelu_sooner_than_one_looks_it_up():
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(FEW_THREADS + 1)
+        assert "gelu_table" not in use_fast_path(build("gpt2"), LONGEST)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_every_way_is_named_for_the_log():
