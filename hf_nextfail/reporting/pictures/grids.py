@@ -1,5 +1,6 @@
 """Accuracies of many runs side by side: tasks, trainings and models."""
 
+import textwrap
 from collections.abc import Sequence
 from os import PathLike
 
@@ -7,9 +8,14 @@ from hf_nextfail.reporting.pictures.base import MARKERS, MOST, WIDTH, colour_of,
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.trainings import Training, trainings_of
 
+GUESS = "1/d: a guess"
+ROOM = 0.8  # for the dots of a task, where tasks are 1 apart
+
 
 def plot_grid(records: Sequence[Record], path: str | PathLike) -> None:
     """Draw accuracy by task and training, a dot a seed, with the line that guessing an arm gives.
+
+    Of one task, the names of the trainings stand below their dots; of several, the tasks do.
 
     Args:
         records (sequence of `Record`): of the runs; one panel a model.
@@ -22,7 +28,8 @@ def plot_grid(records: Sequence[Record], path: str | PathLike) -> None:
     widest = max(len({training.task for training in of_model}) for of_model in panels.values())
     width = min(max(WIDTH, 1.1 + 0.28 * len(looks) * widest), 3 * WIDTH)
     columns = max(1, int(width / 2.4))
-    height = 2.1 * len(models) + 0.3 + 0.17 * -(-(len(looks) + 1) // columns)
+    below = 1.2 if widest == 1 else 0.17 * -(-(len(looks) + 1) // columns)  # the names, or the legend
+    height = 2.1 * len(models) + 0.3 + below
     splits = sorted({record.run["split"] for record in records})
     with picture(path, width, height) as figure:
         drawn = zip(panels.items(), figure.subplots(len(models), 1, squeeze=False)[:, 0], strict=True)
@@ -30,11 +37,29 @@ def plot_grid(records: Sequence[Record], path: str | PathLike) -> None:
             draw_panel(axes, of_model, looks)
             axes.set_title(in_words(model))
             axes.set_xlim(-0.55, widest - 0.45)
+            if widest == 1:
+                name_trainings(axes, f"{in_words(model)}, {of_model[0].task}", looks)
             axes.set_ylabel(f"{' or '.join(splits)} accuracy")
         shown = {}
         for axes in figure.axes:
             shown |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        if widest == 1:
+            shown = {label: line for label, line in shown.items() if label == GUESS}
         figure.legend(shown.values(), shown.keys(), loc="outside upper left", ncols=columns, handletextpad=0.5)
+
+
+def places_of(looks: dict[str, dict]) -> dict[str, float]:
+    """Say where the trainings of a task stand, from the place of the task on."""
+    room = ROOM / len(looks)
+    return {name: (number - (len(looks) - 1) / 2) * room for number, name in enumerate(looks)}
+
+
+def name_trainings(axes, title: str, looks: dict[str, dict]) -> None:
+    """Write the names of the trainings below their dots, and what they are of above."""
+    names = [textwrap.fill(in_words(name), 18) for name in looks]
+    axes.set_xticks(list(places_of(looks).values()), names, rotation=90 if len(looks) > 4 else 0)
+    axes.set_title(title)
+    axes.set_xlim(-ROOM / 2, ROOM / 2)
 
 
 def looks_by_name(trainings: Sequence[Training]) -> dict[str, dict]:
@@ -51,17 +76,17 @@ def looks_by_name(trainings: Sequence[Training]) -> dict[str, dict]:
 def draw_panel(axes, trainings: Sequence[Training], looks: dict[str, dict]) -> None:
     """Draw the accuracies of one model: tasks from left to right, and the trainings of each beside each other."""
     tasks = list(dict.fromkeys(training.task for training in trainings))
-    room = 0.8 / len(looks)
+    places, room = places_of(looks), ROOM / len(looks)
     for place, task in enumerate(tasks):
         of_task = [training for training in trainings if training.task == task]
         chances = {record.chance["hard_token_accuracy"] for training in of_task for record in training.records}
         for chance in sorted(chances - {None}):
             style = {"color": "0.45", "linestyle": (0, (4, 3)), "linewidth": 0.9}
-            axes.hlines(chance, place - 0.45, place + 0.45, label="1/d: a guess", **style)
+            axes.hlines(chance, place - 0.45, place + 0.45, label=GUESS, **style)
         for training in of_task:
             if training.name not in looks:
                 continue
-            at = place + (list(looks).index(training.name) - (len(looks) - 1) / 2) * room
+            at = place + places[training.name]
             values = [record.results["accuracy"]["value"] for record in training.records]
             # A little apart, so that equal ones are seen.
             shifts = [(i - (len(values) - 1) / 2) * room / 6 for i in range(len(values))]

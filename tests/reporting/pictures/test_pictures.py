@@ -634,6 +634,17 @@ def test_a_grid_names_its_models_tasks_and_trainings(tmp_path):
     assert found.count("teacherless") == 1  # one legend
 
 
+def test_a_grid_of_one_task_names_trainings_below_their_dots(tmp_path, figures):
+    plot_grid(grid_records()[:4], tmp_path / "grid.svg")
+    (axes,) = figures[0].axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["teacher forced", "teacherless"]
+    dots = [line for line in axes.lines if line.get_marker() != "None"]
+    for tick, line in zip(axes.get_xticks(), dots, strict=True):
+        assert abs(sum(line.get_xdata()) / len(line.get_xdata()) - tick) < 1e-9
+    assert "gpt2, G(2,3), 20 labels" in texts(tmp_path / "grid.svg")
+    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == ["1/d: a guess"]
+
+
 def test_every_seed_of_a_grid_is_a_dot(tmp_path, figures):
     plot_grid(trained("gpt2", "a", "teacherless", 1.0, 0.9, 0.2), tmp_path / "many.png")
     (line,) = [line for line in figures[0].axes[0].lines if line.get_marker() != "None"]
