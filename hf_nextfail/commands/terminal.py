@@ -1,8 +1,10 @@
-"""What all commands do with the terminal: they show any character in any encoding, and end with one line."""
+"""What all commands do with the terminal: they show any character in any encoding, draw no bars into files, and end
+with one line."""
 
 import codecs
 import contextlib
 import io
+import os
 import sys
 from collections.abc import Iterator
 
@@ -13,6 +15,12 @@ from hf_nextfail.errors import HubError, TrainingError, UsageError, print_error
 
 #: What stands for a character that the encoding of a terminal or a file lacks; `?` for all others.
 STAND_INS = {"→": "->", "±": "+/-", "…": "..."}
+#: Who draws bars, the function that stops it, and the variable that does so for whoever is imported later.
+BARS = {
+    "datasets": ("disable_progress_bars", "HF_DATASETS_DISABLE_PROGRESS_BARS"),
+    "huggingface_hub.utils": ("disable_progress_bars", "HF_HUB_DISABLE_PROGRESS_BARS"),
+    "transformers.utils.logging": ("disable_progress_bar", "HF_HUB_DISABLE_PROGRESS_BARS"),
+}
 INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 
 
@@ -34,6 +42,16 @@ def open_console(stderr: bool = False) -> Console:
     return Console(stderr=stderr, markup=False, emoji=False)
 
 
+def draw_no_bars_into_files() -> None:
+    """Leave progress bars out where the standard error is no terminal: a file would hold each of their states."""
+    if sys.stderr.isatty():
+        return
+    for module, (function, variable) in BARS.items():
+        os.environ.setdefault(variable, "1")
+        if module in sys.modules:
+            getattr(sys.modules[module], function)()
+
+
 @contextlib.contextmanager
 def one_line_at_the_end(program: str, debug: bool, way_on: str) -> Iterator[None]:
     """Run a command: show any character, and end with one line where something is wrong, or somebody presses Ctrl-C.
@@ -49,6 +67,7 @@ def one_line_at_the_end(program: str, debug: bool, way_on: str) -> Iterator[None
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # notebooks have others, which take any character
             stream.reconfigure(errors="hf_nextfail.stand_in")
+    draw_no_bars_into_files()
     try:
         yield
     except (KeyboardInterrupt, UsageError, HubError, TrainingError) as error:

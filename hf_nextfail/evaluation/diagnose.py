@@ -1,5 +1,6 @@
 """A model, rows and a diagnosis to what the diagnosis says: the model is run here."""
 
+import logging
 from typing import Any
 
 from datasets import Dataset
@@ -15,6 +16,8 @@ from hf_nextfail.evaluation.inference import Inference, Scores
 from hf_nextfail.evaluation.parts import part_of_each_token, part_texts
 from hf_nextfail.models.checks import check_fits
 from hf_nextfail.tasks import StarGraph
+
+logger = logging.getLogger(__name__)
 
 #: The rows that are diagnosed unless somebody says otherwise: the first ones.
 NUM_DIAGNOSED = 2_000
@@ -58,7 +61,7 @@ def diagnose(
         decoding (`Decoding` or `str`, *optional*): how the model writes; by default what its generation config
             says, and `"autoregressive"` for models that are not ours.
         batch_size (`int`, >= 1, *optional*, defaults to 256): rows of one pass.
-        description (`str`, *optional*): show progress bars under this name.
+        description (`str`, *optional*): log that it begins, and show progress bars, under this name.
         shared (`bool`, *optional*, defaults to `False`): divide the rows among processes, as `evaluate` does.
         task_name (`str`, *optional*, defaults to `"star_graph"`): what the rows are of, a name in `DIAGNOSES`.
 
@@ -100,6 +103,8 @@ def diagnose(
     check_fits(model, rows.longest, max(rows.largest_id, getattr(decoding, "dummy_token_id", 0)))
     diagnosis = read_diagnosis(dataset, task_name)
     inference = Inference(model, decoding, tokenizer, batch_size, description, shared)
+    if description is not None:
+        logger.info("%s: %s.", description, f"{len(rows):,}")
 
     def answer(scores: Scores | None, texts: list[str]) -> Answer | None:
         if scores is None:

@@ -1,5 +1,6 @@
 """A model and datasets to numbers."""
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -18,6 +19,8 @@ from hf_nextfail.metrics import correct_nodes, hard_token_accuracy, token_accura
 from hf_nextfail.metrics.standard_error import Estimate, summarise
 from hf_nextfail.models.checks import check_fits
 from hf_nextfail.tasks import Task
+
+logger = logging.getLogger(__name__)
 
 #: The training rows that `train_*` numbers are taken on: the first ones, the same for every run on the dataset.
 NUM_TRAIN_SAMPLE = 10_000
@@ -54,7 +57,7 @@ def evaluate(
         batch_size (`int`, >= 1, *optional*, defaults to 256): rows of one pass.
         per_part (`bool`, *optional*, defaults to `True`): also compute the numbers per part, such as nodes, which need
             decoding.
-        description (`str`, *optional*): show a progress bar under this name.
+        description (`str`, *optional*): log that it begins, and show a progress bar, under this name.
         shared (`bool`, *optional*, defaults to `False`): divide the rows among the processes that accelerate knows.
             Each has the whole model, and each must call this; all get the same numbers.
 
@@ -82,6 +85,8 @@ def evaluate(
     decoding = find_decoding(decoding, model, tokenizer)
     check_fits(model, rows.longest, max(rows.largest_id, getattr(decoding, "dummy_token_id", 0)))
     inference = Inference(model, decoding, tokenizer, batch_size, description, shared)
+    if description is not None:
+        logger.info("%s: %s.", description, f"{len(rows):,}")
     scores = inference.score(rows)
     completions, written = None if task is None else dataset["completion"][:], None
     if task is None or (task.answers_are_unique and decoding.one_pass_exact):

@@ -26,6 +26,15 @@ def format_number(value: float | list[float]) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.5f}"
 
 
+def in_time(seconds: float) -> str:
+    """Write a time as people say it: `45 s`, `3 min 20 s`, `2 h 5 min`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{seconds} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+
+
 def seen_graphs(record: Record) -> str:
     """Say how many graphs of the test file were trained on; nothing where nobody knows."""
     share = record.test_file and record.test_file["seen_share"]

@@ -286,7 +286,7 @@ def diagnose_checkpoint(
     check_batch_size(batch_size)
     subject = load_subject(name_or_path, num_rows=num_rows, test_file=test_file, **options)
     rows = subject.datasets["" if test_file is None else "test_file_"]
-    description = "Diagnosing" if progress else None
+    description = "Diagnosing rows" if progress else None
     began = time.perf_counter()
     try:
         diagnosis = diagnose(

@@ -314,7 +314,7 @@ def with_diagnosis(run: Run, trainer: NextFailTrainer, rows: Dataset, record: Re
                 rows.select(range(min(NUM_DIAGNOSED, len(rows)))),
                 trainer.objective.decoding,
                 args.eval_batch_size,
-                "Diagnosing" if not args.disable_tqdm and trainer.is_world_process_zero() else None,
+                "Diagnosing rows" if not args.disable_tqdm and trainer.is_world_process_zero() else None,
                 trainer.has_whole_model,
                 task_name=task.name,
             )

@@ -1,6 +1,7 @@
 """One Trainer for all objectives."""
 
 import logging
+import sys
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -11,7 +12,14 @@ from accelerate.utils import DistributedType
 from datasets import Dataset, IterableDataset
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerState, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    ProgressCallback,
+    TrainerState,
+    TrainingArguments,
+)
 
 from hf_nextfail.data.room import fits_in_memory
 from hf_nextfail.data.rows import Rows
@@ -27,6 +35,7 @@ from hf_nextfail.training.checks import check_best_metric, check_eval_datasets, 
 from hf_nextfail.training.collator import CompletionCollator
 from hf_nextfail.training.hardware import device_name
 from hf_nextfail.training.objective_trainer import ObjectiveTrainer
+from hf_nextfail.training.progress import TrainingProgress
 from hf_nextfail.training.pushing import HubTrainer
 from hf_nextfail.training.resumable import ResumableTrainer
 from hf_nextfail.training.streams import EndlessStream
@@ -155,6 +164,8 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
             processing_class=processing_class,
             **kwargs,
         )
+        if self.pop_callback(PrinterCallback) or self.pop_callback(ProgressCallback):  # a notebook keeps its own
+            self.add_callback(TrainingProgress(draws_bar=not args.disable_tqdm and sys.stderr.isatty()))
         if isinstance(args, NextFailTrainingArguments) and args.stop_at_accuracy is not None:
             self.add_callback(StopAtAccuracy(args.stop_at_accuracy))
         if isinstance(args, NextFailTrainingArguments) and isinstance(eval_dataset, Dataset):

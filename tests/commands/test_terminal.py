@@ -241,3 +241,22 @@ def test_every_command_that_is_shown_can_be_pasted():
     assert unquoted('f"see nextfail report {folder}"')
     assert unquoted('logger.info("see nextfail push-model %s --repo X", folder)')
     assert not unquoted('f"see nextfail report {shlex.quote(folder)}"')
+
+
+NO_BARS = """
+import sys
+if "first" in sys.argv:
+    import datasets, huggingface_hub.utils, transformers.utils.logging
+from hf_nextfail.commands.terminal import one_line_at_the_end
+with one_line_at_the_end("test", False, ""):
+    import datasets, huggingface_hub.utils, transformers.utils.logging
+    print(datasets.are_progress_bars_disabled(), huggingface_hub.utils.are_progress_bars_disabled())
+    list(transformers.utils.logging.tqdm([1]))
+"""
+
+
+@pytest.mark.parametrize("imported", ["first", "later"])
+def test_no_bar_is_drawn_into_a_file(imported):
+    variables = {name: value for name, value in os.environ.items() if "PROGRESS_BARS" not in name}
+    done = subprocess.run([sys.executable, "-c", NO_BARS, imported], env=variables, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("True True\n", "")
