@@ -1,11 +1,17 @@
 """`nextfail reproduce` and `nextfail rerun`: run a grid of trainings, or one training again."""
 
+import contextlib
+import re
+import time
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
 
 from hf_nextfail.commands.evaluate import TrustRemoteCode
 from hf_nextfail.commands.terminal import open_console
@@ -14,6 +20,8 @@ from hf_nextfail.own_code import FORMS
 
 if TYPE_CHECKING:
     from hf_nextfail.runs.grid import Cell
+
+STEP = re.compile(r"step [\d,]+ of ")  # what a run writes of itself: `hf_nextfail.training.progress`
 
 
 def reproduce(
@@ -50,7 +58,7 @@ def reproduce(
     ] = False,
 ) -> None:
     """Run a grid of trainings, go on where it was stopped, and gather one table and one picture."""
-    from hf_nextfail.reporting.tables import print_table
+    from hf_nextfail.reporting.tables import in_time, print_table
     from hf_nextfail.runs.grid import find_grid, parse_cells, read_grid, record_of, summary_table
     from hf_nextfail.runs.reproduce import gather, read_cluster, terminal_tables
     from hf_nextfail.runs.reproduce import reproduce as run_grid
@@ -71,17 +79,34 @@ def reproduce(
             console.print(f"to run: {cell.name}", soft_wrap=True, highlight=False)
     elif missing:
         runs = run_grid(chosen, all_runs, folder, jobs, cluster, options)
-        for number, (name, failure) in enumerate(runs, start=1):
-            failures += failure is not None
-            outcome = "finished" if failure is None else f"failed: {failure}"
-            line = f"{number} of {len(missing)}: {name} {outcome}"
-            console.print(line, soft_wrap=True, highlight=False)
+        began, going_on = time.monotonic(), {cell.name: folder / "logs" / f"{cell.name}.txt" for cell in missing}
+        with Live(console=console, get_renderable=lambda: at_work(going_on), refresh_per_second=1, transient=True):
+            for number, (name, failure) in enumerate(runs, start=1):
+                del going_on[name]
+                failures += failure is not None
+                outcome = "finished" if failure is None else f"failed: {failure}"
+                seconds = time.monotonic() - began
+                left = f", about {in_time(seconds / number * len(going_on))} left" if going_on else ""
+                line = f"{number} of {len(missing)}: {name} {outcome} ({in_time(seconds)}{left})"
+                console.print(line, soft_wrap=True, highlight=False)
     page = gather(path, cells, all_runs, folder)
     for table in terminal_tables(summary_table(chosen, all_runs, folder)):
         print_table(console, table)
     console.print(f"The table, a picture and all results: {page.parent}", soft_wrap=True)
     if failures:
         raise TrainingError(f"{failures} of {len(missing)} runs failed; their output is in {folder / 'logs'}")
+
+
+def at_work(logs: dict[str, Path]) -> Group:
+    """Show how far the runs of a grid are that have begun: the last step that each has written into its log."""
+    lines = []
+    for name, log in list(logs.items()):
+        with contextlib.suppress(OSError):  # it has not begun
+            steps = [
+                line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if STEP.match(line)
+            ]
+            lines.append(Text(f"{name}: {steps[-1] if steps else 'it begins'}", overflow="ellipsis", no_wrap=True))
+    return Group(*lines)
 
 
 def choose_cells(cells: Sequence["Cell"], only: Sequence[str] | None, path: Path) -> list["Cell"]:

@@ -70,6 +70,8 @@ def run_here(commands: dict[str, list[str]], folder: Path, jobs: int) -> Iterato
     environment = {"OMP_NUM_THREADS": str(max(1, usable_cores() // jobs))} | os.environ
     logs = folder / "logs"
     logs.mkdir(exist_ok=True)
+    for name in commands:
+        (logs / f"{name}.txt").unlink(missing_ok=True)  # so that those there are are of runs that have begun
 
     def begin(name: str) -> subprocess.Popen:
         with (logs / f"{name}.txt").open("w", encoding="utf-8") as output:

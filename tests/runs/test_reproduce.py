@@ -10,6 +10,7 @@ from filelock import FileLock
 from tiny_models import TINY_GPT2
 
 from hf_nextfail.commands.main import main as nextfail
+from hf_nextfail.commands.reproduce import at_work
 from hf_nextfail.errors import UsageError
 from hf_nextfail.runs.grid import conditions, find_grid, mean_and_spread, parse_cells, read_grid
 from hf_nextfail.runs.reproduce import last_line, reproduce
@@ -154,6 +155,15 @@ def test_every_run_is_a_process_with_results_of_its_own(finished):
     first, second = (json.loads((folder_of(finished, name) / "results.json").read_text()) for name in NAMES[:2])
     assert (first["run"]["seed"], second["run"]["seed"]) == (1, 2)
     assert first["run"]["weights_sha256"] != second["run"]["weights_sha256"]
+
+
+def test_what_goes_on_is_shown_by_the_last_step_of_each_run_that_has_begun(finished, tmp_path):
+    logs = {name: finished / "runs/logs" / f"{name}.txt" for name in NAMES[:2]}
+    (tmp_path / "begun.txt").write_text("imports\n")
+    logs |= {"begun": tmp_path / "begun.txt", "waiting": tmp_path / "waiting.txt"}
+    first, second, begun = (text.plain for text in at_work(logs).renderables)
+    assert re.match(rf"{NAMES[0]}: step 4 of 4: .*accuracy \d\.\d+ ", first) and second.startswith(NAMES[1])
+    assert begun == "begun: it begins"
 
 
 def test_the_summary_has_records_a_table_and_a_picture(finished):
