@@ -291,6 +291,12 @@ def largest_id(dataset: Dataset) -> int:
     return max(pc.max(pc.list_flatten(column)).as_py() or 0 for column in table.columns)
 
 
+def num_ids(dataset: Dataset) -> int:
+    """Count the tokens of all rows."""
+    table = dataset.select_columns([PROMPT_IDS, COMPLETION_IDS]).with_format("arrow")[:]
+    return sum(pc.sum(pc.list_value_length(column)).as_py() or 0 for column in table.columns)
+
+
 def longest_of(dataset: Dataset, column: str) -> int:
     """Count the tokens of the longest entry of a column of ids, the end token included where there is one."""
     lists = dataset.select_columns(column).with_format("arrow")[:].column(0)

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from hf_nextfail.data.problem_keys import problem_keys
-from hf_nextfail.data.rows import Rows
+from hf_nextfail.data.row_store import RowStore
 from hf_nextfail.data.tokenization import in_plain_python
 from hf_nextfail.decoding import Decoding, find_decoding
 from hf_nextfail.diagnoses import DIAGNOSES, Answer, Diagnosis, NoDiagnosis
@@ -98,7 +98,7 @@ def diagnose(
     ```
     """
     decoding = find_decoding(decoding, model, tokenizer)
-    rows = Rows.of(dataset, tokenizer)
+    rows = RowStore.of(dataset, tokenizer)
     dataset = in_plain_python(dataset)
     check_fits(model, rows.longest, max(rows.largest_id, getattr(decoding, "dummy_token_id", 0)))
     diagnosis = read_diagnosis(dataset, task_name)

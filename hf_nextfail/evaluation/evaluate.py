@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from hf_nextfail.data.problem_keys import problem_keys
-from hf_nextfail.data.rows import Rows
+from hf_nextfail.data.row_store import RowStore
 from hf_nextfail.data.tokenization import in_plain_python
 from hf_nextfail.decoding import Decoding, find_decoding
 from hf_nextfail.evaluation.inference import Inference
@@ -77,7 +77,7 @@ def evaluate(
             embeddings for, or one that goes on behind its end token; there is no such decoding; or the verifier of
             the task fails.
     """
-    rows = Rows.of(dataset, tokenizer)
+    rows = RowStore.of(dataset, tokenizer)
     dataset = in_plain_python(dataset)
     if task is not None and "completion" not in dataset.column_names:
         raise ValueError(f"the dataset has no column completion, whose texts are what {task.name} scores")

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy, pad
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.logging import tqdm
 
+from hf_nextfail.data.row_store import RowStore
 from hf_nextfail.data.rows import Rows
 from hf_nextfail.decoding import Decoding
 from hf_nextfail.models.checks import num_positions
@@ -64,7 +65,7 @@ class Inference:
         self.num_positions: float = (config and num_positions(model)) or math.inf
 
     @torch.no_grad()
-    def score(self, rows: Rows, what: str = "scoring") -> Scores | None:
+    def score(self, rows: RowStore, what: str = "scoring") -> Scores | None:
         """Predict every completion token in one pass, with what the decoding shows before it; `None` if none can."""
         if not self.decoding.scores_tokens:
             return None
@@ -76,7 +77,7 @@ class Inference:
             logits, labels, first = completion_logits(self.model, self.decoding.view(taken))
             right = logits.argmax(dim=-1) == labels  # (B, K)
             losses = cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")  # (B, K)
-            room = (0, rows.completion_ids.shape[1] - taken.completion_ids.shape[1])
+            room = (0, rows.completions.longest - taken.completion_ids.shape[1])
             for pieces, values in ((correct, right), (log_probs, -losses)):
                 pieces.append(pad(at_completion(values, first, taken.lengths), room))
         self.model.train(was_training)
@@ -86,9 +87,9 @@ class Inference:
             self._everyones(log_probs, len(inside)).double().masked_fill(~inside, 0),
         )
 
-    def write(self, rows: Rows, which: torch.Tensor) -> torch.Tensor:
+    def write(self, rows: RowStore, which: torch.Tensor) -> torch.Tensor:
         """Decode the rows of the given indices greedily and free-running: ids `(len(which), T)`."""
-        num_tokens = rows.completion_ids.shape[1]
+        num_tokens = rows.completions.longest
         if not len(which):
             return torch.zeros((0, num_tokens), dtype=torch.int64)
         was_training = self.model.training
@@ -106,7 +107,7 @@ class Inference:
         written = self.decoding.write(self.model, rows.to(self.device), fit)
         return pad(written, (0, num_tokens - fit), value=self.tokenizer.pad_token_id)
 
-    def write_texts(self, rows: Rows, scores: Scores | None, completions: Sequence[str]) -> list[str]:
+    def write_texts(self, rows: RowStore, scores: Scores | None, completions: Sequence[str]) -> list[str]:
         """Return what is written for each row, decoding only those rows whose output is not known."""
         known = scores.correct.all(dim=1) if self.decoding.one_pass_exact else torch.zeros(len(rows), dtype=torch.bool)
         unknown = (~known).nonzero().squeeze(1)
@@ -116,11 +117,12 @@ class Inference:
             written[row] = text
         return written
 
-    def exact_match(self, rows: Rows, scores: Scores | None) -> torch.Tensor:
+    def exact_match(self, rows: RowStore, scores: Scores | None) -> torch.Tensor:
         """Say for each row whether greedy free-running output is right: `(n,)` of `bool`."""
         if self.decoding.one_pass_exact:
             return scores.correct.all(dim=1)
-        return ((self.write(rows, torch.arange(len(rows))) == rows.completion_ids) | ~rows.inside).all(dim=1)
+        every = torch.arange(len(rows))
+        return ((self.write(rows, every) == rows.completions.take(every)) | ~rows.inside).all(dim=1)
 
     def _batches(self, indices: torch.Tensor, what: str) -> Iterator[torch.Tensor]:
         if self.shared:

@@ -40,7 +40,7 @@ from hf_nextfail.runs.resume import INTERRUPTED, check_recipe, finished_record, 
 from hf_nextfail.training.checkpoints import read_seal, writing
 from hf_nextfail.training.checks import refusals
 from hf_nextfail.training.hardware import keep_freed_memory
-from hf_nextfail.training.trackers import report_end
+from hf_nextfail.training.trackers import report_end, tracked_numbers
 from hf_nextfail.training.trainer import NextFailTrainer
 
 logger = logging.getLogger(__name__)
@@ -135,16 +135,6 @@ def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTra
                 *(name, value, trainer.choices().get(name)),
             )
     return trainer, evaluated
-
-
-def tracked_numbers(record: Record) -> dict[str, float]:
-    """Choose what of a record goes to trackers: every number that is one, named after the rows that it is on."""
-    diagnosed = {} if record.diagnosis is None else record.diagnosis["numbers"]
-    return {
-        name if name.startswith(("train_", "test_")) else f"test_{name}": result["value"]
-        for name, result in (diagnosed | record.results).items()
-        if result is not None and not isinstance(result["value"], list)
-    }
 
 
 def execute(run: Run, chosen: dict[str, Any] | None = None) -> tuple[Record, list[str]]:

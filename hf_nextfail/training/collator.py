@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from hf_nextfail.data.rows import Batch, Rows
+from hf_nextfail.data.rows import Batch, Rows, check_lengths
 from hf_nextfail.objectives import Objective
 
 
@@ -53,7 +53,7 @@ class CompletionCollator:
     def __call__(self, examples: Sequence[dict[str, Any]] | Rows) -> Batch:
         """Make a batch; raises `ValueError` if a row has an empty prompt or completion."""
         rows = examples if isinstance(examples, Rows) else Rows.of_examples(examples, self.objective.pad_token_id)
-        rows.check()
+        check_lengths(rows.lengths)
         # Not torch's own generator: batches are made ahead of the step whose state a checkpoint holds.
         digest = hashlib.blake2b(f"{self.seed} {self.epoch}".encode(), digest_size=8)
         digest.update(rows.prompt_ids.numpy())

@@ -6,6 +6,8 @@ from pathlib import Path
 from transformers import Trainer, TrainerCallback
 from transformers.integrations import TensorBoardCallback, TrackioCallback, WandbCallback
 
+from hf_nextfail.reporting.record import Record
+
 
 def to_tensorboard(callback: TrainerCallback, name: str, picture: Path) -> None:
     """Add a picture to the open event file."""
@@ -57,3 +59,13 @@ def report_end(trainer: Trainer, scalars: Mapping[str, float], pictures: Sequenc
             if picture.suffix == ".png":
                 send(callback, picture.stem, picture)
         callback.on_train_end(*state, model=trainer.model, processing_class=trainer.processing_class)
+
+
+def tracked_numbers(record: Record) -> dict[str, float]:
+    """Choose what of a record goes to trackers: every number that is one, named after the rows that it is on."""
+    diagnosed = {} if record.diagnosis is None else record.diagnosis["numbers"]
+    return {
+        name if name.startswith(("train_", "test_")) else f"test_{name}": result["value"]
+        for name, result in (diagnosed | record.results).items()
+        if result is not None and not isinstance(result["value"], list)
+    }

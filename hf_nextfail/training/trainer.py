@@ -12,17 +12,11 @@ from accelerate.utils import DistributedType
 from datasets import Dataset, IterableDataset
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import (
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PrinterCallback,
-    ProgressCallback,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerState, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from hf_nextfail.data.room import fits_in_memory
-from hf_nextfail.data.rows import Rows
+from hf_nextfail.data.row_store import RowStore, with_lengths
 from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS, longest_of, tokenize_dataset
 from hf_nextfail.evaluation.evaluate import evaluate
 from hf_nextfail.objectives import Objective, build_objective
@@ -199,8 +193,8 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
         # The other strategies read the lengths of rows out of the dataset.
         plain = self.args.train_sampling_strategy in PLAIN_SAMPLING and isinstance(rows, Dataset)
         ours = plain and isinstance(self.data_collator, CompletionCollator)
-        if ours and fits_in_memory(Rows.bytes_of_ids(rows)):
-            self.train_dataset = Rows.of_ids(rows, self.objective.pad_token_id)
+        if ours and fits_in_memory(RowStore.bytes_of(rows)):
+            self.train_dataset = RowStore.of_ids(rows, self.objective.pad_token_id)
             if self.objective.labels_follow_prompt:
                 self._first_label = self.train_dataset.shortest_prompt
         try:
@@ -319,11 +313,3 @@ class NextFailTrainer(ResumableTrainer, ObjectiveTrainer, HubTrainer):
 def ids_of(dataset: Dataset | IterableDataset, tokenizer: PreTrainedTokenizerBase) -> Dataset | IterableDataset:
     """Return the columns of ids of a dataset, tokenized unless they are there."""
     return tokenize_dataset(dataset, tokenizer).select_columns([PROMPT_IDS, COMPLETION_IDS])
-
-
-def with_lengths(dataset: Dataset, column: str) -> Dataset:
-    """Add the tokens of each row as a column, by which batches are made of rows of like lengths."""
-    lengths = Rows.of_ids(dataset, 0).lengths.sum(dim=1)
-    return dataset.remove_columns([column] if column in dataset.column_names else []).add_column(
-        column, lengths.tolist()
-    )

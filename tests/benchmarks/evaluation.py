@@ -10,7 +10,7 @@ from measuring import BenchmarkError, Figure, Parent, Settings, Table, alternate
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_nextfail import evaluate
-from hf_nextfail.data.rows import Rows
+from hf_nextfail.data.row_store import RowStore
 from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS
 from hf_nextfail.evaluation.inference import Inference
 from hf_nextfail.runs.run import prepare
@@ -53,7 +53,7 @@ def measure(
 
     generated = right_by_generate(model, dataset, tokenizer, batch_size)
     inference = Inference(model, objective, tokenizer, batch_size, description=None, shared=False)
-    by_one_pass = inference.score(Rows.of(dataset, tokenizer)).correct.all(dim=1).numpy()
+    by_one_pass = inference.score(RowStore.of(dataset, tokenizer)).correct.all(dim=1).numpy()
     differing = np.flatnonzero(generated != by_one_pass)
     if len(differing):
         raise BenchmarkError(f"one pass and generate disagree on {len(differing)} rows, the first {differing[:5]}")

@@ -5,7 +5,7 @@ from datasets import load_dataset
 from hf_nextfail import numeral_tokenizer
 from hf_nextfail.data import room
 from hf_nextfail.data.room import check_disk, check_memory, fits_in_memory, in_words, who_is_to_blame
-from hf_nextfail.data.rows import Rows
+from hf_nextfail.data.row_store import SCORED_BYTES, RowStore
 
 
 @pytest.mark.parametrize(
@@ -43,16 +43,17 @@ def test_a_dataset_that_is_too_large_is_refused_before_anything_is_made(tmp_path
     assert len(list(stream.take(3))) == 3
 
 
-def test_one_long_row_makes_all_of_them_wide(monkeypatch):
+def test_rows_need_what_their_tokens_and_the_scores_of_their_completions_take(monkeypatch):
     rows = datasets.Dataset.from_dict({"prompt": ["1=", "2=" * 500], "completion": ["1", "2,1"]})
     tokenizer = numeral_tokenizer(num_nodes=5)
-    taken = Rows.of(rows, tokenizer)
-    needed = sum(ids.numel() * ids.element_size() for ids in (taken.prompt_ids, taken.completion_ids))
+    taken = RowStore.of(rows, tokenizer)
+    needed = sum(texts.ids.numel() * texts.ids.element_size() for texts in (taken.prompts, taken.completions))
+    needed += taken.inside.numel() * SCORED_BYTES
     monkeypatch.setattr(room, "SHARE", 0.0)
     with pytest.raises(
         ValueError, match=f"2 rows, the longest of 1,002 tokens, need about {in_words(needed)}, more than"
     ):
-        Rows.of(rows, tokenizer)
+        RowStore.of(rows, tokenizer)
 
 
 def test_the_cache_is_blamed_for_what_is_its_own():

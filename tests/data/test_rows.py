@@ -3,7 +3,9 @@ import torch
 from datasets import Dataset
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
-from hf_nextfail.data.rows import IGNORED, Rows, pad_column, pad_lists
+from hf_nextfail.data.row_store import RowStore
+from hf_nextfail.data.rows import IGNORED, Ragged, Rows, check_lengths
+from hf_nextfail.data.tokenization import COMPLETIONS_END
 
 LISTS = [[1, 2, 3], [4], [5, 6]]
 PADDED, LENGTHS = [[1, 2, 3], [4, 9, 9], [5, 6, 9]], [3, 1, 2]
@@ -15,34 +17,46 @@ EXAMPLES = [
 
 
 def rows_of(examples=EXAMPLES, pad_token_id=14):
-    return Rows.of_ids(Dataset.from_list(examples), pad_token_id)
+    return RowStore.of_ids(Dataset.from_list(examples), pad_token_id)
 
 
 # Padding
 
 
 def test_lists_and_columns_are_padded_alike():
-    for ids, lengths in (pad_lists(LISTS, 9), pad_column(Dataset.from_dict({"ids": LISTS}), "ids", 9)):
-        assert ids.tolist() == PADDED
-        assert lengths.tolist() == LENGTHS
-        assert lengths.dtype == torch.int64
+    for texts in (Ragged.of_lists(LISTS, 9), Ragged.of_column(Dataset.from_dict({"ids": LISTS}), "ids", 9)):
+        assert texts.take(torch.arange(3)).tolist() == PADDED
+        assert texts.take(torch.tensor([2, 1])).tolist() == [[5, 6], [4, 9]]  # no wider than they are
+        assert texts.lengths.tolist() == LENGTHS
+        assert (texts.lengths.dtype, texts.longest) == (torch.int64, 3)
 
 
 def test_a_column_whose_rows_were_selected_is_padded_in_their_order():
-    ids, lengths = pad_column(Dataset.from_dict({"ids": LISTS}).select([2, 1]), "ids", 9)
-    assert ids.tolist() == [[5, 6], [4, 9]]
-    assert lengths.tolist() == [2, 1]
+    texts = Ragged.of_column(Dataset.from_dict({"ids": LISTS}).select([2, 1]), "ids", 9)
+    assert texts.take(torch.arange(2)).tolist() == [[5, 6], [4, 9]]
+    assert texts.lengths.tolist() == [2, 1]
 
 
 @pytest.mark.parametrize(("largest", "dtype"), [(2**15 - 1, torch.int16), (2**15, torch.int32)])
 def test_rows_take_as_few_bytes_as_they_need(largest, dtype):
     rows = rows_of([{"prompt_ids": [largest], "completion_ids": [1, 2]}], pad_token_id=0)
-    assert (rows.prompt_ids.dtype, rows.completion_ids.dtype) == (dtype, torch.int16)
+    assert (rows.prompts.ids.dtype, rows.completions.ids.dtype) == (dtype, torch.int16)
     assert rows[0].prompt_ids.tolist() == [[largest]]
 
 
+def test_a_long_row_makes_no_other_one_longer():
+    dataset = Dataset.from_list([{"prompt_ids": [1] * 24_000, "completion_ids": [2]}, *EXAMPLES * 1_000])
+    rows = RowStore.of_ids(dataset, 14)
+    num_ids = 24_001 + 13 * 1_000
+    assert len(rows.prompts.ids) + len(rows.completions.ids) == num_ids
+    assert RowStore.bytes_of(dataset) == 2 * num_ids
+    assert rows.take(torch.tensor([1, 3_000])).prompt_ids.tolist() == [[1, 2, 12], [3, 12, 14]]
+    assert (rows.longest, rows[0].prompt_ids.shape) == (24_001, (1, 24_000))
+
+
 def test_a_padding_id_that_is_large_is_not_cut_off():
-    assert rows_of(pad_token_id=2**15).prompt_ids[1].tolist() == [12, 2**15, 2**15]
+    assert rows_of(pad_token_id=2**15)[1].prompt_ids.tolist() == [[12]]
+    assert rows_of(pad_token_id=2**15).take(torch.arange(2)).prompt_ids[1].tolist() == [12, 2**15, 2**15]
 
 
 # Batches
@@ -62,9 +76,18 @@ def test_rows_are_counted_and_the_shortest_prompt_is_known():
 
 def test_an_empty_row_is_refused():
     rows = rows_of([*EXAMPLES, {"prompt_ids": [], "completion_ids": [1]}])
-    assert rows.take(torch.tensor([0, 1])).check().lengths.tolist() == [[3, 1], [1, 3]]
+    assert rows.take(torch.tensor([0, 3])).prompt_ids.tolist() == [[1, 2, 12], [14, 14, 14]]
+    check_lengths(rows.lengths[:3])
     with pytest.raises(ValueError, match="empty prompt or completion"):
-        rows.check()
+        check_lengths(rows.lengths)
+
+
+def test_the_row_that_goes_on_behind_its_end_is_named():
+    tokenizer = numeral_tokenizer(10)
+    tokenizer.eos_token, tokenizer.init_kwargs[COMPLETIONS_END] = "9", True
+    texts = {"prompt_ids": [[1]] * 3, "completion_ids": [[2, 9], [3, 9], [9, 9]]}
+    with pytest.raises(ValueError, match="completion_ids of row 2 go on behind the end token 9"):
+        RowStore.of(Dataset.from_dict(texts), tokenizer)
 
 
 def test_a_layout_is_the_prompt_what_is_shown_and_padding():
@@ -82,7 +105,7 @@ def test_a_layout_is_the_prompt_what_is_shown_and_padding():
 def test_texts_and_their_ids_are_the_same_rows():
     tokenizer = numeral_tokenizer(10)
     texts = Dataset.from_dict({"prompt": ["1,2=", "3="], "completion": ["4", "5,6"]})
-    rows = Rows.of(texts, tokenizer)
+    rows = RowStore.of(texts, tokenizer).take(torch.arange(2))
     assert rows.prompt_ids.tolist() == [[1, 2, 12], [3, 12, 14]]
     assert rows.completion_ids.tolist() == [[4, 14], [5, 6]]
     assert rows.lengths.tolist() == [[3, 1], [2, 2]]

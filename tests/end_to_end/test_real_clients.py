@@ -10,7 +10,7 @@ from tiny_models import NO_DROPOUT, tiny_gpt2
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hf_nextfail import NextFailTrainer, NextFailTrainingArguments, numeral_tokenizer
-from hf_nextfail.data.rows import Rows
+from hf_nextfail.data.row_store import RowStore
 from hf_nextfail.decoding import find_decoding
 from hf_nextfail.tasks import StarGraph
 
@@ -60,7 +60,9 @@ def forced(checkpoint):
 def written(checkpoint, rows):
     """What this package writes."""
     model, tokenizer = AutoModelForCausalLM.from_pretrained(checkpoint), AutoTokenizer.from_pretrained(checkpoint)
-    ids = find_decoding(None, model, tokenizer).write(model, Rows.of(rows, tokenizer).take(slice(None)), LENGTH)
+    ids = find_decoding(None, model, tokenizer).write(
+        model, RowStore.of(rows, tokenizer).take(torch.arange(len(rows))), LENGTH
+    )
     return tokenizer.batch_decode(ids, skip_special_tokens=True)
 
 

@@ -28,7 +28,7 @@ from tiny_models import mean_loss, tiny_gpt2
 
 from hf_nextfail import load_paper_file
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
-from hf_nextfail.data.rows import Rows
+from hf_nextfail.data.row_store import RowStore
 from hf_nextfail.data.tokenization import tokenize_dataset
 from hf_nextfail.decoding import DECODINGS, InsertingDecoding
 from hf_nextfail.diagnoses.star_graph import StarGraphDiagnosis, product_of_means
@@ -513,7 +513,7 @@ def test_where_no_pass_scores_tokens_what_is_written_is_all_there_is():
     tokenizer, rows = numeral_tokenizer(8), star_graphs("d2_l4_n8", 30)
     model, decoding = tiny_gpt2(tokenizer, initializer_range=0.5).eval(), InsertingDecoding(tokenizer)
     diagnosis = diagnose(model, tokenizer, rows, decoding)
-    of_rows = Rows.of(rows, tokenizer)
+    of_rows = RowStore.of(rows, tokenizer)
     ids = decoding.write(model, of_rows.take(torch.arange(30)), 4)
     written = [text.split(",") for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
     right = [

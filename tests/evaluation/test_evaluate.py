@@ -15,7 +15,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.problem_keys import graph_hashes
-from hf_nextfail.data.rows import Rows
+from hf_nextfail.data.row_store import RowStore
 from hf_nextfail.data.tokenization import end_token_id, tokenize_dataset
 from hf_nextfail.data.word_tokenizer import COMPLETIONS_END, task_tokenizer
 from hf_nextfail.decoding import InsertingDecoding
@@ -266,7 +266,7 @@ def test_where_no_pass_scores_tokens_what_is_written_is_all_there_is():
     model, decoding = small_gpt2(tokenizer), InsertingDecoding(tokenizer)
     train(model, rows, OBJECTIVES["insertion"](tokenizer), tokenizer, steps=80)
     results = evaluate(model, rows, decoding, tokenizer, task)
-    of_rows = Rows.of(rows, tokenizer).take(torch.arange(40))
+    of_rows = RowStore.of(rows, tokenizer).take(torch.arange(40))
     right = (decoding.write(model, of_rows, 2) == of_rows.completion_ids).double()
     assert 0.1 < right.mean() < 0.9
     assert results["accuracy"]["value"] == pytest.approx(right.prod(dim=1).mean().item())

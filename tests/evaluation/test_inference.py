@@ -7,7 +7,8 @@ from tiny_models import tiny_gpt2
 from tiny_rows import random_rows
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
-from hf_nextfail.data.rows import Rows
+from hf_nextfail.data.row_store import RowStore
+from hf_nextfail.data.rows import Ragged
 from hf_nextfail.decoding import DECODINGS
 from hf_nextfail.evaluation.inference import Inference
 
@@ -20,6 +21,13 @@ def star_graphs(num_rows=30):
     return load_dataset("nextfail/star_graph", "d2_l4_n8", split="train", **sizes)
 
 
+def stored(rows):
+    """The rows of a batch, as those of a dataset are kept."""
+    texts = zip((rows.prompt_ids, rows.completion_ids), rows.lengths.T.tolist(), strict=True)
+    lists = [[ids[:length].tolist() for ids, length in zip(padded, lengths, strict=True)] for padded, lengths in texts]
+    return RowStore(*(Ragged.of_lists(ids, TOKENIZER.pad_token_id) for ids in lists))
+
+
 def inference_of(name, batch_size=7, shared=False, model=None):
     model = model or tiny_gpt2(TOKENIZER, initializer_range=0.5)
     return Inference(model, DECODINGS[name](TOKENIZER), TOKENIZER, batch_size, None, shared)
@@ -27,7 +35,7 @@ def inference_of(name, batch_size=7, shared=False, model=None):
 
 @every_scoring
 def test_scores_are_of_the_tokens_that_the_decoding_shows(name):
-    inference, rows = inference_of(name), Rows.of(star_graphs(), TOKENIZER)
+    inference, rows = inference_of(name), RowStore.of(star_graphs(), TOKENIZER)
     scores = inference.score(rows)
     inference.model.eval()
     batch = inference.decoding.view(rows.take(torch.arange(len(rows))))
@@ -44,7 +52,7 @@ def test_scores_are_of_the_tokens_that_the_decoding_shows(name):
 @every_scoring
 def test_neither_batches_nor_processes_change_the_scores(name):
     PartialState()
-    rows = Rows.of(star_graphs(), TOKENIZER)
+    rows = RowStore.of(star_graphs(), TOKENIZER)
     whole = inference_of(name, batch_size=100).score(rows)
     for other in (inference_of(name), inference_of(name, shared=True)):
         scores = other.score(rows)
@@ -54,21 +62,21 @@ def test_neither_batches_nor_processes_change_the_scores(name):
 
 def test_where_no_pass_scores_tokens_there_are_no_scores_and_every_row_is_written():
     dataset = star_graphs()
-    rows, inference = Rows.of(dataset, TOKENIZER), inference_of("inserting")
+    rows, inference = RowStore.of(dataset, TOKENIZER), inference_of("inserting")
     scores = inference.score(rows)
     assert scores is None
     everything = inference.write(rows, torch.arange(len(rows)))
     assert inference.write_texts(rows, scores, dataset["completion"][:]) == TOKENIZER.batch_decode(
         everything, skip_special_tokens=True
     )
-    rows = Rows(rows.prompt_ids, everything.clone(), rows.lengths)
-    rows.completion_ids[::2, 1] += 1
+    everything[::2, 1] += 1
+    rows = RowStore(rows.prompts, Ragged.of_lists(everything.tolist(), rows.prompts.pad_token_id))
     assert inference.exact_match(rows, scores).tolist() == [row % 2 == 1 for row in range(len(rows))]
 
 
 @pytest.mark.parametrize("name", DECODINGS)
 def test_a_long_completion_is_written_where_another_row_has_a_long_prompt(name):
-    rows = random_rows(TOKENIZER, prompt_lengths=[6, 1, 4], completion_lengths=[1, 6, 2])
+    rows = stored(random_rows(TOKENIZER, prompt_lengths=[6, 1, 4], completion_lengths=[1, 6, 2]))
     inference = inference_of(name, model=tiny_gpt2(TOKENIZER, initializer_range=0.5, n_positions=rows.longest))
     written = inference.write(rows, torch.arange(3))
     for row in range(3):
@@ -83,7 +91,7 @@ def test_a_long_completion_is_written_where_another_row_has_a_long_prompt(name):
 
 def test_only_rows_that_are_wrong_are_decoded():
     dataset = star_graphs()
-    rows, model = Rows.of(dataset, TOKENIZER), CleverHans(8)
+    rows, model = RowStore.of(dataset, TOKENIZER), CleverHans(8)
     inference = inference_of("autoregressive", model=model)
     scores = inference.score(rows)
     wrong = (~scores.correct.all(dim=1)).nonzero().squeeze(1)
@@ -93,7 +101,7 @@ def test_only_rows_that_are_wrong_are_decoded():
     inference.decoding.write = lambda model, rows, num: decoded.append(rows.prompt_ids) or write(model, rows, num)
     completions = dataset["completion"][:]
     written = inference.write_texts(rows, scores, completions)
-    assert torch.equal(torch.cat(decoded), rows.prompt_ids[wrong].long())
+    assert torch.equal(torch.cat(decoded), rows.take(wrong).prompt_ids)
     everything = TOKENIZER.batch_decode(inference.write(rows, torch.arange(len(dataset))))
     assert written == everything
     assert [row for row in range(len(dataset)) if written[row] != completions[row]] == wrong.tolist()
@@ -101,7 +109,7 @@ def test_only_rows_that_are_wrong_are_decoded():
 
 def test_a_decoding_whose_output_one_pass_does_not_tell_is_run_on_every_row(monkeypatch):
     dataset = star_graphs()
-    rows, inference = Rows.of(dataset, TOKENIZER), inference_of("autoregressive", model=CleverHans(8))
+    rows, inference = RowStore.of(dataset, TOKENIZER), inference_of("autoregressive", model=CleverHans(8))
     scores, completions = inference.score(rows), dataset["completion"][:]
     by_one_pass = inference.exact_match(rows, scores), inference.write_texts(rows, scores, completions)
     monkeypatch.setattr(type(inference.decoding), "one_pass_exact", False)
@@ -115,7 +123,7 @@ def test_a_decoding_whose_output_one_pass_does_not_tell_is_run_on_every_row(monk
 
 @pytest.mark.parametrize("training", [True, False])
 def test_the_mode_of_the_model_is_as_it_was(training):
-    inference, rows = inference_of("parallel"), Rows.of(star_graphs(4), TOKENIZER)
+    inference, rows = inference_of("parallel"), RowStore.of(star_graphs(4), TOKENIZER)
     inference.model.train(training)
     inference.score(rows)
     inference.write(rows, torch.arange(4))
@@ -123,17 +131,17 @@ def test_the_mode_of_the_model_is_as_it_was(training):
 
 
 def test_other_completions_go_with_the_same_prompts():
-    rows = Rows.of(star_graphs(2), TOKENIZER)
+    rows = RowStore.of(star_graphs(2), TOKENIZER)
     other = rows.with_completions(["1,2", "3,4,5"], TOKENIZER)
-    assert other.completion_ids.tolist() == [[1, 2, TOKENIZER.pad_token_id], [3, 4, 5]]
+    assert other.take(torch.arange(2)).completion_ids.tolist() == [[1, 2, TOKENIZER.pad_token_id], [3, 4, 5]]
     assert other.lengths[:, 1].tolist() == [2, 3]
     assert torch.equal(other.lengths[:, 0], rows.lengths[:, 0])
     assert other.inside.tolist() == [[True, True, False], [True, True, True]]
 
 
 def test_nothing_is_written_for_no_rows():
-    rows = Rows.of(star_graphs(2), TOKENIZER)
-    assert inference_of("parallel").write(rows, torch.tensor([], dtype=int)).shape == (0, rows.completion_ids.shape[1])
+    rows = RowStore.of(star_graphs(2), TOKENIZER)
+    assert inference_of("parallel").write(rows, torch.tensor([], dtype=int)).shape == (0, rows.completions.longest)
 
 
 @pytest.mark.parametrize(
@@ -146,4 +154,4 @@ def test_nothing_is_written_for_no_rows():
 )
 def test_rows_that_cannot_be_measured_are_refused(dataset, message):
     with pytest.raises(ValueError, match=message):
-        Rows.of(dataset, TOKENIZER)
+        RowStore.of(dataset, TOKENIZER)

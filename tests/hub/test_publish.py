@@ -16,7 +16,7 @@ import hf_nextfail
 import hf_nextfail.hub.push
 from hf_nextfail import StarGraph, push_dataset, push_metric, push_model
 from hf_nextfail.commands.finetune import main as finetune
-from hf_nextfail.data.rows import Rows
+from hf_nextfail.data.row_store import RowStore
 from hf_nextfail.errors import HubError, UsageError
 from hf_nextfail.hub.publish import push_results
 from hf_nextfail.reporting.pictures import PICTURES
@@ -341,7 +341,7 @@ print(outputs[:, inputs["input_ids"].shape[1] :].tolist())
     tokenizer = hf_nextfail.load_tokenizer(str(runs / SMOKE[training]))
     model = hf_nextfail.build_model(tokenizer, str(runs / SMOKE[training])).eval()
     prompts = ["8,17|5,19|5,8|19,16/5,17=", "1,2|2,3|1,4|4,5/1,3=", "6/7,8="]
-    prompted = Rows.of(Dataset.from_dict({"prompt": prompts, "completion": ["1"] * 3}), tokenizer)
+    prompted = RowStore.of(Dataset.from_dict({"prompt": prompts, "completion": ["1"] * 3}), tokenizer)
     decoded = hf_nextfail.OBJECTIVES[training](tokenizer).decoding.write(model, prompted.take(torch.arange(3)), 3)
     assert outputs == f"{decoded.tolist()}\n"
     assert len({tuple(row) for row in decoded.tolist()}) > 1

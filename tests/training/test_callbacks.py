@@ -123,8 +123,8 @@ def test_training_on_tensors_is_training_on_rows(tmp_path, splits, monkeypatch):
         rows.shortest_prompt = 1
         return rows
 
-    of_rows = SimpleNamespace(of_ids=one_by_one, bytes_of_ids=lambda rows: 0)
-    monkeypatch.setattr("hf_nextfail.training.trainer.Rows", of_rows)
+    of_rows = SimpleNamespace(of_ids=one_by_one, bytes_of=lambda rows: 0)
+    monkeypatch.setattr("hf_nextfail.training.trainer.RowStore", of_rows)
     plain.data_collator = RowByRow(plain.objective)
     plain.train()
     for name, parameter in plain.model.named_parameters():

@@ -5,7 +5,7 @@ from small_tokenizers import with_special_tokens
 from torch.utils.data import DataLoader
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
-from hf_nextfail.data.rows import Rows
+from hf_nextfail.data.row_store import RowStore
 from hf_nextfail.decoding import ParallelDecoding
 from hf_nextfail.objectives import OBJECTIVES, Objective, TeacherForcedObjective, TeacherlessObjective
 from hf_nextfail.training.collator import CompletionCollator
@@ -98,7 +98,7 @@ def test_loader_processes_that_live_on_hear_of_the_epoch():
 @pytest.mark.parametrize("indices", [[0], [2, 0], [1, 1, 2, 0]])
 def test_rows_as_tensors_make_the_batches_of_the_dataset_itself(name, indices):
     collator = CompletionCollator(OBJECTIVES[name](TOKENIZER))
-    rows = Rows.of_ids(Dataset.from_list(ROWS), TOKENIZER.pad_token_id)
+    rows = RowStore.of_ids(Dataset.from_list(ROWS), TOKENIZER.pad_token_id)
     batch, expected = collator(rows.__getitems__(indices)), collator([ROWS[i] for i in indices])
     assert batch.keys() == expected.keys()
     for key in batch:
@@ -107,6 +107,8 @@ def test_rows_as_tensors_make_the_batches_of_the_dataset_itself(name, indices):
 
 
 def test_an_empty_row_as_a_tensor_is_refused_as_well():
-    rows = Rows.of_ids(Dataset.from_list([*ROWS, {"prompt_ids": [], "completion_ids": [1]}]), TOKENIZER.pad_token_id)
+    rows = RowStore.of_ids(
+        Dataset.from_list([*ROWS, {"prompt_ids": [], "completion_ids": [1]}]), TOKENIZER.pad_token_id
+    )
     with pytest.raises(ValueError, match="empty prompt or completion"):
         CompletionCollator(OBJECTIVES["teacher_forced"](TOKENIZER))(rows[3])
