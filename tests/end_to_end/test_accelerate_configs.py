@@ -16,7 +16,7 @@ CONFIGS = sorted(FOLDER.glob("*.yaml"))
 KINDS = {
     "cpu": (DistributedType.NO, True, 1),
     "multi_cpu": (DistributedType.MULTI_GPU, True, 2),
-    "single_gpu": (DistributedType.NO, False, 1),
+    "one_process": (DistributedType.NO, False, 1),
     "multi_gpu": (DistributedType.MULTI_GPU, False, 2),
     "fsdp2": (DistributedType.FSDP, False, 2),
     "zero3": (DistributedType.DEEPSPEED, False, 2),
@@ -77,6 +77,14 @@ def test_the_first_two_lines_say_when_and_how_to_use_it(path):
     assert re.fullmatch(r"# [A-Z].*", when)
     assert how == f"# accelerate launch --config_file recipes/accelerate_configs/{path.name} recipes/finetune.py"
     assert not key.startswith("#")
+
+
+def test_the_launcher_has_nothing_to_say_about_one_process(caplog):
+    with caplog.at_level("WARNING"):
+        as_launched(FOLDER / "one_process.yaml")
+        assert not caplog.records
+        _validate_launch_command(launch_command_parser().parse_args(["--cpu", "script.py"]))
+    assert "defaults used instead" in caplog.text
 
 
 def test_fsdp2_shards_by_block_and_gathers_what_it_saves():
