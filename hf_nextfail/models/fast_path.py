@@ -9,6 +9,8 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.activations import FastGELUActivation, GELUTanh, NewGELUActivation
 
+from hf_nextfail.models.last_tokens import use_last_attention, use_last_mlp
+
 #: Rows up to this many tokens are short: on a CPU, plain attention takes less time on them than torch's fused one.
 SHORT_ROW = 128
 #: torch looks values up on one thread: more than these compute GELU sooner than one reads it.
@@ -89,81 +91,13 @@ def use_gelu_table(model: nn.Module, longest_row: int) -> bool:
     return bool(fused)
 
 
-class LastTokens:
-    """Let the MLP of the last layer see only the tokens whose logits are asked for: nothing reads the others.
-
-    Args:
-        model (`PreTrainedModel`): takes `logits_to_keep`.
-        mlp (`nn.Module`): of its last layer, computes each token by itself.
-    """
-
-    def __init__(self, model: PreTrainedModel, mlp: nn.Module):
-        self.shape: torch.Size | None = None
-        self.num_kept = 0
-        model.register_forward_pre_hook(self.note, with_kwargs=True)
-        model.register_forward_hook(self.forget, always_call=True)
-        mlp.register_forward_pre_hook(self.cut)
-        mlp.register_forward_hook(self.fill)
-
-    def note(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Remember what is asked for."""
-        kept, ids = kwargs.get("logits_to_keep", 0), kwargs.get("input_ids", args[0] if args else None)
-        # Checkpointed activations are computed again in the backward pass, where nothing is asked for.
-        whole = kwargs.get("output_hidden_states") or getattr(model, "is_activation_checkpointing", False)
-        if isinstance(kept, int) and ids is not None and not whole:
-            self.shape, self.num_kept = ids.shape, kept
-
-    def forget(self, *_: Any) -> None:
-        """Ask for nothing of forwards that do not come through the whole model."""
-        self.shape, self.num_kept = None, 0
-
-    def cut(self, mlp: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """Leave out the tokens before."""
-        if self.num_kept and args and args[0].shape[:2] == self.shape:
-            return (args[0][:, -self.num_kept :].contiguous(), *args[1:])
-        return None
-
-    def fill(self, mlp: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor | None:
-        """Put zeros in their places."""
-        if self.num_kept and output.shape[1] < self.shape[1]:
-            return nn.functional.pad(output, (0, 0, self.shape[1] - output.shape[1], 0))
-        return None
-
-
-def use_last_tokens(model: PreTrainedModel, longest_row: int) -> bool:
-    """Leave the tokens of the prompt out of the last MLP."""
-    num_layers = getattr(model.config.get_text_config(), "num_hidden_layers", 0)
-    layers = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == num_layers]
-    mlp = getattr(layers[0][-1], "mlp", None) if len(layers) == 1 else None
-    if not isinstance(mlp, nn.Module) or not computes_tokens_alone(mlp, model):
-        return False
-    LastTokens(model, mlp)
-    return True
-
-
-@torch.no_grad()
-def computes_tokens_alone(mlp: nn.Module, model: PreTrainedModel) -> bool:
-    """Say whether an MLP maps each token by itself to one of the same width."""
-    tokens = model.get_input_embeddings().weight.new_zeros(1, 3, model.config.get_text_config().hidden_size)
-    tokens[0].copy_(torch.linspace(-1, 1, tokens[0].numel()).view_as(tokens[0]))
-    was_training = mlp.training
-    mlp.eval()
-    try:
-        whole, last = mlp(tokens), mlp(tokens[:, 1:])
-    except (TypeError, ValueError, RuntimeError):  # one that takes more than the tokens
-        return False
-    finally:
-        mlp.train(was_training)
-    tensors = isinstance(whole, torch.Tensor) and whole.shape == tokens.shape
-    return tensors and torch.allclose(whole[:, 1:], last, rtol=1e-4, atol=1e-5)
-
-
 #: What makes it faster: name -> (how, and whether it could be done; what a user reads of it).
 FAST_PATHS: dict[str, tuple[Callable[[PreTrainedModel, int], bool], str]] = {
     "attention": (use_plain_attention, "plain attention, rows being short"),
     "gelu": (use_fused_gelu, "GELU in one kernel"),
     "gelu_table": (use_gelu_table, "GELU of bfloat16 from a table"),
-    "last_mlp": (use_last_tokens, "the last MLP on completions only"),
+    "last_mlp": (use_last_mlp, "the last MLP on completions only"),
+    "last_attention": (use_last_attention, "the last attention of completions only"),
 }
 
 

@@ -6,27 +6,30 @@ from families import FAMILIES, TOKENIZER, build
 from tiny_models import attached, mean_loss
 from tiny_rows import random_rows
 from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import AttentionInterface
 from transformers.activations import FastGELUActivation, GELUTanh, NewGELUActivation
 
-from hf_nextfail.models.fast_path import FAST_PATHS, FEW_THREADS, SHORT_ROW, LastTokens, TableGELU, use_fast_path
+from hf_nextfail.models.fast_path import FAST_PATHS, FEW_THREADS, SHORT_ROW, TableGELU, use_fast_path
+from hf_nextfail.models.last_tokens import FROM_LAST, attend_from_last, last_layer
 from hf_nextfail.models.with_heads import WithHeads
 from hf_nextfail.objectives import TeacherForcedObjective, build_objective
 
-GPT2 = {"attention", "gelu", "gelu_table", "last_mlp"}
+LAST = {"last_mlp", "last_attention"}
+GPT2 = {"attention", "gelu", "gelu_table", *LAST}
 # What each family of the paper and of the README takes.
 TAKEN = {
-    "codegen": GPT2 - {"attention"},
+    "codegen": {"gelu", "gelu_table", "last_mlp"},
     "falcon": {"attention", "last_mlp"},
-    "gemma2": {"gelu_table", "last_mlp"},
+    "gemma2": {"gelu_table", *LAST},
     "gpt2": GPT2,
-    "gpt_neox": {"attention", "last_mlp"},
-    "gptj": GPT2 - {"attention"},
-    "llama": {"attention", "last_mlp"},
+    "gpt_neox": {"attention", *LAST},
+    "gptj": {"gelu", "gelu_table", "last_mlp"},
+    "llama": {"attention", *LAST},
     "mamba": set(),
-    "mistral": {"attention", "last_mlp"},
-    "opt": {"attention"},
+    "mistral": {"attention", *LAST},
+    "opt": {"attention", "last_attention"},
     "phi": GPT2,
-    "qwen3": {"attention", "last_mlp"},
+    "qwen3": {"attention", *LAST},
     "xlstm": set(),
 }
 
@@ -67,7 +70,9 @@ def test_losses_and_gradients_are_those_of_the_plain_model(family):
 def test_each_family_takes_what_it_can(family):
     model = build(family)
     fused = family in FUSED_SINCE_5_24 and type(model)._supports_sdpa
-    assert set(use_fast_path(model, longest_row=LONGEST)) == TAKEN[family] | ({"attention"} if fused else set())
+    assert set(use_fast_path(model, longest_row=LONGEST)) == TAKEN[family] | (
+        {"attention", "last_attention"} if fused else set()
+    )
     assert use_fast_path(build(family), longest_row=LONGEST, allowed=()) == []
     assert not any(isinstance(module, (NewGELUActivation, FastGELUActivation)) for module in model.modules())
 
@@ -87,6 +92,40 @@ def test_the_last_mlp_sees_only_what_is_asked_for():
     assert seen == [from_the_shorter_prompt_on, LONGEST, 2, LONGEST, LONGEST]
     torch.testing.assert_close(kept, whole[:, -2:])
     torch.testing.assert_close(hidden[-1], model.transformer(batch["input_ids"]).last_hidden_state)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2"])
+def test_the_last_attention_looks_from_what_is_asked_for(family):
+    model, objective = build(family).eval(), TeacherForcedObjective(TOKENIZER)
+    batch = batch_of(objective)
+    whole = model(batch["input_ids"]).logits
+    assert use_fast_path(model, LONGEST, ["attention", "last_attention"])[-1] == "last_attention"
+    attention = last_layer(model).get_submodule("attn" if family == "gpt2" else "self_attn")
+    seen = []
+    projection = attention.get_submodule("c_proj" if family == "gpt2" else "o_proj")
+    projection.register_forward_hook(lambda _, args, out: seen.append(args[0].shape[1]))
+    kept = model(batch["input_ids"], logits_to_keep=2).logits
+    every = model(batch["input_ids"]).logits
+    mean_loss(objective, model, batch)
+    assert seen == [2, LONGEST, LONGEST - min(PROMPTS)]
+    torch.testing.assert_close(kept, whole[:, -2:], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(every, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_an_attention_that_would_answer_otherwise_is_left_as_it_was():
+    def wrong(module, query, key, value, mask, **kwargs):
+        return torch.zeros_like(query).transpose(1, 2), None
+
+    AttentionInterface.register(FROM_LAST, wrong)
+    try:
+        model = build("gpt2").eval()
+        ids = torch.arange(6).view(1, 6)
+        before = model(ids).logits
+        assert "last_attention" not in use_fast_path(model, LONGEST, ["attention", "last_attention"])
+        torch.testing.assert_close(model(ids).logits, before, rtol=1e-4, atol=1e-5)
+        assert not model.transformer.h[-1].attn.c_proj._forward_hooks
+    finally:
+        AttentionInterface.register(FROM_LAST, attend_from_last)
 
 
 def test_checkpointed_activations_are_computed_on_all_tokens():
@@ -154,7 +193,7 @@ def test_a_checkpoint_does_not_know_how_it_was_computed(tmp_path):
 
 def test_long_rows_and_chosen_attention_keep_the_fused_one():
     assert "attention" not in use_fast_path(build("gpt2"), SHORT_ROW + 1)
-    assert use_fast_path(build("gpt2", "eager"), LONGEST) == ["gelu", "gelu_table", "last_mlp"]
+    assert use_fast_path(build("gpt2", "eager"), LONGEST) == ["gelu", "gelu_table", "last_mlp", "last_attention"]
     model = build("gpt2")
     use_fast_path(model, LONGEST)
     assert model.config._attn_implementation == "eager"
@@ -189,4 +228,3 @@ def test_many_threads_compute_gelu_sooner_than_one_looks_it_up():
 def test_every_way_is_named_for_the_log():
     for use, text in FAST_PATHS.values():
         assert callable(use) and text
-    assert LastTokens.__doc__
