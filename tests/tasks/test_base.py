@@ -68,11 +68,8 @@ def test_codes_make_short_names_that_are_read_back(task, name):
         Coded.from_config_name(name, signed=not task.signed)
 
 
-@pytest.mark.parametrize("name", ["", "3", "3_b", "x_bten", "03_bten", "_bten", "3_bten_", "3-bten", "digits_3"])
-def test_any_other_name_is_refused_or_written_otherwise(name):
-    if name == "3_bten_":  # a text may end with a sign of its own
-        assert Coded.from_config_name(name).base == "ten_"
-        return
+@pytest.mark.parametrize("name", ["", "3", "3_b", "x_bten", "03_bten", "_bten", "3-bten", "digits_3"])
+def test_any_other_name_is_refused(name):
     with pytest.raises(ValueError, match=r"use <digits>_b<base>\[_signed\]|digits must be written like 3"):
         Coded.from_config_name(name)
 

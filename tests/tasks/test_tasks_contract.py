@@ -24,6 +24,7 @@ SMALL = {
 VARIED = {
     "star_graph": ["d2_l5_n50", "d2_l5_n50_rev", "d1_l2_n9", "d2_l2_n9", "d3_l3_n100_rev", "d9_l3_n20", "d2_l3_n2000"],
     "countdown": ["n4", "n3", "n6"],
+    "word_problem": ["a5_l12", "s5_l1", "s5_l36"],
 }
 PATHS = {name: VARIED[name] for name in GRAPH_TASKS}
 # Small configurations that have graphs in common.
@@ -34,6 +35,7 @@ RELATED = {
 OTHER_VALUES = {
     "star_graph": {"degree": 3, "path_length": 4, "num_nodes": 60, "reverse": True},
     "countdown": {"num_numbers": 5},
+    "word_problem": {"group": "s5", "length": 11},
 }
 
 
