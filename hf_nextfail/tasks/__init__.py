@@ -2,14 +2,31 @@
 
 from hf_nextfail.tasks.base import SPLITS, Task, split_of
 from hf_nextfail.tasks.countdown import Countdown
+from hf_nextfail.tasks.creative import CreativeTask
 from hf_nextfail.tasks.graphs import GraphTask
+from hf_nextfail.tasks.sibling_discovery import SiblingDiscovery
 from hf_nextfail.tasks.star_graph import StarGraph
+from hf_nextfail.tasks.triangle_discovery import TriangleDiscovery
 from hf_nextfail.tasks.word_problem import WordProblem
 
 TASKS: dict[str, type[Task]] = {
     "star_graph": StarGraph,
     "countdown": Countdown,
     "word_problem": WordProblem,
+    "sibling_discovery": SiblingDiscovery,
+    "triangle_discovery": TriangleDiscovery,
 }
 
-__all__ = ["SPLITS", "TASKS", "Countdown", "GraphTask", "StarGraph", "Task", "WordProblem", "split_of"]
+__all__ = [
+    "SPLITS",
+    "TASKS",
+    "Countdown",
+    "CreativeTask",
+    "GraphTask",
+    "SiblingDiscovery",
+    "StarGraph",
+    "Task",
+    "TriangleDiscovery",
+    "WordProblem",
+    "split_of",
+]

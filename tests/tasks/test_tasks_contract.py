@@ -15,7 +15,7 @@ from hf_nextfail.tasks.graphs import hash_edges
 
 GRAPH_TASKS = [name for name, kind in TASKS.items() if issubclass(kind, GraphTask)]
 # Tasks of which independent draws have rows in common, even in their default configuration.
-FEW_ROWS = set()
+FEW_ROWS = {"sibling_discovery", "triangle_discovery"}
 # Configurations of graph tasks with few enough graphs to look at each; the first leaves no split empty.
 SMALL = {
     "star_graph": ["d2_l3_n6", "d1_l4_n7", "d2_l2_n8", "d2_l4_n7", "d3_l2_n7", "d1_l2_n4"],
@@ -25,6 +25,8 @@ VARIED = {
     "star_graph": ["d2_l5_n50", "d2_l5_n50_rev", "d1_l2_n9", "d2_l2_n9", "d3_l3_n100_rev", "d9_l3_n20", "d2_l3_n2000"],
     "countdown": ["n4", "n3", "n6"],
     "word_problem": ["a5_l12", "s5_l1", "s5_l36"],
+    "sibling_discovery": ["p5_c2500_g0", "p2_c40_g7_first"],
+    "triangle_discovery": ["n200_d60_g0", "n20_d12_g7"],
 }
 PATHS = {name: VARIED[name] for name in GRAPH_TASKS}
 # Small configurations that have graphs in common.
@@ -36,6 +38,8 @@ OTHER_VALUES = {
     "star_graph": {"degree": 3, "path_length": 4, "num_nodes": 60, "reverse": True},
     "countdown": {"num_numbers": 5},
     "word_problem": {"group": "s5", "length": 11},
+    "sibling_discovery": {"num_parents": 4, "num_children": 500, "graph_seed": 1, "parent_first": True},
+    "triangle_discovery": {"num_nodes": 150, "degree": 50, "graph_seed": 1},
 }
 
 
@@ -89,6 +93,7 @@ def test_every_module_of_the_folder_is_registered_or_shared():
     modules = {path.stem for path in folder.glob("*.py")} - {
         "__init__",
         "base",
+        "creative",
         "graphs",
         "hashing",
         "star_graph_text",
