@@ -17,6 +17,10 @@ KNOWN_ROWS = {
     ("sibling_discovery", "p5_c500_g0_first"): "22d82914defb3f2e",
     ("triangle_discovery", "n200_d60_g0"): "675811648d0b0d3e",
     ("triangle_discovery", "n100_d40_g0"): "215d899a02ad9194",
+    ("circle_construction", "l9_n15"): "06416ef8c5ba9b19",
+    ("circle_construction", "l9_n10"): "1968879d8d545ab3",
+    ("line_construction", "l9_n15"): "040758909014525e",
+    ("line_construction", "l9_n10"): "b36296fa33774ab7",
 }
 CREATIVE = [name for name, kind in TASKS.items() if issubclass(kind, CreativeTask)]
 CASES = [pytest.param(TASKS[name].from_config_name(config), id=f"{name}-{config}") for name, config in KNOWN_ROWS]

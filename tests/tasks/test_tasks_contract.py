@@ -27,6 +27,8 @@ VARIED = {
     "word_problem": ["a5_l12", "s5_l1", "s5_l36"],
     "sibling_discovery": ["p5_c2500_g0", "p2_c40_g7_first"],
     "triangle_discovery": ["n200_d60_g0", "n20_d12_g7"],
+    "circle_construction": ["l9_n15", "l7_n7"],
+    "line_construction": ["l9_n15", "l8_n8"],
 }
 PATHS = {name: VARIED[name] for name in GRAPH_TASKS}
 # Small configurations that have graphs in common.
@@ -40,6 +42,8 @@ OTHER_VALUES = {
     "word_problem": {"group": "s5", "length": 11},
     "sibling_discovery": {"num_parents": 4, "num_children": 500, "graph_seed": 1, "parent_first": True},
     "triangle_discovery": {"num_nodes": 150, "degree": 50, "graph_seed": 1},
+    "circle_construction": {"length": 8, "num_names": 20},
+    "line_construction": {"length": 8, "num_names": 20},
 }
 
 
@@ -94,6 +98,7 @@ def test_every_module_of_the_folder_is_registered_or_shared():
         "__init__",
         "base",
         "creative",
+        "edge_construction",
         "graphs",
         "hashing",
         "star_graph_text",
