@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from known_rows import digest_of, rows_of
-from problem_strategies import SEEDS, examples
+from problem_strategies import examples
 
 from hf_nextfail.tasks import SPLITS, Countdown, split_of
 
@@ -123,11 +123,10 @@ def test_a_number_that_is_there_twice_is_used_twice():
 
 
 @examples(max_examples=150)
-@given(st.one_of(st.text(), st.text("0123456789+-*/=, ", max_size=40), st.none(), st.binary(), st.integers()), SEEDS)
-def test_any_prediction_at_all_scores_zero_or_is_an_answer(prediction, seed):
-    row = rows_of(Countdown(3), 1, seed=seed)[0]
-    assert Countdown(3).score(prediction, row) == 0.0
-    assert Countdown(3).score("9" * 5_000 + "+1=2,1+1=2", row) == 0.0
+@given(st.one_of(st.text(), st.text("0123456789+-*/=, ", max_size=40), st.none(), st.binary(), st.integers()))
+def test_any_prediction_at_all_scores_zero_unless_it_is_an_answer(prediction):
+    assert Countdown().score(prediction, ROW) == 0.0
+    assert Countdown().score("9" * 5_000 + "+1=2,1+1=2,2+2=4", ROW) == 0.0
 
 
 def test_whole_targets_are_held_out():
