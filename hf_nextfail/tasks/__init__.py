@@ -1,11 +1,38 @@
 """WHAT is asked: one file a task, one line in `TASKS`."""
 
 from hf_nextfail.tasks.base import SPLITS, Task, split_of
+from hf_nextfail.tasks.circle_construction import CircleConstruction
+from hf_nextfail.tasks.countdown import Countdown
+from hf_nextfail.tasks.creative import CreativeTask
 from hf_nextfail.tasks.graphs import GraphTask
+from hf_nextfail.tasks.line_construction import LineConstruction
+from hf_nextfail.tasks.sibling_discovery import SiblingDiscovery
 from hf_nextfail.tasks.star_graph import StarGraph
+from hf_nextfail.tasks.triangle_discovery import TriangleDiscovery
+from hf_nextfail.tasks.word_problem import WordProblem
 
 TASKS: dict[str, type[Task]] = {
     "star_graph": StarGraph,
+    "countdown": Countdown,
+    "word_problem": WordProblem,
+    "sibling_discovery": SiblingDiscovery,
+    "triangle_discovery": TriangleDiscovery,
+    "circle_construction": CircleConstruction,
+    "line_construction": LineConstruction,
 }
 
-__all__ = ["SPLITS", "TASKS", "GraphTask", "StarGraph", "Task", "split_of"]
+__all__ = [
+    "SPLITS",
+    "TASKS",
+    "CircleConstruction",
+    "Countdown",
+    "CreativeTask",
+    "GraphTask",
+    "LineConstruction",
+    "SiblingDiscovery",
+    "StarGraph",
+    "Task",
+    "TriangleDiscovery",
+    "WordProblem",
+    "split_of",
+]

@@ -1,7 +1,6 @@
 """What graph tasks share: edges and their hash, paths as text, and labels drawn without replacement."""
 
 import functools
-import re
 from abc import abstractmethod
 from collections.abc import Hashable
 from typing import Any, ClassVar
@@ -10,6 +9,7 @@ import numpy as np
 
 from hf_nextfail.tasks.base import Columns, Task, split_of
 from hf_nextfail.tasks.hashing import mix_bits
+from hf_nextfail.tasks.text import label_spans, read_labels
 
 #: A space with fewer graphs than this is enumerated, to learn whether each split owns a graph at all.
 ENUMERABLE_GRAPHS = 10_000
@@ -50,14 +50,12 @@ class GraphTask(Task):
             )
 
     def parts(self, completion: str) -> list[tuple[int, int]]:
-        """Divide a completion into what stands between commas, spaces around it left out. See [`Task.parts`]."""
-        return [piece.span(1) for piece in re.finditer(r"(?:^|,)\s*([^,]*?)\s*(?=,|\Z)", completion)]
+        """Divide a completion into its nodes. See [`Task.parts`] and [`label_spans`]."""
+        return label_spans(completion)
 
     def canonical(self, prediction: str) -> Hashable | None:
         """Return the labels as integers; `None` if some are none. See [`Task.canonical`]."""
-        pieces = [prediction[begin:end] for begin, end in self.parts(prediction)]
-        labels = all(re.fullmatch(r"0|[1-9][0-9]*", piece) for piece in pieces)
-        return tuple(map(int, pieces)) if labels else None
+        return read_labels(prediction)
 
 
 @functools.lru_cache

@@ -1,5 +1,6 @@
-"""Text columns in the memory layout of Arrow."""
+"""Text columns in the memory layout of Arrow, and labels as text."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,12 @@ class TextColumn:
     offsets: np.ndarray
 
     @classmethod
+    def constant(cls, text: str, count: int) -> "TextColumn":
+        """Lay out one text of ASCII, `count` times."""
+        row = np.frombuffer(text.encode("ascii"), np.uint8)
+        return cls(np.tile(row, count), np.arange(count + 1, dtype=np.int64) * len(row))
+
+    @classmethod
     def of(cls, texts: "TextColumn | Sequence[str]") -> "TextColumn":
         """Take texts as they are, or lay out Python strings."""
         if isinstance(texts, TextColumn):
@@ -33,12 +40,24 @@ class TextColumn:
         return [data[a:b].decode() for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
 
 
-def format_labels(labels: np.ndarray, separators: str) -> TextColumn:
+def label_spans(text: str) -> list[tuple[int, int]]:
+    """Say where what stands between commas begins and ends, spaces around it left out."""
+    return [piece.span(1) for piece in re.finditer(r"(?:^|,)\s*([^,]*?)\s*(?=,|\Z)", text)]
+
+
+def read_labels(text: str) -> tuple[int, ...] | None:
+    """Read labels between commas; `None` if something there is no label, which has at most 7 digits."""
+    pieces = [piece.strip() for piece in text.split(",")]
+    return tuple(map(int, pieces)) if all(re.fullmatch(r"0|[1-9][0-9]{0,6}", piece) for piece in pieces) else None
+
+
+def format_labels(labels: np.ndarray, separators: str | np.ndarray) -> TextColumn:
     r"""Write rows of labels as decimal text, label `j` of every row followed by `separators[j]`.
 
     Args:
         labels (`np.ndarray` of integers >= 0, shape `(rows, M)`): what to write.
-        separators (`str` of length `M`): one ASCII character per label; `"\0"` writes nothing.
+        separators (`str` of length `M`, or `np.ndarray` of `uint8`, shape `(rows, M)`): one ASCII character per label;
+            `"\0"` writes nothing.
 
     Returns:
         `TextColumn` of `rows` strings.
@@ -66,11 +85,16 @@ def format_labels(labels: np.ndarray, separators: str) -> TextColumn:
     table[:, :width] = values.astype(f"S{width}").view(np.uint8).reshape(len(values), width)
     lengths = (table != 0).sum(1)
 
-    cells = np.empty(labels.shape, cell)
-    for separator in set(separators):
-        columns = [j for j, s in enumerate(separators) if s == separator]
-        table[np.arange(len(values)), lengths] = ord(separator)
-        cells[:, columns] = table.view(cell)[:, 0][labels[:, columns]]
+    if isinstance(separators, str):
+        cells = np.empty(labels.shape, cell)
+        for separator in set(separators):
+            columns = [j for j, s in enumerate(separators) if s == separator]
+            table[np.arange(len(values)), lengths] = ord(separator)
+            cells[:, columns] = table.view(cell)[:, 0][labels[:, columns]]
+    else:
+        cells = table.view(cell)[:, 0][labels]
+        characters = cells.reshape(-1, 1).view(np.uint8)
+        characters[np.arange(labels.size), lengths[labels].reshape(-1)] = separators.reshape(-1)
     characters = cells.view(np.uint8).reshape(len(labels), labels.shape[1] * cell.itemsize)
     written = characters != 0  # cells are padded with zero bytes, which no text contains
     offsets = np.zeros(len(labels) + 1, np.int64)
