@@ -3,9 +3,11 @@
 from hf_nextfail.tasks.base import SPLITS, Task, split_of
 from hf_nextfail.tasks.graphs import GraphTask
 from hf_nextfail.tasks.star_graph import StarGraph
+from hf_nextfail.tasks.tree_star import TreeStar
 
 TASKS: dict[str, type[Task]] = {
     "star_graph": StarGraph,
+    "tree_star": TreeStar,
 }
 
-__all__ = ["SPLITS", "TASKS", "GraphTask", "StarGraph", "Task", "split_of"]
+__all__ = ["SPLITS", "TASKS", "GraphTask", "StarGraph", "Task", "TreeStar", "split_of"]

@@ -99,6 +99,8 @@ class Task(ABC):
     separator: ClassVar[str] = ""
     #: Whether all completions of a configuration have one number of words; then they do not end with an end token.
     fixed_length: ClassVar[bool] = False
+    #: What stands for each field in names such as `d2_l5_n50`; without codes, names are such as `degree_2-length_5`.
+    codes: ClassVar[Mapping[str, str]] = {}
 
     @property
     @abstractmethod
@@ -160,12 +162,16 @@ class Task(ABC):
         for name, value in values.items():
             if isinstance(value, str) and not re.fullmatch(r"[\w.]+", value):
                 raise ValueError(f"{name} must be of letters, digits, dots and underscores, got {value!r}")
+        if self.codes:
+            return "_".join(f"{code}{values[name]}" for name, code in self.codes.items())
         return "-".join(f"{name}_{value}" for name, value in values.items()) or "default"
 
     @classmethod
     def from_config_name(cls, config_name: str, **overrides: Any) -> Self:
         """Read a configuration name; raise `ValueError` for any other text, or when an override contradicts it."""
         form = "-".join(f"{field.name}_(?P<{field.name}>.+?)" for field in fields(cls)) or "default"
+        if cls.codes:
+            form = "_".join(f"{code}(?P<{name}>.+?)" for name, code in cls.codes.items())
         match = re.fullmatch(form, config_name)
         if match is None:
             example = cls().config_name

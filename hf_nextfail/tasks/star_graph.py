@@ -1,5 +1,6 @@
 """The star-graph path task: find the one arm that leads from the start to the goal."""
 
+import functools
 import itertools
 import math
 import re
@@ -9,16 +10,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hf_nextfail.tasks.base import Columns, keep_integer
-from hf_nextfail.tasks.graphs import GraphTask, sample_without_replacement
-from hf_nextfail.tasks.star_graph_text import MAX_LABEL, parse_problem
-from hf_nextfail.tasks.text import TextColumn, format_labels
+from hf_nextfail.tasks.base import Columns, keep_integer, split_of
+from hf_nextfail.tasks.graphs import hash_edges, sample_without_replacement
+from hf_nextfail.tasks.paths import MAX_LABEL, PathTask, nodes_match, shuffled_edges
+from hf_nextfail.tasks.star_graph_text import parse_problem
+from hf_nextfail.tasks.text import TextColumn
 
+#: A space with fewer graphs than this is enumerated, to learn whether each split owns a graph at all.
+ENUMERABLE_GRAPHS = 10_000
 CONFIG_NAME = re.compile(r"d(?P<degree>\d+)_l(?P<path_length>\d+)_n(?P<num_nodes>\d+)(?P<reverse>_rev)?", re.ASCII)
 
 
 @dataclass(frozen=True)
-class StarGraph(GraphTask):
+class StarGraph(PathTask):
     """Ask for the path from the start of a star graph G(degree, path_length) to the end of one of its arms.
 
     `degree` arms share the start; only the first step needs planning, since every later one follows the single edge
@@ -118,11 +122,6 @@ class StarGraph(GraphTask):
         return f"G({self.degree},{self.path_length}), {self.num_nodes} labels"
 
     @property
-    def words(self) -> list[str]:
-        """The labels and signs of the paper's tokenizer, in the order of their ids there."""
-        return [*map(str, range(self.num_nodes)), "|", "/", "="]
-
-    @property
     def hard_part(self) -> int:
         """The place of the node next to the start, the one that needs planning."""
         return self.path_length - 2 if self.reverse else 1
@@ -157,6 +156,14 @@ class StarGraph(GraphTask):
         ]
         return labels[:, [edge for arm in arms for edge in itertools.pairwise(arm)]]
 
+    def check_split(self, split: str) -> None:
+        """Raise `ValueError` when the space is so small that no graph of it falls into `split`."""
+        if self.num_graphs < ENUMERABLE_GRAPHS and split not in enumerated_splits(self):
+            raise ValueError(
+                f"{self.config_name} has only {self.num_graphs} graphs, all of them outside the {split} split; "
+                f"raise num_nodes, or set num_{split}=0"
+            )
+
     def sample(self, rng: np.random.Generator, count: int) -> Columns:
         """Draw `count` problems from all splits alike.
 
@@ -172,27 +179,12 @@ class StarGraph(GraphTask):
         arms = 1 + np.arange(self.graph_size - 1).reshape(self.degree, -1)
         arms = np.insert(arms, 0, 0, axis=1)  # (degree, path_length), node 0 being the start
         pairs = np.stack([arms[:, :-1], arms[:, 1:]], axis=-1).reshape(-1, 2)  # (E, 2)
-        order = sample_without_replacement(rng, count, len(pairs), len(pairs))  # (E, count)
-        edges = np.stack([labels[pairs[order, end], np.arange(count)] for end in (0, 1)])  # (2, E, count)
-        path = labels[arms[0]].T  # labels are exchangeable, so the goal may as well be at the end of arm 0
-        return {
-            "edges": np.ascontiguousarray(edges.transpose(2, 1, 0)),
-            "path": np.ascontiguousarray(path),
-            "start": np.ascontiguousarray(path[:, 0]),
-            "goal": np.ascontiguousarray(path[:, -1]),
-        }
+        # Labels are exchangeable, so the goal may as well be at the end of arm 0.
+        return self.columns_of(shuffled_edges(rng, labels, pairs), labels[arms[0]].T)
 
     def to_text(self, columns: Columns) -> dict[str, TextColumn]:
         """Write `a,b|c,d|.../start,goal=` and `start,...,goal` (`goal,...,start` when reversed), as in the paper."""
-        edges, path = columns["edges"], columns["path"]
-        num_edges = edges.shape[1]
-        problem = np.concatenate(
-            [edges.reshape(len(edges), -1), columns["start"][:, None], columns["goal"][:, None]], axis=1
-        )
-        return {
-            "prompt": format_labels(problem, ",|" * (num_edges - 1) + ",/" + ",="),
-            "completion": format_labels(path[:, ::-1] if self.reverse else path, "," * (path.shape[1] - 1) + "\0"),
-        }
+        return super().to_text(columns | {"path": columns["path"][:, ::-1]} if self.reverse else columns)
 
     def parse(self, text: str) -> dict[str, Any]:
         """Read `prompt + completion` of this configuration back into a row.
@@ -221,6 +213,10 @@ class StarGraph(GraphTask):
 
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
         """Return 1.0 when `prediction` is the path of `row` in this task's direction, else 0.0."""
-        nodes = [node.strip() for node in prediction.split(",")] if isinstance(prediction, str) else []
-        path = row["path"][::-1] if self.reverse else row["path"]
-        return float(nodes == [str(node) for node in path])
+        return nodes_match(prediction, row["path"][::-1] if self.reverse else row["path"])
+
+
+@functools.lru_cache
+def enumerated_splits(task: StarGraph) -> frozenset[str]:
+    """Enumerate the graphs of a task with a small space and say which splits they fall into."""
+    return frozenset(split_of(hash_edges(task.all_graphs())).tolist())

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hf_nextfail.tasks.paths import MAX_LABEL
+
 LABEL = r"(?:0|[1-9][0-9]*)"
 PROBLEM = re.compile(
     rf"(?P<edges>{LABEL},{LABEL}(?:\|{LABEL},{LABEL})*)/(?P<start>{LABEL}),(?P<goal>{LABEL})=(?P<path>{LABEL}(?:,{LABEL})+)"
 )
-MAX_LABEL = 10**7 - 1
 
 
 def arms_of(edges: Sequence[Sequence[int]], start: int) -> list[list[int]]:

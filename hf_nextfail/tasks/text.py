@@ -37,7 +37,7 @@ def format_labels(labels: np.ndarray, separators: str) -> TextColumn:
     r"""Write rows of labels as decimal text, label `j` of every row followed by `separators[j]`.
 
     Args:
-        labels (`np.ndarray` of integers >= 0, shape `(rows, M)`): what to write.
+        labels (`np.ndarray` of integers, shape `(rows, M)`): what to write; -1 is left out with its separator.
         separators (`str` of length `M`): one ASCII character per label; `"\0"` writes nothing.
 
     Returns:
@@ -52,6 +52,7 @@ def format_labels(labels: np.ndarray, separators: str) -> TextColumn:
 
     ```
     """
+    left_out = labels < 0
     largest = int(labels.max(initial=0))
     width = len(str(largest))
     cell = np.dtype("u4") if width < 4 else np.dtype("u8")  # one label and its separator, as one machine word
@@ -71,6 +72,7 @@ def format_labels(labels: np.ndarray, separators: str) -> TextColumn:
         columns = [j for j, s in enumerate(separators) if s == separator]
         table[np.arange(len(values)), lengths] = ord(separator)
         cells[:, columns] = table.view(cell)[:, 0][labels[:, columns]]
+    cells[left_out] = 0
     characters = cells.view(np.uint8).reshape(len(labels), labels.shape[1] * cell.itemsize)
     written = characters != 0  # cells are padded with zero bytes, which no text contains
     offsets = np.zeros(len(labels) + 1, np.int64)

@@ -3,8 +3,9 @@ import pytest
 
 from hf_nextfail.tasks import SPLITS, StarGraph, split_of
 from hf_nextfail.tasks.base import NUM_BUCKETS, SHARD_ROWS, check_integer, occupied_splits
-from hf_nextfail.tasks.graphs import ENUMERABLE_GRAPHS, enumerated_splits, hash_edges
+from hf_nextfail.tasks.graphs import hash_edges
 from hf_nextfail.tasks.hashing import mix_bits
+from hf_nextfail.tasks.star_graph import ENUMERABLE_GRAPHS, enumerated_splits
 from hf_nextfail.tasks.text import format_labels
 
 

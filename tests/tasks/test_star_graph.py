@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from hf_nextfail.tasks import SPLITS, StarGraph
-from hf_nextfail.tasks.graphs import enumerated_splits, sample_few_of_many, sample_without_replacement
-from hf_nextfail.tasks.star_graph_text import MAX_LABEL, arms_of, parse_problem
+from hf_nextfail.tasks.graphs import sample_few_of_many, sample_without_replacement
+from hf_nextfail.tasks.paths import MAX_LABEL
+from hf_nextfail.tasks.star_graph import enumerated_splits
+from hf_nextfail.tasks.star_graph_text import arms_of, parse_problem
 
 # Rows of seed 0, shard 0 of d2_l5_n50. Whoever changes them changes every dataset: bump `StarGraph.version`.
 KNOWN_VERSION = "1.0.0"

@@ -7,36 +7,53 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from problem_strategies import examples
 
 import hf_nextfail.tasks
 from hf_nextfail.tasks import SPLITS, TASKS, Task, split_of
 from hf_nextfail.tasks.base import SHARD_ROWS
 from hf_nextfail.tasks.graphs import hash_edges
+from hf_nextfail.tasks.paths import PathTask
 
 # Configurations with few enough graphs to look at each; the first leaves no split empty.
 SMALL = {
     "star_graph": ["d2_l3_n6", "d1_l4_n7", "d2_l2_n8", "d2_l4_n7", "d3_l2_n7", "d1_l2_n4"],
+    "tree_star": ["d2_b2_s1_l3_n7"],
 }
 # Configurations of all shapes, for what is checked row by row.
 VARIED = {
     "star_graph": ["d2_l5_n50", "d2_l5_n50_rev", "d1_l2_n9", "d2_l2_n9", "d3_l3_n100_rev", "d9_l3_n20", "d2_l3_n2000"],
+    "tree_star": ["d2_b2_s2_l5_n50", "d3_b2_s1_l3_n12", "d2_b3_s2_l4_n27", "d2_b2_s1_l6_n2000"],
 }
 # Small configurations that have graphs in common.
 RELATED = {
     "star_graph": ["d2_l3_n6", "d2_l3_n6_rev", "d2_l3_n7"],
+    "tree_star": ["d2_b2_s1_l3_n7", "d2_b2_s1_l3_n8"],
 }
 # For each field, another value that the default configuration may take.
 OTHER_VALUES = {
     "star_graph": {"degree": 3, "path_length": 4, "num_nodes": 60, "reverse": True},
+    "tree_star": {"degree": 3, "branching": 3, "splits": 1, "path_length": 6, "num_nodes": 60},
 }
 
 
-def cases(table: dict[str, list[str]]) -> list:
+# Tasks whose rows have a graph of their own each, as the column `edges`.
+WITH_GRAPHS = [name for name, kind in TASKS.items() if issubclass(kind, PathTask)]
+
+
+def cases(table: dict[str, list[str]], having: str = "name") -> list:
     return [
         pytest.param(TASKS[name].from_config_name(config_name), id=f"{name}-{config_name}")
         for name, config_names in table.items()
         for config_name in config_names
+        if hasattr(TASKS[name], having)
     ]
+
+
+def with_graphs(table: dict[str, list[str]]) -> list:
+    return cases({name: table[name] for name in WITH_GRAPHS})
 
 
 def texts(task: Task, split: str = "train", shard: int = 0, seed: int = 0, num_rows: int = SHARD_ROWS) -> list[str]:
@@ -48,6 +65,13 @@ def rows(task: Task, num_rows: int, split: str = "train") -> list[dict]:
     columns = task.sample_shard(split, 0, num_rows=num_rows)
     lists = {name: values.tolist() for name, values in (task.to_text(columns) | columns).items()}
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
+
+
+def problems(columns: dict[str, np.ndarray]) -> set:
+    """What the rows are about: their graphs, or all they are."""
+    if "edges" in columns:
+        return set(graph_keys(columns["edges"]))
+    return set(zip(*(map(str, values.tolist()) for values in columns.values()), strict=True))
 
 
 def graph_keys(edges: np.ndarray) -> list[frozenset]:
@@ -81,6 +105,7 @@ def test_every_module_of_the_folder_is_registered_or_shared():
         "base",
         "graphs",
         "hashing",
+        "paths",
         "star_graph_text",
         "text",
     }
@@ -149,7 +174,7 @@ def test_fewer_rows_are_the_first_rows(task):
         assert texts(task, num_rows=num_rows) == shard[:num_rows]
 
 
-@pytest.mark.parametrize("task", cases(SMALL))
+@pytest.mark.parametrize("task", cases(SMALL, having="all_graphs"))
 def test_enumeration_has_each_graph_exactly_once(task):
     keys = graph_keys(task.all_graphs())
     assert len(keys) == len(set(keys)) == task.num_graphs
@@ -157,19 +182,23 @@ def test_enumeration_has_each_graph_exactly_once(task):
     assert drawn == set(keys)  # a graph is missed with probability e**-20
 
 
-@pytest.mark.parametrize("name", TASKS)
-def test_splits_are_disjoint_and_cover_the_space(name):
-    task = TASKS[name].from_config_name(SMALL[name][0])
+@pytest.mark.parametrize("task", cases(SMALL, having="all_graphs")[:1])
+def test_splits_cover_the_space(task):
     edges = task.all_graphs()
     keys, membership = np.array(graph_keys(edges)), split_of(hash_edges(edges))
-    drawn = {split: set(graph_keys(task.sample_shard(split, 0)["edges"])) for split in SPLITS}
     for split in SPLITS:
-        assert drawn[split] == set(keys[membership == split])
-        assert drawn[split]
-    assert sum(map(len, drawn.values())) == task.num_graphs
+        assert set(graph_keys(task.sample_shard(split, 0)["edges"])) == set(keys[membership == split])
 
 
 @pytest.mark.parametrize("name", TASKS)
+def test_splits_are_disjoint(name):
+    task = TASKS[name].from_config_name(SMALL[name][0])
+    drawn = [problems(task.sample_shard(split, 0)) for split in SPLITS]
+    assert all(drawn)
+    assert len(set.union(*drawn)) == sum(map(len, drawn))
+
+
+@pytest.mark.parametrize("name", WITH_GRAPHS)
 def test_no_query_seed_shard_or_configuration_moves_a_graph_to_another_split(name):
     tasks = [TASKS[name].from_config_name(config_name) for config_name in RELATED[name]]
     splits_of_graph: dict[frozenset, set[str]] = {}
@@ -187,7 +216,7 @@ def test_no_query_seed_shard_or_configuration_moves_a_graph_to_another_split(nam
     assert max(map(len, tasks_of_graph.values())) == len(tasks)
 
 
-@pytest.mark.parametrize("task", cases(VARIED))
+@pytest.mark.parametrize("task", with_graphs(VARIED))
 def test_split_does_not_depend_on_the_order_of_edges(task):
     edges = task.sample(np.random.default_rng(0), 500)["edges"]
     shuffled = np.random.default_rng(1).permuted(np.arange(edges.shape[1])[None].repeat(500, axis=0), axis=1)
@@ -196,7 +225,7 @@ def test_split_does_not_depend_on_the_order_of_edges(task):
     np.testing.assert_array_equal(split_of(hash_edges(reordered)), split_of(hash_edges(edges)))
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", WITH_GRAPHS)
 def test_splits_have_twelve_two_and_two_of_sixteen_graphs(name):
     count = 100_000
     membership = split_of(TASKS[name]().split_key(TASKS[name]().sample(np.random.default_rng(0), count)))
@@ -205,24 +234,26 @@ def test_splits_have_twelve_two_and_two_of_sixteen_graphs(name):
         assert abs(deviation) < 4 * (count * share * (1 - share)) ** 0.5  # four standard errors
 
 
-@pytest.mark.parametrize("task", cases(VARIED))
+@pytest.mark.parametrize("task", with_graphs(VARIED))
 def test_breadth_first_search_finds_the_path(task):
     for row in rows(task, 200):
-        assert row["path"] == shortest_path(row["edges"], row["start"], row["goal"])
-        assert (row["path"][0], row["path"][-1]) == (row["start"], row["goal"])
+        path = [node for node in row["path"] if node >= 0]
+        assert path == shortest_path(row["edges"], row["start"], row["goal"])
+        assert (path[0], path[-1]) == (row["start"], row["goal"])
 
 
-@pytest.mark.parametrize("task", cases(VARIED))
+@pytest.mark.parametrize("task", cases(VARIED, having="parse"))
 @pytest.mark.parametrize("split", SPLITS)
 def test_parse_undoes_to_text(task, split):
     for row in rows(task, 200, split):
         assert task.parse(row["prompt"] + row["completion"]) == row
 
 
-@pytest.mark.parametrize("task", cases(VARIED))
+@pytest.mark.parametrize("task", [case for case in with_graphs(VARIED) if case.values[0].hard_part is not None])
 def test_hard_node_is_next_to_the_start(task):
     for row in rows(task, 20):
-        assert int(row["completion"].split(",")[task.hard_part]) == row["path"][1]
+        begin, end = task.parts(row["completion"])[task.hard_part]
+        assert int(row["completion"][begin:end]) == row["path"][1]
 
 
 @pytest.mark.parametrize("task", cases(VARIED))
@@ -251,4 +282,20 @@ def test_anything_else_scores_zero(task):
             "no path",
             None,
         ]
+        wrong = [prediction for prediction in wrong if prediction != row["completion"]]  # of one node
         assert [task.score(prediction, row) for prediction in wrong] == [0.0] * len(wrong)
+
+
+@pytest.mark.parametrize("name", TASKS)
+@examples(max_examples=60)
+@given(st.data())
+def test_any_prediction_is_scored_and_divided(name, data):
+    task = TASKS[name].from_config_name(SMALL[name][0])
+    (row,) = rows(task, 1)
+    label = st.sampled_from([*row["completion"], *task.words, "00", "\u0663", " ", ",", "/", "\n"])
+    text = data.draw(st.one_of(st.text(), st.lists(label, max_size=15).map("".join), st.just(row["completion"])))
+    assert task.score(text, row) == float(task.canonical(text) == task.canonical(row["completion"]) is not None)
+    parts = task.parts(text)
+    assert parts is None or all(0 <= begin <= end <= len(text) for begin, end in parts)
+    for other in (None, 3, b"3", [text]):
+        assert task.score(other, row) == 0.0
