@@ -18,23 +18,30 @@ class GraphTask(Task):
     """
 
     separator: ClassVar[str] = ","
-    #: What stands between two parts of a completion.
-    between_parts: ClassVar[str] = ","
 
     def split_key(self, columns: Columns) -> np.ndarray:
         """Hash the edges. See [`Task.split_key`]."""
         return hash_edges(columns["edges"])
 
     def parts(self, completion: str) -> list[tuple[int, int]]:
-        """Divide a completion into its nodes, or whatever stands between the signs; without spaces around."""
-        sign = self.between_parts
-        return [piece.span(1) for piece in re.finditer(rf"(?:^|{sign})\s*([^{sign}]*?)\s*(?={sign}|\Z)", completion)]
+        """Divide a completion into what stands between commas, spaces around it left out. See [`Task.parts`]."""
+        return spans_between(completion, ",")
 
     def canonical(self, prediction: str) -> Hashable | None:
         """Return the labels as integers; `None` if some are none. See [`Task.canonical`]."""
-        pieces = [prediction[begin:end] for begin, end in self.parts(prediction)]
-        labels = all(re.fullmatch(r"0|[1-9][0-9]*", piece) for piece in pieces)
-        return tuple(map(int, pieces)) if labels else None
+        return labels_of(prediction)
+
+
+def spans_between(text: str, sign: str) -> list[tuple[int, int]]:
+    """Return where what stands between a sign begins and ends, spaces around it left out."""
+    return [piece.span(1) for piece in re.finditer(rf"(?:^|{sign})\s*([^{sign}]*?)\s*(?={sign}|\Z)", text)]
+
+
+def labels_of(text: str) -> tuple[int, ...] | None:
+    """Read labels with commas between them; `None` if some are none. They have at most 7 digits."""
+    pieces = [text[begin:end] for begin, end in spans_between(text, ",")]
+    labels = all(re.fullmatch(r"0|[1-9][0-9]{0,6}", piece) for piece in pieces)
+    return tuple(map(int, pieces)) if labels else None
 
 
 def hash_edges(edges: np.ndarray) -> np.ndarray:

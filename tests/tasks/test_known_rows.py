@@ -31,6 +31,18 @@ DIGESTS = {
         "d3_b2_s1_l5_n50": "02827270fdee5be4",
         "d5_b2_s1_l5_n50": "24db6b15715157d1",
     },
+    ("crossing_star", "1.0.0"): {
+        "medium": "62d8dbf92c08a46a",
+        "easy": "1b8ef7379df74017",
+        "hard": "afd0821ca5cbdd03",
+    },
+    ("minimal_planning", "1.0.0"): {
+        "l7_n14": "e032224f490841d0",
+        "l4_n14": "efe9e542a3eafb67",
+        "l5_n10": "74566a9642e117a5",
+        "l7_n50": "6f9e64100804833a",
+        "l10_n20": "f08cabbec38840d1",
+    },
 }
 
 

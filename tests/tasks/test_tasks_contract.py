@@ -21,21 +21,29 @@ from hf_nextfail.tasks.paths import PathTask
 SMALL = {
     "star_graph": ["d2_l3_n6", "d1_l4_n7", "d2_l2_n8", "d2_l4_n7", "d3_l2_n7", "d1_l2_n4"],
     "tree_star": ["d2_b2_s1_l3_n7"],
+    "crossing_star": ["d2_l3_to4_p1_n7"],
+    "minimal_planning": ["l3_n5"],
 }
 # Configurations of all shapes, for what is checked row by row.
 VARIED = {
     "star_graph": ["d2_l5_n50", "d2_l5_n50_rev", "d1_l2_n9", "d2_l2_n9", "d3_l3_n100_rev", "d9_l3_n20", "d2_l3_n2000"],
     "tree_star": ["d2_b2_s2_l5_n50", "d3_b2_s1_l3_n12", "d2_b3_s2_l4_n27", "d2_b2_s1_l6_n2000"],
+    "crossing_star": ["medium", "easy", "hard", "d2_l2_to2_p1_n3", "d2_l4_to7_p1_n2000"],
+    "minimal_planning": ["l7_n14", "l2_n9", "l4_n7", "l10_n2000"],
 }
 # Small configurations that have graphs in common.
 RELATED = {
     "star_graph": ["d2_l3_n6", "d2_l3_n6_rev", "d2_l3_n7"],
     "tree_star": ["d2_b2_s1_l3_n7", "d2_b2_s1_l3_n8"],
+    "crossing_star": ["d2_l3_to3_p1_n5", "d2_l2_to3_p1_n5"],
+    "minimal_planning": ["l3_n5", "l3_n6"],
 }
 # For each field, another value that the default configuration may take.
 OTHER_VALUES = {
     "star_graph": {"degree": 3, "path_length": 4, "num_nodes": 60, "reverse": True},
     "tree_star": {"degree": 3, "branching": 3, "splits": 1, "path_length": 6, "num_nodes": 60},
+    "crossing_star": {"degree": 2, "min_length": 4, "max_length": 7, "min_plan": 1, "num_nodes": 30},
+    "minimal_planning": {"path_length": 6, "num_nodes": 20},
 }
 
 
@@ -292,7 +300,7 @@ def test_anything_else_scores_zero(task):
 def test_any_prediction_is_scored_and_divided(name, data):
     task = TASKS[name].from_config_name(SMALL[name][0])
     (row,) = rows(task, 1)
-    label = st.sampled_from([*row["completion"], *task.words, "00", "\u0663", " ", ",", "/", "\n"])
+    label = st.sampled_from([*row["completion"], *task.words, "00", "\u0663", "9" * 5_000, " ", ",", "/", "\n"])
     text = data.draw(st.one_of(st.text(), st.lists(label, max_size=15).map("".join), st.just(row["completion"])))
     assert task.score(text, row) == float(task.canonical(text) == task.canonical(row["completion"]) is not None)
     parts = task.parts(text)
