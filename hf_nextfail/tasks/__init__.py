@@ -3,6 +3,7 @@
 from hf_nextfail.tasks.base import SPLITS, Task, split_of
 from hf_nextfail.tasks.crossing_star import CrossingStar
 from hf_nextfail.tasks.graphs import GraphTask
+from hf_nextfail.tasks.in_weights_star import InWeightsStar
 from hf_nextfail.tasks.minimal_planning import MinimalPlanning
 from hf_nextfail.tasks.paths import PathTask
 from hf_nextfail.tasks.star_graph import StarGraph
@@ -13,6 +14,7 @@ TASKS: dict[str, type[Task]] = {
     "tree_star": TreeStar,
     "crossing_star": CrossingStar,
     "minimal_planning": MinimalPlanning,
+    "in_weights_star": InWeightsStar,
 }
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "TASKS",
     "CrossingStar",
     "GraphTask",
+    "InWeightsStar",
     "MinimalPlanning",
     "PathTask",
     "StarGraph",

@@ -217,6 +217,10 @@ class Task(ABC):
         self.check_split(split)
         if not 1 <= num_rows <= SHARD_ROWS:
             raise ValueError(f"num_rows must be from 1 to {SHARD_ROWS}, got {num_rows}")
+        return self.draw_shard(split, shard, seed, num_rows)
+
+    def draw_shard(self, split: str, shard: int, seed: int, num_rows: int) -> Columns:
+        """Draw problems until there are enough of the split: what `sample_shard` returns, after its checks."""
         rng = np.random.default_rng([seed, list(SPLITS).index(split), shard])
         parts: list[Columns] = []
         found = 0
