@@ -99,8 +99,8 @@ class Task(ABC):
     separator: ClassVar[str] = ""
     #: Whether all completions of a configuration have one number of words; then they do not end with an end token.
     fixed_length: ClassVar[bool] = False
-    #: What stands for each field in configuration names such as `l9_n15`, that of a switch only where it is on; by
-    #: default the fields stand there in full.
+    #: What stands for each field in names such as `d2_l5_n50`, that of a switch only where it is on; without codes,
+    #: names are such as `degree_2-length_5`.
     codes: ClassVar[Mapping[str, str]] = {}
 
     @property
@@ -222,6 +222,10 @@ class Task(ABC):
         self.check_split(split)
         if not 1 <= num_rows <= SHARD_ROWS:
             raise ValueError(f"num_rows must be from 1 to {SHARD_ROWS}, got {num_rows}")
+        return self.draw_shard(split, shard, seed, num_rows)
+
+    def draw_shard(self, split: str, shard: int, seed: int, num_rows: int) -> Columns:
+        """Draw problems until there are enough of the split: what `sample_shard` returns, after its checks."""
         rng = np.random.default_rng([seed, list(SPLITS).index(split), shard])
         parts: list[Columns] = []
         found = 0

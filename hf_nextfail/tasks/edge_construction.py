@@ -9,8 +9,7 @@ import numpy as np
 from hf_nextfail.tasks.base import Columns, keep_integer
 from hf_nextfail.tasks.creative import PROMPT, CreativeTask
 from hf_nextfail.tasks.graphs import sample_without_replacement
-from hf_nextfail.tasks.star_graph_text import MAX_LABEL
-from hf_nextfail.tasks.text import TextColumn, format_labels, read_labels
+from hf_nextfail.tasks.text import MAX_LABEL, TextColumn, format_labels, read_labels
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+MAX_LABEL = 10**7 - 1
+
 
 @dataclass(frozen=True)
 class TextColumn:
@@ -40,9 +42,9 @@ class TextColumn:
         return [data[a:b].decode() for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
 
 
-def label_spans(text: str) -> list[tuple[int, int]]:
-    """Say where what stands between commas begins and ends, spaces around it left out."""
-    return [piece.span(1) for piece in re.finditer(r"(?:^|,)\s*([^,]*?)\s*(?=,|\Z)", text)]
+def label_spans(text: str, sign: str = ",") -> list[tuple[int, int]]:
+    """Say where what stands between commas, or another sign, begins and ends, spaces around it left out."""
+    return [piece.span(1) for piece in re.finditer(rf"(?:^|{sign})\s*([^{sign}]*?)\s*(?={sign}|\Z)", text)]
 
 
 def read_labels(text: str) -> tuple[int, ...] | None:
@@ -55,7 +57,7 @@ def format_labels(labels: np.ndarray, separators: str | np.ndarray) -> TextColum
     r"""Write rows of labels as decimal text, label `j` of every row followed by `separators[j]`.
 
     Args:
-        labels (`np.ndarray` of integers >= 0, shape `(rows, M)`): what to write.
+        labels (`np.ndarray` of integers, shape `(rows, M)`): what to write; -1 is left out with its separator.
         separators (`str` of length `M`, or `np.ndarray` of `uint8`, shape `(rows, M)`): one ASCII character per label;
             `"\0"` writes nothing.
 
@@ -71,6 +73,7 @@ def format_labels(labels: np.ndarray, separators: str | np.ndarray) -> TextColum
 
     ```
     """
+    left_out = labels < 0
     largest = int(labels.max(initial=0))
     width = len(str(largest))
     cell = np.dtype("u4") if width < 4 else np.dtype("u8")  # one label and its separator, as one machine word
@@ -95,6 +98,7 @@ def format_labels(labels: np.ndarray, separators: str | np.ndarray) -> TextColum
         cells = table.view(cell)[:, 0][labels]
         characters = cells.reshape(-1, 1).view(np.uint8)
         characters[np.arange(labels.size), lengths[labels].reshape(-1)] = separators.reshape(-1)
+    cells[left_out] = 0
     characters = cells.view(np.uint8).reshape(len(labels), labels.shape[1] * cell.itemsize)
     written = characters != 0  # cells are padded with zero bytes, which no text contains
     offsets = np.zeros(len(labels) + 1, np.int64)

@@ -19,7 +19,6 @@ from torch.utils.data import DataLoader
 from hf_nextfail import TASKS, StarGraph
 from hf_nextfail.data import builder as dataset_builder
 from hf_nextfail.data.builder import MAX_PIECES, TaskConfig
-from hf_nextfail.tasks import GraphTask
 from hf_nextfail.tasks.base import SHARD_ROWS
 
 NAME = "nextfail/star_graph"
@@ -67,7 +66,7 @@ def test_rows_are_those_of_the_task_and_parse_back(name):
         columns = task.sample_shard(split, 0, num_rows=TINY[f"num_{split}"])
         expected = {key: values.tolist() for key, values in (task.to_text(columns) | columns).items()}
         assert dataset[:] == expected
-        for row in dataset if isinstance(task, GraphTask) else []:
+        for row in dataset if hasattr(task, "parse") else ():
             assert task.parse(row["prompt"] + row["completion"]) == row
 
 

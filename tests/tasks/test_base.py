@@ -8,8 +8,9 @@ from own_code.sums import Sums
 
 from hf_nextfail.tasks import SPLITS, StarGraph, split_of
 from hf_nextfail.tasks.base import NUM_BUCKETS, SHARD_ROWS, check_integer, occupied_splits
-from hf_nextfail.tasks.graphs import ENUMERABLE_GRAPHS, enumerated_splits, hash_edges
+from hf_nextfail.tasks.graphs import hash_edges
 from hf_nextfail.tasks.hashing import hash_numbers, mix_bits
+from hf_nextfail.tasks.star_graph import ENUMERABLE_GRAPHS, enumerated_splits
 from hf_nextfail.tasks.text import TextColumn, format_labels, label_spans, read_labels
 
 
@@ -25,6 +26,13 @@ def test_format_labels_takes_other_separators_in_each_row():
     labels = np.array([[3, 12], [40, 5], [1_000_000, 0]])
     separators = np.array([[*b"+="], [*b"-\0"], [*b"/|"]], np.uint8)
     assert format_labels(labels, separators).tolist() == ["3+12=", "40-5", "1000000/0|"]
+    assert format_labels(np.where(labels == 5, -1, labels), separators).tolist() == ["3+12=", "40-", "1000000/0|"]
+
+
+@pytest.mark.parametrize("largest", [7, 5_000])  # below and above the number of labels
+def test_format_labels_leaves_out_what_is_filled_up(largest):
+    labels = np.array([[-1, 3, 4], [5, -1, 0], [1, largest, -1], [-1, -1, -1]])
+    assert format_labels(labels, ",|=").tolist() == ["3|4=", "5,0=", f"1,{largest}|", ""]
 
 
 def test_one_text_is_laid_out_many_times():
@@ -36,6 +44,7 @@ def test_one_text_is_laid_out_many_times():
 def test_labels_are_read(text):
     assert read_labels(text) == tuple(map(int, text.split(",")))
     assert [text[begin:end] for begin, end in label_spans(text)] == [piece.strip() for piece in text.split(",")]
+    assert label_spans(text.replace(",", "/"), "/") == label_spans(text)
 
 
 @pytest.mark.parametrize("text", ["", ",", "3,", "03", "-1", "3,,4", "1 2", "\u0663", "12345678", "9" * 5_000, "x"])

@@ -6,28 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from known_rows import digest_of, rows_of
+from known_rows import rows_of
 from problem_strategies import examples
 
 from hf_nextfail.tasks import SPLITS, WordProblem
 from hf_nextfail.tasks.word_problem import multiplication_table, products_of
-
-KNOWN_ROWS = {
-    "a5_l12": "d635a4577a3e2caa",
-    "a5_l36": "b3b935bdc622c5a8",
-    "s5_l12": "c6d73ef9fc938c2d",
-    "s5_l36": "d8f06911b91a4460",
-}
-
-
-@pytest.mark.parametrize("config_name", KNOWN_ROWS)
-def test_rows_of_this_version_are_known(config_name):
-    task = WordProblem.from_config_name(config_name)
-    assert (task.version, digest_of(task)) == ("1.0.0", KNOWN_ROWS[config_name])
-
-
-def test_every_configuration_of_the_grid_is_known():
-    assert set(KNOWN_ROWS) == set(WordProblem.grid)
 
 
 def is_even(permutation) -> bool:
