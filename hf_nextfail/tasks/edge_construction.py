@@ -62,7 +62,7 @@ class EdgeConstruction(CreativeTask):
     def canonical(self, prediction: str) -> tuple[int, ...] | None:
         """Return the resolving permutation: where the edges stand in the text, in the order of the walk.
 
-        It is rotated to begin at 0. The names do not matter. See [`CreativeTask.canonical`].
+        That of a circle begins at 0. The names do not matter. See [`CreativeTask.canonical`].
         """
         edges = [read_labels(text) for text in prediction.split("|")]
         if len(edges) != self.num_edges or any(edge is None or len(edge) != 2 for edge in edges):
@@ -78,8 +78,7 @@ class EdgeConstruction(CreativeTask):
             name = edges[walk[-1]][1]
         if len(set(walk)) < len(edges):  # there is another circle
             return None
-        start = walk.index(0)
-        return (*walk[start:], *walk[:start])
+        return tuple(walk)
 
     def canonical_numbers(self, columns: Columns) -> np.ndarray:
         """Return the resolving permutation of each row."""
@@ -90,5 +89,4 @@ class EdgeConstruction(CreativeTask):
         walk[:, 0] = (~follows.any(axis=1)).argmax(axis=1)  # the edge that follows none; of a circle, the first
         for step in range(1, walk.shape[1]):
             walk[:, step] = np.take_along_axis(after, walk[:, step - 1 : step], axis=1)[:, 0]
-        rotated = (np.arange(walk.shape[1]) + walk.argmin(axis=1)[:, None]) % walk.shape[1]
-        return np.take_along_axis(walk, rotated, axis=1)
+        return walk

@@ -11,9 +11,9 @@ class LineConstruction(EdgeConstruction):
     """Ask for the edges of any line, in any order, such as `12,4|3,7|7,12` over four names.
 
     The edges are coherent when together they make one line over exactly `length` different names. An edge has a
-    direction: `7,3` is not `3,7`. Two completions are the same when their resolving permutations, which list where
-    the edges stand in the text in the order of the line, are the same, rotated to begin at 0: as for circles, so that
-    there are `(length - 2)!`.
+    direction: `7,3` is not `3,7`. Two completions are the same when their edges stand in the same order, whatever the
+    names: when their resolving permutations, which list where the edges stand in the text in the order of the line,
+    are the same. They are not rotated as those of circles, for a line has a beginning. There are `(length - 1)!`.
 
     No edge is hard by itself. All must fit together, and the last ones have no choice left.
 
@@ -33,7 +33,7 @@ class LineConstruction(EdgeConstruction):
     ```python
     >>> task = LineConstruction(length=4)
     >>> task.canonical("12,4|3,7|7,12"), task.canonical("0,1|2,3|3,0"), task.canonical("3,7|7,12|12,4")
-    ((0, 1, 2), (0, 1, 2), (0, 1, 2))
+    ((1, 2, 0), (1, 2, 0), (0, 1, 2))
     >>> task.score("12,4|7,12|3,7", {}), task.score("12,4|7,12|4,7", {})
     (1.0, 0.0)
 
