@@ -13,8 +13,8 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
 from hf_nextfail.data.builder import TaskConfig
-from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS, load_tokenizer, tokenize_dataset
+from hf_nextfail.data.word_tokenizer import task_tokenizer
 from hf_nextfail.errors import UsageError, did_you_mean
 from hf_nextfail.evaluation.parts import part_of_each_token
 from hf_nextfail.models.completion_logits import IGNORED
@@ -47,6 +47,11 @@ class Sample:
     tokenizer: PreTrainedTokenizerBase
     tokenizer_name: str
 
+    @property
+    def path(self) -> list[int]:
+        """The nodes from the start to the goal."""
+        return [node for node in self.row["path"] if node >= 0]
+
 
 def load_sample(
     config_name: str = StarGraph.grid[0],
@@ -75,7 +80,7 @@ def load_sample(
         config = TaskConfig.resolve(StarGraph, config_name, seed=seed, **others)
         row = config.row(split, index)
         if tokenizer_name is None:
-            tokenizer, tokenizer_name = numeral_tokenizer(config.task.num_nodes), "numeral tokenizer"
+            tokenizer, tokenizer_name = task_tokenizer(config.task), "numeral tokenizer"
         else:
             tokenizer = load_tokenizer(tokenizer_name)
         # As a stream it makes no progress bar.
@@ -127,8 +132,9 @@ def aligned(lines: dict[str, Sequence[str]], width: int, hard: Sequence[int] = (
 def drawn_arms(sample: Sample, width: int) -> list[Text]:
     """Write the arms of the graph from the start, in the order of their first edges."""
     texts = []
+    path = sample.path
     for arm in arms_of(sample.row["edges"], sample.row["start"]):
-        right = arm == sample.row["path"]
+        right = arm[: len(path)] == path
         cells = [*(f"{node} →" for node in arm[:-1]), str(arm[-1]), *(["(to the goal)"] if right else [])]
         for first, end in line_breaks(list(map(len, cells)), width - INDENT):
             text = Text("" if texts else "arms").append(" " * (INDENT - (0 if texts else 4)))
@@ -139,13 +145,14 @@ def drawn_arms(sample: Sample, width: int) -> list[Text]:
 def hard_token_line(sample: Sample) -> Text:
     """Say which node is the hard token, where it stands and what guessing it gives."""
     task = sample.task
-    node = sample.row["path"][1]
+    node = sample.path[1]
     text = Text(f"{'hard token':{INDENT}}").append(str(node), HARD)
-    text.append(f", node {task.hard_part + 1} of {task.path_length} in the completion: ")
-    chance = task.chance["hard_token_accuracy"]
-    if chance is None:
+    text.append(f", node {task.hard_part + 1} of {len(sample.path)} in the completion: ")
+    if task.reverse:
         return text.append("no guess, one edge leads back")
-    return text.append(f"guessing gives 1/{task.degree} = {chance:.3g}")
+    if task.goal == "any" and len(sample.path) == 2:
+        return text.append("no guess, it is the goal")
+    return text.append(f"guessing gives 1/{task.degree} = {1 / task.degree:.3g}")
 
 
 def objective_lines(sample: Sample, name: str, width: int, hard: Sequence[int]) -> list[Text]:

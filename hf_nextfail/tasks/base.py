@@ -99,6 +99,9 @@ class Task(ABC):
     separator: ClassVar[str] = ""
     #: Whether all completions of a configuration have one number of words; then they do not end with an end token.
     fixed_length: ClassVar[bool] = False
+    #: What stands for each field in names such as `d2_l5_n50`, that of a switch only where it is on; without codes,
+    #: names are such as `degree_2-length_5`.
+    codes: ClassVar[Mapping[str, str]] = {}
 
     @property
     @abstractmethod
@@ -151,7 +154,7 @@ class Task(ABC):
 
     @property
     def config_name(self) -> str:
-        """The configuration as a name without spaces, which `from_config_name` reads back: by default the fields.
+        """The configuration as a name without spaces, which `from_config_name` reads back: its `codes`, or its fields.
 
         Raises:
             ValueError: if a field is a text that could not be told from the rest of the name.
@@ -160,18 +163,26 @@ class Task(ABC):
         for name, value in values.items():
             if isinstance(value, str) and not re.fullmatch(r"[\w.]+", value):
                 raise ValueError(f"{name} must be of letters, digits, dots and underscores, got {value!r}")
+        if self.codes:
+            switches = {name: "" if value is True else value for name, value in values.items() if value is not False}
+            return "_".join(f"{self.codes[name]}{value}" for name, value in switches.items())
         return "-".join(f"{name}_{value}" for name, value in values.items()) or "default"
 
     @classmethod
     def from_config_name(cls, config_name: str, **overrides: Any) -> Self:
         """Read a configuration name; raise `ValueError` for any other text, or when an override contradicts it."""
-        form = "-".join(f"{field.name}_(?P<{field.name}>.+?)" for field in fields(cls)) or "default"
+        form = form_of_names(cls)
         match = re.fullmatch(form, config_name)
         if match is None:
             example = cls().config_name
             hint = did_you_mean(config_name, (*cls.grid, example)) or f", such as {example!r}"
             raise ValueError(f"unknown config {config_name!r} of {cls.name}: use {readable(form)}{hint}")
-        named = {field.name: value_of(field.name, match[field.name], field.default) for field in fields(cls)}
+        named = {
+            field.name: match[field.name] is not None
+            if cls.codes and isinstance(field.default, bool)
+            else value_of(field.name, match[field.name], field.default)
+            for field in fields(cls)
+        }
         for name, value in overrides.items():
             if named.get(name) != value:
                 raise ValueError(
@@ -211,6 +222,10 @@ class Task(ABC):
         self.check_split(split)
         if not 1 <= num_rows <= SHARD_ROWS:
             raise ValueError(f"num_rows must be from 1 to {SHARD_ROWS}, got {num_rows}")
+        return self.draw_shard(split, shard, seed, num_rows)
+
+    def draw_shard(self, split: str, shard: int, seed: int, num_rows: int) -> Columns:
+        """Draw problems until there are enough of the split: what `sample_shard` returns, after its checks."""
         rng = np.random.default_rng([seed, list(SPLITS).index(split), shard])
         parts: list[Columns] = []
         found = 0
@@ -247,8 +262,21 @@ def check_task_class(kind: type[Task]) -> None:
             )
 
 
+def form_of_names(kind: type[Task]) -> str:
+    """Write the regular expression of the configuration names of a task."""
+    if not kind.codes:
+        return "-".join(f"{field.name}_(?P<{field.name}>.+?)" for field in fields(kind)) or "default"
+    form = ""
+    for field in fields(kind):
+        code = "_" * bool(form) + kind.codes[field.name]
+        switch = isinstance(field.default, bool)
+        form += f"(?P<{field.name}>{code})?" if switch else f"{code}(?P<{field.name}>.+?)"
+    return form
+
+
 def readable(form: str) -> str:
-    """Write the form of configuration names for people: `digits_<digits>`."""
+    """Write the form of configuration names for people: `digits_<digits>`, or `l<length>[_rev]`."""
+    form = re.sub(r"\(\?P<\w+>(_\w+)\)\?", r"[\1]", form)
     return re.sub(r"\(\?P(<\w+>)\.\+\?\)", r"\1", form)
 
 

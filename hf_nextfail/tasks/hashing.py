@@ -24,3 +24,9 @@ def hash_texts(column: TextColumn) -> np.ndarray:
     mixed = mix_bits(places.astype(np.uint64) << np.uint64(8) | column.data.astype(np.uint64))
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])  # they wrap around
     return mix_bits(sums[column.offsets[1:]] - sums[column.offsets[:-1]] + lengths.astype(np.uint64))
+
+
+def hash_numbers(values: np.ndarray) -> np.ndarray:
+    """Hash each row of integers in [0, 2**32), shape `(rows, M)`, in their order: `uint64`, shape `(rows,)`."""
+    places = np.arange(values.shape[1], dtype=np.uint64) << np.uint64(32)
+    return mix_bits(mix_bits(places | values.astype(np.uint64)).sum(axis=1, dtype=np.uint64))

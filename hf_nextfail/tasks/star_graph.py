@@ -1,24 +1,31 @@
 """The star-graph path task: find the one arm that leads from the start to the goal."""
 
+import functools
 import itertools
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from hf_nextfail.tasks.base import Columns, keep_integer
-from hf_nextfail.tasks.graphs import GraphTask, sample_without_replacement
-from hf_nextfail.tasks.star_graph_text import MAX_LABEL, parse_problem
-from hf_nextfail.tasks.text import TextColumn, format_labels
+from hf_nextfail.tasks.base import Columns, keep_integer, split_of
+from hf_nextfail.tasks.graphs import hash_edges, sample_without_replacement
+from hf_nextfail.tasks.paths import PathTask, shuffled_edges
+from hf_nextfail.tasks.star_graph_text import parse_problem
+from hf_nextfail.tasks.text import MAX_LABEL, TextColumn
 
-CONFIG_NAME = re.compile(r"d(?P<degree>\d+)_l(?P<path_length>\d+)_n(?P<num_nodes>\d+)(?P<reverse>_rev)?", re.ASCII)
+#: A space with fewer graphs than this is enumerated, to learn whether each split owns a graph at all.
+ENUMERABLE_GRAPHS = 10_000
+CONFIG_NAME = re.compile(
+    r"d(?P<degree>\d+)_l(?P<path_length>\d+)_n(?P<num_nodes>\d+)(?P<goal>_any)?(?P<reverse>_rev)?", re.ASCII
+)
+GOALS = ("end", "any")
 
 
 @dataclass(frozen=True)
-class StarGraph(GraphTask):
+class StarGraph(PathTask):
     """Ask for the path from the start of a star graph G(degree, path_length) to the end of one of its arms.
 
     `degree` arms share the start; only the first step needs planning, since every later one follows the single edge
@@ -30,6 +37,8 @@ class StarGraph(GraphTask):
         num_nodes (`int`, *optional*, defaults to 50): the labels to draw from, at least the nodes of the graph,
             `1 + degree * (path_length - 1)`.
         reverse (`bool`, *optional*, defaults to `False`): write the completion from the goal to the start.
+        goal (`str`, *optional*, defaults to `"end"`): `"end"`, the goal is the end of an arm, or `"any"`, it is any
+            node of an arm but the start, each as likely, and the path stops there; not together with `reverse`.
 
     Raises:
         ValueError: naming the field, its value and the allowed range.
@@ -53,7 +62,6 @@ class StarGraph(GraphTask):
 
     name: ClassVar[str] = "star_graph"
     version: ClassVar[str] = "1.0.0"
-    fixed_length: ClassVar[bool] = True
     grid: ClassVar[tuple[str, ...]] = (
         "d2_l5_n50",
         "d2_l2_n50",
@@ -72,6 +80,7 @@ class StarGraph(GraphTask):
     path_length: int = 5
     num_nodes: int = 50
     reverse: bool = False
+    goal: str = "end"
 
     def __post_init__(self):
         keep_integer(self, "degree", 1)
@@ -80,6 +89,15 @@ class StarGraph(GraphTask):
         keep_integer(self, "num_nodes", self.graph_size, MAX_LABEL + 1, why)
         if not isinstance(self.reverse, bool):
             raise ValueError(f"reverse must be true or false, got {self.reverse!r}")
+        if self.goal not in GOALS:
+            raise ValueError(f"goal must be 'end' or 'any', got {self.goal!r}")
+        if self.reverse and self.goal == "any":
+            raise ValueError("reverse must be false where goal is 'any', got True")
+
+    @property
+    def fixed_length(self) -> bool:
+        """Whether all paths have one length: unless the goal is any node."""
+        return self.goal == "end"
 
     @property
     def graph_size(self) -> int:
@@ -88,8 +106,9 @@ class StarGraph(GraphTask):
 
     @property
     def config_name(self) -> str:
-        """`d{degree}_l{path_length}_n{num_nodes}`, with `_rev` when reversed."""
-        return f"d{self.degree}_l{self.path_length}_n{self.num_nodes}" + "_rev" * self.reverse
+        """`d{degree}_l{path_length}_n{num_nodes}`, with `_rev` when reversed, `_any` where the goal is any node."""
+        shape = f"d{self.degree}_l{self.path_length}_n{self.num_nodes}"
+        return shape + "_any" * (self.goal == "any") + "_rev" * self.reverse
 
     @classmethod
     def from_config_name(cls, config_name: str, **overrides: Any) -> "StarGraph":
@@ -102,11 +121,12 @@ class StarGraph(GraphTask):
         if match is None:
             raise ValueError(
                 f"unknown config {config_name!r}: use d<degree>_l<path_length>_n<num_nodes>, with _rev for reversed "
-                f"paths, e.g. {cls.grid[0]!r}"
+                f"paths, _any for goals anywhere, e.g. {cls.grid[0]!r}"
             )
-        named = {f.name: bool(match[f.name]) if f.name == "reverse" else int(match[f.name]) for f in fields(cls)}
+        numbers = {name: int(match[name]) for name in ("degree", "path_length", "num_nodes")}
+        named = numbers | {"reverse": bool(match["reverse"]), "goal": GOALS[bool(match["goal"])]}
         for field, value in overrides.items():
-            if named.get(field) != value and not (field == "reverse" and value is True):
+            if named.get(field) != value and (field, value) not in (("reverse", True), ("goal", "any")):
                 raise ValueError(
                     f"config {config_name!r} says {field}={named.get(field)}, but {field}={value!r} was given"
                 )
@@ -115,12 +135,7 @@ class StarGraph(GraphTask):
     @property
     def title(self) -> str:
         """`G(2,3), 20 labels`."""
-        return f"G({self.degree},{self.path_length}), {self.num_nodes} labels"
-
-    @property
-    def words(self) -> list[str]:
-        """The labels and signs of the paper's tokenizer, in the order of their ids there."""
-        return [*map(str, range(self.num_nodes)), "|", "/", "="]
+        return f"G({self.degree},{self.path_length}), {self.num_nodes} labels" + ", any goal" * (self.goal == "any")
 
     @property
     def hard_part(self) -> int:
@@ -129,8 +144,12 @@ class StarGraph(GraphTask):
 
     @property
     def chance(self) -> dict[str, float | None]:
-        """1/degree: the accuracy of guessing among the arms. A reversed path needs no guess."""
-        return {"hard_token_accuracy": None if self.reverse else 1 / self.degree}
+        """1/degree: the accuracy of guessing among the arms. A reversed path needs no guess.
+
+        Where the goal is any node, a goal next to the start needs none.
+        """
+        unguessed = 1 / (self.path_length - 1) if self.goal == "any" else 0.0
+        return {"hard_token_accuracy": None if self.reverse else unguessed + (1 - unguessed) / self.degree}
 
     @property
     def num_graphs(self) -> int:
@@ -157,6 +176,14 @@ class StarGraph(GraphTask):
         ]
         return labels[:, [edge for arm in arms for edge in itertools.pairwise(arm)]]
 
+    def check_split(self, split: str) -> None:
+        """Raise `ValueError` when the space is so small that no graph of it falls into `split`."""
+        if self.num_graphs < ENUMERABLE_GRAPHS and split not in enumerated_splits(self):
+            raise ValueError(
+                f"{self.config_name} has only {self.num_graphs} graphs, all of them outside the {split} split; "
+                f"raise num_nodes, or set num_{split}=0"
+            )
+
     def sample(self, rng: np.random.Generator, count: int) -> Columns:
         """Draw `count` problems from all splits alike.
 
@@ -166,33 +193,21 @@ class StarGraph(GraphTask):
 
         Returns:
             `Columns` of `int32`: `edges` `(count, E, 2)` in random order, `path` `(count, path_length)` from the
-            start to the goal (also when reversed), `start` and `goal` `(count,)`.
+            start to the goal (also when reversed), filled up with -1 behind it, `start` and `goal` `(count,)`.
         """
         labels = sample_without_replacement(rng, count, self.num_nodes, self.graph_size)  # (S, count)
         arms = 1 + np.arange(self.graph_size - 1).reshape(self.degree, -1)
         arms = np.insert(arms, 0, 0, axis=1)  # (degree, path_length), node 0 being the start
         pairs = np.stack([arms[:, :-1], arms[:, 1:]], axis=-1).reshape(-1, 2)  # (E, 2)
-        order = sample_without_replacement(rng, count, len(pairs), len(pairs))  # (E, count)
-        edges = np.stack([labels[pairs[order, end], np.arange(count)] for end in (0, 1)])  # (2, E, count)
-        path = labels[arms[0]].T  # labels are exchangeable, so the goal may as well be at the end of arm 0
-        return {
-            "edges": np.ascontiguousarray(edges.transpose(2, 1, 0)),
-            "path": np.ascontiguousarray(path),
-            "start": np.ascontiguousarray(path[:, 0]),
-            "goal": np.ascontiguousarray(path[:, -1]),
-        }
+        edges, path = shuffled_edges(rng, labels, pairs), labels[arms[0]].T  # labels are exchangeable: take arm 0
+        if self.goal == "any":
+            lengths = rng.integers(2, self.path_length + 1, size=count)
+            path = np.where(np.arange(self.path_length) < lengths[:, None], path, np.int32(-1))
+        return self.columns_of(edges, path)
 
     def to_text(self, columns: Columns) -> dict[str, TextColumn]:
         """Write `a,b|c,d|.../start,goal=` and `start,...,goal` (`goal,...,start` when reversed), as in the paper."""
-        edges, path = columns["edges"], columns["path"]
-        num_edges = edges.shape[1]
-        problem = np.concatenate(
-            [edges.reshape(len(edges), -1), columns["start"][:, None], columns["goal"][:, None]], axis=1
-        )
-        return {
-            "prompt": format_labels(problem, ",|" * (num_edges - 1) + ",/" + ",="),
-            "completion": format_labels(path[:, ::-1] if self.reverse else path, "," * (path.shape[1] - 1) + "\0"),
-        }
+        return super().to_text(columns | {"path": columns["path"][:, ::-1]} if self.reverse else columns)
 
     def parse(self, text: str) -> dict[str, Any]:
         """Read `prompt + completion` of this configuration back into a row.
@@ -200,12 +215,12 @@ class StarGraph(GraphTask):
         Raises:
             ValueError: with the reason, unless it is a problem of this configuration with its right completion.
         """
-        problem = parse_problem(text)
+        problem = parse_problem(text, self.goal)
         if problem.reverse != self.reverse:
             raise ValueError(f"the path runs from the {problem.way}, but {self.config_name} writes it the other way")
-        if (problem.degree, len(problem.path)) != (self.degree, self.path_length):
+        if (problem.degree, problem.path_length) != (self.degree, self.path_length):
             raise ValueError(
-                f"this is G({problem.degree},{len(problem.path)}), not G({self.degree},{self.path_length})"
+                f"this is G({problem.degree},{problem.path_length}), not G({self.degree},{self.path_length})"
             )
         if problem.edges.max() >= self.num_nodes:
             raise ValueError(f"the label {problem.edges.max()} is not below num_nodes={self.num_nodes}")
@@ -214,13 +229,17 @@ class StarGraph(GraphTask):
             "prompt": prompt + equals,
             "completion": completion,
             "edges": problem.edges.tolist(),
-            "path": problem.path,
+            "path": problem.path + [-1] * (self.path_length - len(problem.path)),
             "start": problem.path[0],
             "goal": problem.path[-1],
         }
 
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
         """Return 1.0 when `prediction` is the path of `row` in this task's direction, else 0.0."""
-        nodes = [node.strip() for node in prediction.split(",")] if isinstance(prediction, str) else []
-        path = row["path"][::-1] if self.reverse else row["path"]
-        return float(nodes == [str(node) for node in path])
+        return super().score(prediction, {"path": row["path"][::-1]} if self.reverse else row)
+
+
+@functools.lru_cache
+def enumerated_splits(task: StarGraph) -> frozenset[str]:
+    """Enumerate the graphs of a task with a small space and say which splits they fall into."""
+    return frozenset(split_of(hash_edges(task.all_graphs())).tolist())

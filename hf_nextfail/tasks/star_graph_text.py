@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hf_nextfail.tasks.text import MAX_LABEL
+
 LABEL = r"(?:0|[1-9][0-9]*)"
 PROBLEM = re.compile(
     rf"(?P<edges>{LABEL},{LABEL}(?:\|{LABEL},{LABEL})*)/(?P<start>{LABEL}),(?P<goal>{LABEL})=(?P<path>{LABEL}(?:,{LABEL})+)"
 )
-MAX_LABEL = 10**7 - 1
 
 
 def arms_of(edges: Sequence[Sequence[int]], start: int) -> list[list[int]]:
@@ -63,17 +64,19 @@ class Problem:
     Args:
         edges (`np.ndarray` of `int32`, shape `(E, 2)`): in the order of the text.
         path (`list[int]`): from the start to the goal.
+        path_length (`int`): the nodes of an arm.
         reverse (`bool`): whether the text writes the path from the goal to the start.
     """
 
     edges: np.ndarray
     path: list[int]
+    path_length: int
     reverse: bool
 
     @property
     def degree(self) -> int:
         """The number of arms."""
-        return len(self.edges) // (len(self.path) - 1)
+        return len(self.edges) // (self.path_length - 1)
 
     @property
     def way(self) -> str:
@@ -92,12 +95,14 @@ def reason_of_form(text: str) -> str:
     return ""
 
 
-def parse_problem(text: str) -> Problem:
+def parse_problem(text: str, goals: str = "end") -> Problem:
     """Read a problem and its completion as text and make sure that they are a star graph and the path through it.
 
     Args:
         text (`str`): `a,b|c,d|.../start,goal=start,...,goal`, the edges in any order, or the same with the path from
             the goal to the start.
+        goals (`str`, *optional*, defaults to `"end"`): where the goal may stand: at the `"end"` of an arm, or `"any"`
+            where behind the start.
 
     Raises:
         ValueError: with the reason, when the text is not of that form, its edges are not arms of one length around
@@ -128,9 +133,11 @@ def parse_problem(text: str) -> Problem:
     written = [int(node) for node in match["path"].split(",")]
     start, goal = int(match["start"]), int(match["goal"])
 
-    path = next((arm for arm in arms_of(edges.tolist(), start) if arm[-1] == goal), None)
+    arms = arms_of(edges.tolist(), start)
+    ends = [arm[-1:] if goals == "end" else arm[1:] for arm in arms]
+    path = next((arm[: arm.index(goal) + 1] for arm, nodes in zip(arms, ends, strict=True) if goal in nodes), None)
     if path is None:
-        raise ValueError(f"the goal {goal} is not the end of an arm")
+        raise ValueError(f"the goal {goal} is not the end of an arm" if goals == "end" else f"no arm leads to {goal}")
     reverse = written[0] == goal
     right = path[::-1] if reverse else path
     if written != right:
@@ -138,4 +145,4 @@ def parse_problem(text: str) -> Problem:
             f"the path {match['path']} does not follow the edges; the path {'from' if reverse else 'to'} the goal is "
             f"{','.join(map(str, right))}"
         )
-    return Problem(edges, path, reverse)
+    return Problem(edges, path, len(arms[0]), reverse)

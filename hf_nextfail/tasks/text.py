@@ -1,9 +1,12 @@
-"""Text columns in the memory layout of Arrow."""
+"""Text columns in the memory layout of Arrow, and labels as text."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+MAX_LABEL = 10**7 - 1
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,12 @@ class TextColumn:
 
     data: np.ndarray
     offsets: np.ndarray
+
+    @classmethod
+    def constant(cls, text: str, count: int) -> "TextColumn":
+        """Lay out one text of ASCII, `count` times."""
+        row = np.frombuffer(text.encode("ascii"), np.uint8)
+        return cls(np.tile(row, count), np.arange(count + 1, dtype=np.int64) * len(row))
 
     @classmethod
     def of(cls, texts: "TextColumn | Sequence[str]") -> "TextColumn":
@@ -33,12 +42,24 @@ class TextColumn:
         return [data[a:b].decode() for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
 
 
-def format_labels(labels: np.ndarray, separators: str) -> TextColumn:
+def label_spans(text: str, sign: str = ",") -> list[tuple[int, int]]:
+    """Say where what stands between commas, or another sign, begins and ends, spaces around it left out."""
+    return [piece.span(1) for piece in re.finditer(rf"(?:^|{sign})\s*([^{sign}]*?)\s*(?={sign}|\Z)", text)]
+
+
+def read_labels(text: str) -> tuple[int, ...] | None:
+    """Read labels between commas; `None` if something there is no label, which has at most 7 digits."""
+    pieces = [piece.strip() for piece in text.split(",")]
+    return tuple(map(int, pieces)) if all(re.fullmatch(r"0|[1-9][0-9]{0,6}", piece) for piece in pieces) else None
+
+
+def format_labels(labels: np.ndarray, separators: str | np.ndarray) -> TextColumn:
     r"""Write rows of labels as decimal text, label `j` of every row followed by `separators[j]`.
 
     Args:
-        labels (`np.ndarray` of integers >= 0, shape `(rows, M)`): what to write.
-        separators (`str` of length `M`): one ASCII character per label; `"\0"` writes nothing.
+        labels (`np.ndarray` of integers, shape `(rows, M)`): what to write; -1 is left out with its separator.
+        separators (`str` of length `M`, or `np.ndarray` of `uint8`, shape `(rows, M)`): one ASCII character per label;
+            `"\0"` writes nothing.
 
     Returns:
         `TextColumn` of `rows` strings.
@@ -52,6 +73,7 @@ def format_labels(labels: np.ndarray, separators: str) -> TextColumn:
 
     ```
     """
+    left_out = labels < 0
     largest = int(labels.max(initial=0))
     width = len(str(largest))
     cell = np.dtype("u4") if width < 4 else np.dtype("u8")  # one label and its separator, as one machine word
@@ -66,11 +88,17 @@ def format_labels(labels: np.ndarray, separators: str) -> TextColumn:
     table[:, :width] = values.astype(f"S{width}").view(np.uint8).reshape(len(values), width)
     lengths = (table != 0).sum(1)
 
-    cells = np.empty(labels.shape, cell)
-    for separator in set(separators):
-        columns = [j for j, s in enumerate(separators) if s == separator]
-        table[np.arange(len(values)), lengths] = ord(separator)
-        cells[:, columns] = table.view(cell)[:, 0][labels[:, columns]]
+    if isinstance(separators, str):
+        cells = np.empty(labels.shape, cell)
+        for separator in set(separators):
+            columns = [j for j, s in enumerate(separators) if s == separator]
+            table[np.arange(len(values)), lengths] = ord(separator)
+            cells[:, columns] = table.view(cell)[:, 0][labels[:, columns]]
+    else:
+        cells = table.view(cell)[:, 0][labels]
+        characters = cells.reshape(-1, 1).view(np.uint8)
+        characters[np.arange(labels.size), lengths[labels].reshape(-1)] = separators.reshape(-1)
+    cells[left_out] = 0
     characters = cells.view(np.uint8).reshape(len(labels), labels.shape[1] * cell.itemsize)
     written = characters != 0  # cells are padded with zero bytes, which no text contains
     offsets = np.zeros(len(labels) + 1, np.int64)

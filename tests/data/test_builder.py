@@ -66,7 +66,7 @@ def test_rows_are_those_of_the_task_and_parse_back(name):
         columns = task.sample_shard(split, 0, num_rows=TINY[f"num_{split}"])
         expected = {key: values.tolist() for key, values in (task.to_text(columns) | columns).items()}
         assert dataset[:] == expected
-        for row in dataset:
+        for row in dataset if hasattr(task, "parse") else ():
             assert task.parse(row["prompt"] + row["completion"]) == row
 
 

@@ -103,8 +103,8 @@ def test_a_tokenizer_that_does_not_give_answers_back_is_refused():
 
 def test_a_unique_answer_is_right_if_and_only_if_it_is_the_completion():
     # Exact match in one pass stands for the verifier: a unique answer is right if it is the completion, and only then.
-    for name, kind in TASKS.items():
-        rows = rows_of(f"nextfail/{name}")
+    for name in [name for name, kind in TASKS.items() if kind.answers_are_unique]:
+        kind, rows = TASKS[name], rows_of(f"nextfail/{name}")
         for row, other in zip(rows, rows.select([1, 0, *range(2, 20)]), strict=True):
             assert kind().score(row["completion"], row) == 1
             assert kind().score(other["completion"], row) == float(other["completion"] == row["completion"])

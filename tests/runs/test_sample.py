@@ -91,6 +91,16 @@ def test_a_reversed_row_needs_no_guess_and_its_hard_token_stands_before_the_star
     assert completion[mark.index("^") : mark.rindex("^") + 1].strip() == str(path[1])
 
 
+def test_a_goal_anywhere_ends_the_path_and_needs_no_guess_next_to_the_start():
+    said = {}
+    for index in range(20):
+        sample = load_sample("d2_l3_n20_any", "train", index)
+        text, path = shown(sample), sample.path
+        assert f"{' → '.join(map(str, path))}" in text
+        said.setdefault(len(path), set()).add(text.partition("hard token")[2].split("\n")[0].partition("in the ")[2])
+    assert said == {2: {"completion: no guess, it is the goal"}, 3: {"completion: guessing gives 1/2 = 0.5"}}
+
+
 @pytest.mark.parametrize("config", ["d2_l3_n20", "d20_l5_n100", "d2_l20_n50_rev"])
 def test_tokens_and_ids_are_those_of_training(config):
     sample = load_sample(config)

@@ -1,11 +1,17 @@
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 import pytest
+from own_code.sums import Sums
 
 from hf_nextfail.tasks import SPLITS, StarGraph, split_of
 from hf_nextfail.tasks.base import NUM_BUCKETS, SHARD_ROWS, check_integer, occupied_splits
-from hf_nextfail.tasks.graphs import ENUMERABLE_GRAPHS, enumerated_splits, hash_edges
-from hf_nextfail.tasks.hashing import mix_bits
-from hf_nextfail.tasks.text import format_labels
+from hf_nextfail.tasks.graphs import hash_edges
+from hf_nextfail.tasks.hashing import hash_numbers, mix_bits
+from hf_nextfail.tasks.star_graph import ENUMERABLE_GRAPHS, enumerated_splits
+from hf_nextfail.tasks.text import TextColumn, format_labels, label_spans, read_labels
 
 
 @pytest.mark.parametrize("largest", [9, 10, 99, 100, 999, 1_000, 99_999, 100_000, 1_000_000])
@@ -14,6 +20,67 @@ def test_format_labels_writes_what_str_writes(largest):
     labels[0], labels[1] = 0, largest
     expected = [f"{a},{b}|{c}={d}" for a, b, c, d in labels.tolist()]
     assert format_labels(labels, ",|=\0").tolist() == expected
+
+
+def test_format_labels_takes_other_separators_in_each_row():
+    labels = np.array([[3, 12], [40, 5], [1_000_000, 0]])
+    separators = np.array([[*b"+="], [*b"-\0"], [*b"/|"]], np.uint8)
+    assert format_labels(labels, separators).tolist() == ["3+12=", "40-5", "1000000/0|"]
+    assert format_labels(np.where(labels == 5, -1, labels), separators).tolist() == ["3+12=", "40-", "1000000/0|"]
+
+
+@pytest.mark.parametrize("largest", [7, 5_000])  # below and above the number of labels
+def test_format_labels_leaves_out_what_is_filled_up(largest):
+    labels = np.array([[-1, 3, 4], [5, -1, 0], [1, largest, -1], [-1, -1, -1]])
+    assert format_labels(labels, ",|=").tolist() == ["3|4=", "5,0=", f"1,{largest}|", ""]
+
+
+def test_one_text_is_laid_out_many_times():
+    assert TextColumn.constant("ab=", 3).tolist() == ["ab="] * 3
+    assert TextColumn.constant("=", 0).tolist() == []
+
+
+@pytest.mark.parametrize("text", ["3", "3,12", " 3 ,\n0"])
+def test_labels_are_read(text):
+    assert read_labels(text) == tuple(map(int, text.split(",")))
+    assert [text[begin:end] for begin, end in label_spans(text)] == [piece.strip() for piece in text.split(",")]
+    assert label_spans(text.replace(",", "/"), "/") == label_spans(text)
+
+
+@pytest.mark.parametrize("text", ["", ",", "3,", "03", "-1", "3,,4", "1 2", "\u0663", "12345678", "9" * 5_000, "x"])
+def test_what_is_no_label_is_none(text):
+    assert read_labels(text) is None
+
+
+def test_hash_of_numbers_depends_on_each_and_on_their_order_and_not_on_their_type():
+    values = np.array([[1, 2, 3], [2, 1, 3], [1, 2, 4], [0, 2, 3], [3, 2, 1]])
+    assert len(np.unique(hash_numbers(values))) == len(values)
+    np.testing.assert_array_equal(hash_numbers(values.astype(np.int8)), hash_numbers(values))
+
+
+@dataclass(frozen=True)
+class Coded(Sums):
+    codes: ClassVar[Mapping[str, str]] = {"digits": "", "base": "b", "signed": "signed"}
+
+    base: str = "ten"
+    signed: bool = False
+
+
+@pytest.mark.parametrize(
+    ("task", "name"), [(Coded(), "3_bten"), (Coded(12, "two_2", signed=True), "12_btwo_2_signed")]
+)
+def test_codes_make_short_names_that_are_read_back(task, name):
+    assert task.config_name == name
+    assert Coded.from_config_name(name) == task
+    assert Coded.from_config_name(name, signed=task.signed) == task
+    with pytest.raises(ValueError, match=f"config '{name}' says signed={task.signed}, but signed="):
+        Coded.from_config_name(name, signed=not task.signed)
+
+
+@pytest.mark.parametrize("name", ["", "3", "3_b", "x_bten", "03_bten", "_bten", "3-bten", "digits_3"])
+def test_any_other_name_is_refused(name):
+    with pytest.raises(ValueError, match=r"use <digits>_b<base>\[_signed\]|digits must be written like 3"):
+        Coded.from_config_name(name)
 
 
 def test_text_column_offsets_delimit_the_rows():

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from hf_nextfail.tasks import SPLITS, StarGraph
-from hf_nextfail.tasks.graphs import enumerated_splits, sample_few_of_many, sample_without_replacement
-from hf_nextfail.tasks.star_graph_text import MAX_LABEL, arms_of, parse_problem
+from hf_nextfail.tasks.graphs import sample_few_of_many, sample_without_replacement
+from hf_nextfail.tasks.star_graph import enumerated_splits
+from hf_nextfail.tasks.star_graph_text import arms_of, parse_problem
+from hf_nextfail.tasks.text import MAX_LABEL
 
 # Rows of seed 0, shard 0 of d2_l5_n50. Whoever changes them changes every dataset: bump `StarGraph.version`.
 KNOWN_VERSION = "1.0.0"
@@ -244,6 +246,9 @@ def test_test_split_is_distributed_like_the_file_of_the_paper(name, rows_of_the_
         ({"reverse": 1}, "reverse must be true or false, got 1"),
         ({"reverse": "yes"}, "reverse must be true or false, got 'yes'"),
         ({"reverse": None}, "reverse must be true or false, got None"),
+        ({"goal": "start"}, "goal must be 'end' or 'any', got 'start'"),
+        ({"goal": None}, "goal must be 'end' or 'any', got None"),
+        ({"goal": "any", "reverse": True}, "reverse must be false where goal is 'any', got True"),
     ],
 )
 def test_field_out_of_range_is_named_with_value_and_range(config, message):
@@ -286,6 +291,8 @@ def test_config_is_frozen():
         "d2_l5_n50\n",
         "d2.0_l5_n50",
         "d2_l5_n50_rev_rev",
+        "d2_l5_n50_rev_any",
+        "d2_l5_n50_end",
         "default",
     ],
 )
@@ -323,6 +330,7 @@ def test_config_name_is_read_into_every_field():
             {"degree": 2, "num_nodes": 9},
             "config 'd2_l5_n50' says num_nodes=50, but num_nodes=9 was given",
         ),
+        ("d2_l5_n50_any", {"goal": "end"}, "config 'd2_l5_n50_any' says goal=any, but goal='end' was given"),
     ],
 )
 def test_override_that_contradicts_the_name_is_refused(config_name, overrides, message):
@@ -335,6 +343,8 @@ def test_override_that_agrees_with_the_name_or_adds_reverse_is_taken():
     assert StarGraph.from_config_name("d3_l4_n50", degree=3, path_length=4, num_nodes=50) == StarGraph(3, 4, 50)
     assert StarGraph.from_config_name("d3_l4_n50", reverse=True).config_name == "d3_l4_n50_rev"
     assert StarGraph.from_config_name("d3_l4_n50", reverse=False) == StarGraph(3, 4, 50)
+    assert StarGraph.from_config_name("d3_l4_n50", goal="any").config_name == "d3_l4_n50_any"
+    assert StarGraph.from_config_name("d3_l4_n50", goal="end") == StarGraph(3, 4, 50)
 
 
 @pytest.mark.parametrize("override", [{"degree": 2.0}, {"num_nodes": 50.0}])
@@ -380,6 +390,13 @@ def test_hard_token_chance(degree, reverse, chance):
 
 
 @pytest.mark.parametrize(
+    ("degree", "path_length", "chance"), [(2, 5, (1 + 3 / 2) / 4), (1, 5, 1.0), (3, 2, 1.0), (4, 3, (1 + 1 / 4) / 2)]
+)
+def test_chance_where_the_goal_is_any_node(degree, path_length, chance):
+    assert StarGraph(degree, path_length, goal="any").chance["hard_token_accuracy"] == pytest.approx(chance)
+
+
+@pytest.mark.parametrize(
     ("path_length", "reverse", "place"), [(5, False, 1), (5, True, 3), (2, False, 1), (2, True, 0), (3, True, 1)]
 )
 def test_hard_node(path_length, reverse, place):
@@ -408,6 +425,45 @@ def test_reverse_changes_the_completion_alone():
     assert text["prompt"].tolist() == other_text["prompt"].tolist()
     turned = [",".join(c.split(",")[::-1]) for c in other_text["completion"].tolist()]
     assert text["completion"].tolist() == turned
+
+
+def test_any_goal_is_a_node_of_an_arm_of_the_same_graphs_where_the_path_stops():
+    task = StarGraph(3, 5, 50, goal="any")
+    ends, columns = (one.sample(np.random.default_rng(0), 12_000) for one in (StarGraph(3, 5, 50), task))
+    np.testing.assert_array_equal(columns["edges"], ends["edges"])
+    lengths = (columns["path"] >= 0).sum(axis=1)
+    np.testing.assert_array_equal(columns["path"], np.where(np.arange(5) < lengths[:, None], ends["path"], -1))
+    np.testing.assert_array_equal(columns["goal"], ends["path"][np.arange(12_000), lengths - 1])
+    assert chi_square(np.bincount(lengths)[2:]) < CHI_SQUARE_CRITICAL[3]
+    assert columns["path"].dtype == columns["goal"].dtype == np.int32
+    text = task.to_text(columns)
+    written = [len(completion.split(",")) for completion in text["completion"].tolist()]
+    assert written == lengths.tolist()
+    assert (task.fixed_length, StarGraph().fixed_length) == (False, True)
+    assert task.title == "G(3,5), 50 labels, any goal"
+
+
+def test_known_rows_of_any_goal():
+    task = StarGraph(goal="any")
+    text = task.to_text(task.sample_shard("train", 0, num_rows=2))
+    assert [p + c for p, c in zip(text["prompt"].tolist(), text["completion"].tolist(), strict=True)] == [
+        "15,38|40,12|27,45|38,27|4,32|12,4|25,15|25,40/25,38=25,15,38",
+        "18,21|36,12|30,28|9,39|13,18|13,9|39,30|21,36/13,12=13,18,21,36,12",
+    ]
+
+
+def test_a_goal_inside_an_arm_is_read_where_it_may_stand():
+    task, end = StarGraph(2, 3, 20, goal="any"), StarGraph(2, 3, 20)
+    row = task.parse("3,1|3,5|1,2|5,4/3,1=3,1")
+    assert (row["path"], row["goal"]) == ([3, 1, -1], 1)
+    assert task.score("3,1", row) == 1.0
+    assert task.score("3,1,2", row) == task.score("3,1,-1", row) == task.score("3", row) == 0.0
+    assert task.parse("3,1|3,5|1,2|5,4/3,2=3,1,2") == end.parse("3,1|3,5|1,2|5,4/3,2=3,1,2")
+    with pytest.raises(ValueError, match="the goal 1 is not the end of an arm"):
+        end.parse("3,1|3,5|1,2|5,4/3,1=3,1")
+    for goal in (3, 9):
+        with pytest.raises(ValueError, match=f"no arm leads to {goal}"):
+            task.parse(f"3,1|3,5|1,2|5,4/3,{goal}=3,1")
 
 
 def test_parse_problem_reads_a_good_line():

@@ -1,0 +1,116 @@
+"""What tasks share that ask for the path from a start to a goal, given the shuffled edges of a graph."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hf_nextfail.tasks.base import Columns
+from hf_nextfail.tasks.graphs import GraphTask, sample_without_replacement
+from hf_nextfail.tasks.text import TextColumn, format_labels
+
+
+class PathTask(GraphTask):
+    """Ask for the only path from a start to a goal, given the shuffled edges of a graph.
+
+    A subclass has a field `num_nodes` and the columns of `columns_of`. Where the graphs of a configuration have
+    several sizes, edges and paths are filled up with -1 at their ends.
+    """
+
+    #: After an edge in the prompt, after the last edge, and after the goal.
+    signs: ClassVar[str] = "|/="
+
+    @property
+    def words(self) -> list[str]:
+        """The labels and signs, in the order of their ids in the paper's tokenizer."""
+        return [*map(str, range(self.num_nodes)), *self.signs]
+
+    @staticmethod
+    def columns_of(edges: np.ndarray, path: np.ndarray) -> Columns:
+        """Return the columns `edges` `(rows, E, 2)`, `path` `(rows, L)`, and its ends `start` and `goal` `(rows,)`."""
+        last = (path >= 0).sum(axis=1) - 1
+        columns = {"edges": edges, "path": path, "start": path[:, 0], "goal": path[np.arange(len(path)), last]}
+        return {name: np.ascontiguousarray(values) for name, values in columns.items()}
+
+    def to_text(self, columns: Columns) -> dict[str, TextColumn]:
+        """Write `a,b|c,d|.../start,goal=` and `start,...,goal`."""
+        return {"prompt": self.prompts(columns), "completion": write_nodes(columns["path"], ",")}
+
+    def prompts(self, columns: Columns) -> TextColumn:
+        """Write `a,b|c,d|.../start,goal=`, with the signs of the task."""
+        edges = padding_first(columns["edges"])
+        problem = np.concatenate(
+            [edges.reshape(len(edges), -1), columns["start"][:, None], columns["goal"][:, None]], axis=1
+        )
+        between, behind, ends = self.signs
+        return format_labels(problem, f",{between}" * (edges.shape[1] - 1) + f",{behind}" + f",{ends}")
+
+    def score(self, prediction: str, row: Mapping[str, Any]) -> float:
+        """Return 1.0 when `prediction` is the path of `row`, else 0.0."""
+        return nodes_match(prediction, [node for node in row["path"] if node >= 0])
+
+
+def nodes_match(prediction: str, nodes: Sequence[int]) -> float:
+    """Return 1.0 when a text is these nodes with commas between them, else 0.0; spaces around nodes do not count."""
+    written = [node.strip() for node in prediction.split(",")] if isinstance(prediction, str) else []
+    return float(written == [str(node) for node in nodes])
+
+
+def write_nodes(nodes: np.ndarray, between: str) -> TextColumn:
+    """Write rows of labels with a sign between two."""
+    return format_labels(padding_first(nodes), between * (nodes.shape[1] - 1) + "\0")
+
+
+def padding_first(labels: np.ndarray) -> np.ndarray:
+    """Move what is filled up with -1 to the front of each row, `(rows, M)` or `(rows, M, 2)`: the last is a label."""
+    written = labels.reshape(*labels.shape[:2], -1)[..., 0] >= 0
+    return labels if written.all() else in_order(labels, np.argsort(written, axis=1, kind="stable"))
+
+
+def in_order(values: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Reorder each row of `(rows, M, ...)` by its own order, `(rows, M)`."""
+    return values[np.arange(len(values))[:, None], order]
+
+
+def shuffled_edges(rng: np.random.Generator, labels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Label the edges of a graph that all rows share, in random order.
+
+    Args:
+        labels (`np.ndarray` of `int32`, shape `(S, rows)`): of the nodes.
+        pairs (`np.ndarray` of integers, shape `(E, 2)`): the edges between nodes 0 to S - 1.
+
+    Returns:
+        `np.ndarray` of `int32`, shape `(rows, E, 2)`.
+    """
+    count = labels.shape[1]
+    order = sample_without_replacement(rng, count, len(pairs), len(pairs))  # (E, count)
+    edges = np.stack([labels[pairs[order, end], np.arange(count)] for end in (0, 1)])  # (2, E, count)
+    return np.ascontiguousarray(edges.transpose(2, 1, 0))
+
+
+def sample_crossing_arms(
+    rng: np.random.Generator, num_nodes: int, places: np.ndarray, lengths: np.ndarray, longest: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Label arms that have one node in common, the centre, and shuffle their edges.
+
+    Args:
+        num_nodes (`int`): the labels to draw from.
+        places (`np.ndarray` of integers, shape `(rows, degree)`): where the centre stands on each arm.
+        lengths (`np.ndarray` of integers, shape `(rows, degree)`): the nodes of each arm, the centre included.
+        longest (`int`): the largest length there is.
+
+    Returns:
+        `edges`, `(rows, E, 2)`, and the nodes of the first arm, `(rows, longest)`: both `int32` and filled up with -1.
+    """
+    count, degree = places.shape
+    labels = sample_without_replacement(rng, count, num_nodes, 1 + degree * (longest - 1)).T  # (rows, S)
+    place = np.arange(longest)
+    own = 1 + (longest - 1) * np.arange(degree)[:, None] + place  # node 0 is the centre; others are on one arm
+    nodes = np.where(place < places[..., None], own, np.where(place > places[..., None], own - 1, 0))
+    arms = in_order(labels, nodes.reshape(count, -1)).reshape(nodes.shape)
+    arms[place >= lengths[..., None]] = -1
+    edges = np.stack([arms[..., :-1], arms[..., 1:]], axis=-1).reshape(count, -1, 2)
+    edges[edges[..., 1] < 0] = -1
+    order = sample_without_replacement(rng, count, edges.shape[1], edges.shape[1]).T
+    edges = in_order(edges, order)
+    return padding_first(edges[:, ::-1])[:, ::-1], arms[:, 0]

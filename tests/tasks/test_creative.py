@@ -1,0 +1,68 @@
+"""What holds for every creative task: coherent, the same, new."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from known_rows import rows_of, texts_of
+from problem_strategies import examples
+
+from hf_nextfail.tasks import SPLITS, TASKS, CreativeTask, split_of
+from hf_nextfail.tasks.hashing import hash_numbers
+
+CREATIVE = [name for name, kind in TASKS.items() if issubclass(kind, CreativeTask)]
+CASES = [
+    pytest.param(TASKS[name].from_config_name(config), id=f"{name}-{config}")
+    for name in CREATIVE
+    for config in TASKS[name].grid
+]
+DEFAULTS = [pytest.param(TASKS[name](), id=name) for name in CREATIVE]
+
+
+@pytest.mark.parametrize("task", CASES)
+def test_prompts_say_nothing_and_completions_are_coherent(task):
+    for row in rows_of(task, 300):
+        assert row["prompt"] == "="
+        assert task.score(row["completion"], row) == 1.0
+        assert task.score(row["completion"] + ",0", row) == 0.0
+        assert task.score(row["completion"].rpartition(",")[0], row) == 0.0
+
+
+@pytest.mark.parametrize("task", CASES)
+def test_split_keys_are_of_what_canonical_returns(task):
+    columns = task.sample(np.random.default_rng(0), 500)
+    canonical = [task.canonical(text) for text in task.to_text(columns)["completion"].tolist()]
+    assert task.canonical_numbers(columns).tolist() == list(map(list, canonical))
+    np.testing.assert_array_equal(task.split_key(columns), hash_numbers(np.array(canonical)))
+
+
+@pytest.mark.parametrize("task", DEFAULTS)
+def test_what_is_the_same_is_in_one_split_and_no_test_row_was_trained_on(task):
+    known = {split: {task.canonical(row["completion"]) for row in rows_of(task, 2_000, split)} for split in SPLITS}
+    assert sum(map(len, known.values())) == len(set.union(*known.values()))
+    for split, forms in known.items():
+        assert set(split_of(hash_numbers(np.array(sorted(forms)))).tolist()) == {split}
+
+
+@pytest.mark.parametrize("task", DEFAULTS)
+def test_most_rows_are_different_and_some_coherent_ones_stay_unseen(task):
+    trained = {task.canonical(row["completion"]) for row in rows_of(task, 10_000)}
+    others = {task.canonical(text) for text in texts_of(task, 2_000)}
+    assert len(trained) > 3_000
+    assert len(others - trained) > 0.2 * len(others)  # those of the other splits at least
+
+
+@pytest.mark.parametrize("task", DEFAULTS)
+@examples(max_examples=60)
+@given(st.one_of(st.text(), st.text("0123456789,| ", max_size=60), st.none(), st.binary(), st.integers()))
+def test_any_prediction_at_all_is_coherent_or_not(task, prediction):
+    assert task.score(prediction, {}) in (0.0, 1.0)
+    assert task.score("9" * 5_000, {}) == task.score("9" * 5_000 + ",1,2", {}) == 0.0
+
+
+@pytest.mark.parametrize("task", DEFAULTS)
+@pytest.mark.parametrize("name", ["", "x", "n1", "p5_c2501_g0", "n200_d60_g-1", "l9_n8", "l9_n015", "l2_n9"])
+def test_other_names_are_refused_in_one_line(task, name):
+    with pytest.raises(ValueError) as failure:
+        type(task).from_config_name(name)
+    assert "\n" not in str(failure.value)
