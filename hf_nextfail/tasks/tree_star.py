@@ -62,7 +62,7 @@ class TreeStar(PathTask):
         "d2_b2_s1_l3_n20",
         "d2_b2_s1_l5_n50",
         "d2_b2_s3_l5_n50",
-        "d2_b2_s3_l8_n100",
+        "d2_b2_s3_l7_n100",
         "d2_b3_s1_l5_n50",
         "d3_b2_s1_l5_n50",
         "d5_b2_s1_l5_n50",
