@@ -41,7 +41,7 @@ class InWeightsStar(GraphTask):
         ValueError: naming the field, its value and the allowed range.
 
     Reference: Noroozizadeh et al., "Deep sequence models tend to memorize geometrically", 2025 (arXiv 2510.26745). The
-    number of pauses, the signs, and the shares of 12, 2 and 2 of 16 leaves are ours.
+    number of pauses, and the shares of 12, 2 and 2 of 16 leaves are ours.
 
     Example:
 
