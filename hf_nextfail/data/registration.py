@@ -33,7 +33,7 @@ def task_called(dataset_name: str) -> type[Task] | None:
         return None
     if name not in TASKS:
         known = [f"{NAMESPACE}/{other}" for other in TASKS]
-        raise ValueError(f"there is no dataset {dataset_name}, only {' and '.join(known)}")
+        raise ValueError(f"there is no dataset {dataset_name}, only {', '.join(known)}")
     return TASKS[name]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+#: The largest label that `format_labels` writes and `read_labels` reads.
 MAX_LABEL = 10**7 - 1
 
 
@@ -44,6 +45,7 @@ class TextColumn:
 
 def label_spans(text: str, sign: str = ",") -> list[tuple[int, int]]:
     """Say where what stands between commas, or another sign, begins and ends, spaces around it left out."""
+    sign = re.escape(sign)
     return [piece.span(1) for piece in re.finditer(rf"(?:^|{sign})\s*([^{sign}]*?)\s*(?={sign}|\Z)", text)]
 
 

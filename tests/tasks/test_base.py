@@ -44,7 +44,7 @@ def test_one_text_is_laid_out_many_times():
 def test_labels_are_read(text):
     assert read_labels(text) == tuple(map(int, text.split(",")))
     assert [text[begin:end] for begin, end in label_spans(text)] == [piece.strip() for piece in text.split(",")]
-    assert label_spans(text.replace(",", "/"), "/") == label_spans(text)
+    assert label_spans(text.replace(",", "/"), "/") == label_spans(text.replace(",", "|"), "|") == label_spans(text)
 
 
 @pytest.mark.parametrize("text", ["", ",", "3,", "03", "-1", "3,,4", "1 2", "\u0663", "12345678", "9" * 5_000, "x"])
