@@ -130,7 +130,7 @@ def test_longer_rows_beside_it_do_not_change_a_row(family, name):
         model = model_of(family, attention)
         together, labels, _ = completion_logits(model, decoding.view(rows))
         for row in range(len(rows)):
-            logits, own_labels, _ = completion_logits(model, decoding.view(rows[row]))
+            logits, own_labels, _ = completion_logits(model, decoding.view(rows.take(torch.tensor([row]))))
             own = own_labels[0] != IGNORED
             assert own.sum() == rows.lengths[row, 1]
             torch.testing.assert_close(together[row, labels[row] != IGNORED], logits[0, own], **TOLERANCE)
@@ -144,7 +144,7 @@ def test_rows_decode_as_they_do_alone_and_after_saving(family, name, tmp_path):
     assert written.shape == (len(rows), 5)
     assert len(set(map(tuple, written.tolist()))) > 1
     for row in range(len(rows)):
-        assert decoding.write(model, rows[row], 5)[0].tolist() == written[row].tolist()
+        assert decoding.write(model, rows.take(torch.tensor([row])), 5)[0].tolist() == written[row].tolist()
 
     model.save_pretrained(tmp_path)
     loaded = build_model(TOKENIZER, str(tmp_path)).eval()
@@ -177,8 +177,9 @@ def test_head_is_applied_to_completion_positions_only_where_the_family_can(famil
     can = family not in WITHOUT_LOGITS_TO_KEEP
     longest = batch["input_ids"].shape[1]
     assert ("logits_to_keep" in accepted(model, logits_to_keep=1)) == can
-    assert positions == [longest - rows.shortest_prompt if can else longest - 1]
-    assert labels.shape[1] == longest - rows.shortest_prompt < longest - 1
+    kept = longest - int(rows.lengths[:, 0].min())  # from the shortest prompt on
+    assert positions == [kept if can else longest - 1]
+    assert labels.shape[1] == kept < longest - 1
 
     written = decoding.write(model, rows, 5)
     for module in (of_completions, parallel_generate):

@@ -10,6 +10,7 @@ from hf_nextfail.models.completion_logits import at_completion, completion_logit
 
 TOKENIZER = numeral_tokenizer(num_nodes=10)
 ROWS = ragged_rows(TOKENIZER)
+SHORTEST_PROMPT = int(ROWS.lengths[:, 0].min())
 BATCH = AutoregressiveDecoding(TOKENIZER).view(ROWS)
 
 
@@ -28,7 +29,7 @@ def whole(model):
 @torch.no_grad()
 def test_they_are_those_of_the_whole_model(model, whole):
     logits, labels, first = completion_logits(model, BATCH)
-    assert first == ROWS.shortest_prompt
+    assert first == SHORTEST_PROMPT
     assert torch.equal(labels, BATCH["labels"][:, first:])
     predicted = labels != IGNORED
     assert predicted.sum() == ROWS.lengths[:, 1].sum()
@@ -38,7 +39,7 @@ def test_they_are_those_of_the_whole_model(model, whole):
 @torch.no_grad()
 @pytest.mark.parametrize("earlier", [0, 1])
 def test_they_begin_where_the_caller_says(model, whole, earlier):
-    first = ROWS.shortest_prompt - earlier
+    first = SHORTEST_PROMPT - earlier
     logits, labels, said = completion_logits(model, BATCH, first)
     assert said == first
     assert torch.equal(labels, BATCH["labels"][:, first:])
@@ -51,7 +52,7 @@ def test_the_head_is_applied_to_completion_positions_only(model):
     hook = model.lm_head.register_forward_hook(lambda head, inputs, logits: positions.append(logits.shape[1]))
     _, labels, _ = completion_logits(model, BATCH)
     hook.remove()
-    from_the_shortest_prompt_on = BATCH["labels"].shape[1] - ROWS.shortest_prompt
+    from_the_shortest_prompt_on = BATCH["labels"].shape[1] - SHORTEST_PROMPT
     assert positions == [labels.shape[1]] == [from_the_shortest_prompt_on]
 
 
