@@ -88,8 +88,8 @@ FOLDERS = {
     "objectives_cpu": Folder(
         "Objectives on G(2,4) over 20 labels, all with one budget: the small GPT-2, batches of 256, learning rate "
         "1e-3, one thread, 2,000 steps. A run ends before that only if its validation accuracy reaches 0.995. Options "
-        "are the defaults of each objective. Some runs leave the plateau of one half within the last few hundred "
-        "steps (`fsp` after step 1,900): more would tell more. Accuracy of one half with *Clever Hans* at 1.000 is "
+        "are the defaults of each objective. Some runs leave the plateau of one half late (`fsp` after step 1,000 or "
+        "1,900): more steps would tell more. Accuracy of one half with *Clever Hans* at 1.000 is "
         "a guess at the fork; far below one half, the nodes in between are not found either.",
         "export OMP_NUM_THREADS=1\n"
         "nextfail reproduce objectives_cpu --jobs 2                    # all runs: some ten hours of one core\n"
