@@ -80,13 +80,8 @@ def attend_from_last(
     """
     attend = sys.modules[type(module).__module__].eager_attention_forward
     num_tokens, kept = query.shape[2], module.last_tokens.num_kept
-    whole = (
-        not kept
-        or attention_mask is None
-        or key.shape[2] != num_tokens
-        or query.shape[0] != module.last_tokens.shape[0]
-    )
-    if whole or num_tokens != module.last_tokens.shape[1]:
+    rows_asked_for = (query.shape[0], num_tokens) == module.last_tokens.shape and key.shape[2] == num_tokens
+    if not kept or not rows_asked_for or attention_mask is None:
         return attend(module, query, key, value, attention_mask, **kwargs)
     attended, _ = attend(module, query[:, :, -kept:], key, value, attention_mask[:, :, -kept:], **kwargs)
     return nn.functional.pad(attended, (0, 0, 0, 0, num_tokens - kept, 0)), None
