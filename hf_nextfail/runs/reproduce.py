@@ -1,10 +1,7 @@
 """Run a grid of trainings, each as a process of its own, and gather what came of it."""
 
 import json
-import os
-import re
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from hf_nextfail.errors import UsageError, alone_in
-from hf_nextfail.files import shipped_folder, write_whole
+from hf_nextfail.files import write_whole
 from hf_nextfail.metrics import SOLVED_ACCURACY
 from hf_nextfail.reporting.markdown import plain, table
 from hf_nextfail.reporting.pictures import PICTURE_FORMATS, plot_grid
@@ -26,8 +23,8 @@ from hf_nextfail.runs.grid import (
     summary_table,
     write_recipes,
 )
+from hf_nextfail.runs.processes import last_line, run_here, training_command
 from hf_nextfail.runs.recipes import Run
-from hf_nextfail.training.hardware import usable_cores
 
 CLUSTERS = ("slurm", "local")
 
@@ -45,54 +42,6 @@ def read_cluster(cluster: str | None, options: str) -> dict[str, Any]:
             '--cluster_options must be a JSON object such as {"timeout_min": 60}, and goes with --cluster'
         )
     return asked
-
-
-def training_command(recipe: Path, folder: Path) -> list[str]:
-    """Return the command of one run, which goes on where an earlier one was stopped."""
-    script = shipped_folder("recipes") / "finetune.py"
-    options = ["--config", str(recipe), "--output_dir", str(folder), "--resume_from_checkpoint", "true"]
-    return [sys.executable, str(script), *options, "--disable_tqdm", "true"]
-
-
-def last_line(output: str) -> str:
-    """Return what a failed run said last: its error if it names one."""
-    errors = re.findall(r"finetune\.py: error: .*", output)
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return " ".join((errors or lines or ["no output"])[-1].split())
-
-
-def run_here(commands: dict[str, list[str]], folder: Path, jobs: int) -> Iterator[tuple[str, str | None]]:
-    """Run commands on this machine, `jobs` at a time, which share its cores.
-
-    Yields:
-        The name of each as it ends, and the last line of a run that failed.
-    """
-    environment = {"OMP_NUM_THREADS": str(max(1, usable_cores() // jobs))} | os.environ
-    logs = folder / "logs"
-    logs.mkdir(exist_ok=True)
-    for name in commands:
-        (logs / f"{name}.txt").unlink(missing_ok=True)  # so that those there are are of runs that have begun
-
-    def begin(name: str) -> subprocess.Popen:
-        with (logs / f"{name}.txt").open("w", encoding="utf-8") as output:
-            return subprocess.Popen(commands[name], stdout=output, stderr=subprocess.STDOUT, env=environment)
-
-    waiting, running = list(commands), {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                name = waiting.pop(0)
-                running[name] = begin(name)
-            for name in [name for name, process in running.items() if process.poll() is not None]:
-                failed = running.pop(name).returncode != 0
-                log = (logs / f"{name}.txt").read_text(encoding="utf-8", errors="replace")
-                yield name, last_line(log) if failed else None
-            time.sleep(0.2)
-    finally:  # at an interrupt, which the runs need not have heard
-        for process in running.values():
-            process.terminate()
-        for process in running.values():
-            process.wait()
 
 
 def run_on_cluster(
@@ -225,6 +174,7 @@ def reproduce(
         if cluster is None:
             ended = run_here(commands, folder, jobs)
         else:
+            commands = {name: [sys.executable, *command] for name, command in commands.items()}
             ended = run_on_cluster(commands, folder, cluster, cluster_options or {})
         for name, failure in ended:
             if failure is not None:

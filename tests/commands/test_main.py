@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -312,3 +313,15 @@ def test_a_file_of_test_rows_is_measured_whole(checkpoint, tmp_path, capsys):
     record = json.loads(results.read_text())
     assert (record["run"]["split"], record["results"]["accuracy"]["n"]) == ("all", 8)
     assert "has one split, and all of its 8 rows are measured" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("exported", "spins"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+    ids=["by default", "asked for", "another policy"],
+)
+def test_idle_threads_let_others_have_the_core_unless_somebody_says_otherwise(exported, spins):
+    kept = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    script = "import hf_nextfail.commands, os, sys; print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", script], env=kept | exported, capture_output=True, text=True)
+    assert said.stdout.split() == [spins, "False"]

@@ -13,7 +13,8 @@ from hf_nextfail.commands.main import main as nextfail
 from hf_nextfail.commands.reproduce import at_work
 from hf_nextfail.errors import UsageError
 from hf_nextfail.runs.grid import conditions, find_grid, mean_and_spread, parse_cells, read_grid
-from hf_nextfail.runs.reproduce import last_line, reproduce
+from hf_nextfail.runs.processes import last_line
+from hf_nextfail.runs.reproduce import reproduce
 
 GRID = {
     "base": {
