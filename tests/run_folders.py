@@ -1,4 +1,4 @@
-"""Where the runs of the smoke recipes go, below the folder of all runs."""
+"""Where the runs of the default command, and of the smoke recipes, go below the folder of all runs."""
 
 from pathlib import Path
 
@@ -6,6 +6,11 @@ SMOKE = {
     "teacher_forced": "star_graph/teacher_forced/d2_l3_n20-gpt2",
     "teacherless": "star_graph/teacherless/d2_l3_n20-gpt2",
     "reversed": "star_graph/teacher_forced/d2_l3_n20_rev-gpt2",
+}
+CONTRAST = {
+    "teacher_forced": "star_graph/teacher_forced/d2_l4_n20-gpt2",
+    "teacherless": "star_graph/teacherless/d2_l3_n10-gpt2",
+    "reversed": "star_graph/teacher_forced/d2_l4_n20_rev-gpt2",
 }
 
 

@@ -22,9 +22,9 @@ from hf_nextfail.training.arguments import NextFailTrainingArguments
 
 #: What a command line without `--config` runs: the paper's contrast.
 DEFAULT_RECIPES = (
-    "star_graph/teacher_forced/smoke.yaml",
-    "star_graph/teacherless/smoke.yaml",
-    "star_graph/reversed/smoke.yaml",
+    "star_graph/teacher_forced/contrast.yaml",
+    "star_graph/teacherless/contrast.yaml",
+    "star_graph/reversed/contrast.yaml",
 )
 
 

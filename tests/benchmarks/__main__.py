@@ -23,6 +23,7 @@ parts:
   memory      generating and tokenizing 2,000,000 rows
   scan        a training step of Mamba on a CPU, by our scan and by that of transformers
   objectives  a training step of each objective against teacher forcing, and against the arithmetic that it must cost
+  grids       runs an hour of many small trainings, against a shell loop over a script with the stock Trainer
 """
 
 EPILOG = """\

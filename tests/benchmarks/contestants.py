@@ -7,10 +7,19 @@ from itertools import cycle, islice
 from typing import Any
 
 import torch
-from datasets import load_dataset
+from datasets import Dataset, load_dataset
 from measuring import Parent, peak_megabytes
 from torch.nn.utils import clip_grad_norm_
-from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
 
 from hf_nextfail import numeral_tokenizer
 from hf_nextfail.data.rows import IGNORED
@@ -82,11 +91,8 @@ def stack(examples: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
     return {name: torch.tensor([example[name] for example in examples]) for name in ("input_ids", "labels")}
 
 
-def stock(parent: Parent, config_name: str, num_train: int, batch_size: int, folder: str, bf16: bool = False) -> None:
-    """Train GPT-2 by the Trainer of transformers as it comes, on rows that are tokenized and laid out in advance."""
-    dataset = load_dataset("nextfail/star_graph", config_name, split="train", num_train=num_train)
-    num_nodes = int(config_name.removesuffix("_rev").rpartition("n")[2])
-    tokenizer = numeral_tokenizer(num_nodes)
+def rows_of(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, list[int]]]:
+    """Tokenize rows and lay them out in advance, as lists."""
     rows: list[dict[str, list[int]]] = []
     for batch in dataset.iter(10_000):  # all at once would take memory that has nothing to do with training
         prompts, completions = (tokenizer(batch[name])["input_ids"] for name in ("prompt", "completion"))
@@ -94,11 +100,24 @@ def stock(parent: Parent, config_name: str, num_train: int, batch_size: int, fol
             {"input_ids": prompt + completion, "labels": [IGNORED] * len(prompt) + completion}
             for prompt, completion in zip(prompts, completions, strict=True)
         ]
-    set_seed(0)
+    return rows
+
+
+def gpt2_of(tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    """Build the small GPT-2 of the recipes without our help."""
     sizes = {"n_layer": 4, "n_head": 4, "n_embd": 128, "n_positions": 64, "vocab_size": len(tokenizer)}
     no_dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
     special = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": tokenizer.pad_token_id}
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("gpt2", **sizes, **no_dropout, **special))
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model("gpt2", **sizes, **no_dropout, **special))
+
+
+def stock(parent: Parent, config_name: str, num_train: int, batch_size: int, folder: str, bf16: bool = False) -> None:
+    """Train GPT-2 by the Trainer of transformers as it comes, on rows that are tokenized and laid out in advance."""
+    dataset = load_dataset("nextfail/star_graph", config_name, split="train", num_train=num_train)
+    tokenizer = numeral_tokenizer(int(config_name.removesuffix("_rev").rpartition("n")[2]))
+    rows = rows_of(dataset, tokenizer)
+    set_seed(0)
+    model = gpt2_of(tokenizer)
     precision = {"bf16": True, "use_cpu": not torch.accelerator.is_available()} if bf16 else {}
     args = TrainingArguments(
         folder, max_steps=ENDLESS, per_device_train_batch_size=batch_size, save_strategy="no", **precision

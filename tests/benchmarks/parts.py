@@ -243,6 +243,13 @@ def objectives(settings: Settings, say: Say) -> list[Table]:
     ]
 
 
+def grids(settings: Settings, say: Say) -> list[Table]:
+    """Compare a grid of small trainings with a shell loop over a script."""
+    sizes = (1, 5) if settings.quick else (4, 300)  # runs, steps
+    with one_child("grids:measure", settings, *sizes, settings=settings, say=say) as child:
+        return [child.answer()]
+
+
 PARTS: dict[str, Callable[[Settings, Say], list[Table]]] = {
     "training": training,
     "evaluation": evaluation,
@@ -250,4 +257,5 @@ PARTS: dict[str, Callable[[Settings, Say], list[Table]]] = {
     "memory": memory,
     "scan": scan,
     "objectives": objectives,
+    "grids": grids,
 }

@@ -40,7 +40,7 @@ def test_a_quick_run_writes_every_figure(fresh, tmp_path):
 
 def test_help_names_every_part_and_option(fresh):
     done = fresh([BENCHMARKS, "--help"])
-    for word in ("training", "evaluation", "data", "memory", "scan", "objectives"):
+    for word in ("training", "evaluation", "data", "memory", "scan", "objectives", "grids"):
         assert f"\n  {word} " in done.stdout
     for option in ("--only", "--repeat", "--threads", "--quick", "--output"):
         assert option in done.stdout

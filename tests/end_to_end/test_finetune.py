@@ -11,7 +11,7 @@ import yaml
 from command_lines import over
 from datasets import load_dataset
 from loopback_hub.server import Fault
-from run_folders import SMOKE, only_run
+from run_folders import CONTRAST, SMOKE, only_run
 from tiny_models import tiny_options
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -42,25 +42,25 @@ def run(folder: Path, *options: str) -> dict:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The three smoke recipes, cut short."""
+    """The default command, cut short."""
     folder = tmp_path_factory.mktemp("runs")
     return folder, run(folder)
 
 
 def test_the_default_runs_the_contrast_of_the_paper(finished):
     _, records = finished
-    assert set(records) == set(SMOKE.values())
+    assert set(records) == set(CONTRAST.values())
 
 
 def test_results_say_what_was_run_and_measured(finished):
     _, records = finished
-    record = records[SMOKE["teacher_forced"]]
+    record = records[CONTRAST["teacher_forced"]]
     assert record["schema_version"] == 2
     assert Record.from_dict(record).as_dict() == record
     assert set(record["run"]) == set(RUN)
     assert record["run"]["steps"] == 6
     assert record["run"]["examples"] == 6 * 32
-    assert record["run"]["dataset_config"] == "d2_l3_n20"
+    assert record["run"]["dataset_config"] == "d2_l4_n20"
     assert record["versions"]["star_graph"] == StarGraph.version
     assert {"hf_nextfail", "metrics", "python", "torch", "transformers", "datasets", "accelerate"} <= set(
         record["versions"]
@@ -69,7 +69,7 @@ def test_results_say_what_was_run_and_measured(finished):
         assert record["results"][name]["n"] == rows
         assert 0 < record["results"][name]["num_graphs"] <= rows
         assert 0 <= record["results"][name]["value"] <= 1
-    assert len(record["results"]["token_accuracy"]["value"]) == 3
+    assert len(record["results"]["token_accuracy"]["value"]) == 4
     assert [point["step"] for point in record["history"]] == [0, 3, 6]
     assert record["timings"]["train_seconds"] > 0
 
@@ -113,11 +113,11 @@ def test_attention_that_was_chosen_is_kept(tmp_path, caplog):
 def test_forced_numbers_and_chance_exist_where_they_mean_something(finished):
     _, records = finished
     forced = {name: record["results"]["forced_token_accuracy"] for name, record in records.items()}
-    assert forced[SMOKE["teacherless"]] is None
-    assert forced[SMOKE["teacher_forced"]]["n"] == 300
+    assert forced[CONTRAST["teacherless"]] is None
+    assert forced[CONTRAST["teacher_forced"]]["n"] == 300
     chance = {name: record["chance"]["hard_token_accuracy"] for name, record in records.items()}
-    assert chance[SMOKE["teacherless"]] == chance[SMOKE["teacher_forced"]] == 0.5
-    assert chance[SMOKE["reversed"]] is None
+    assert chance[CONTRAST["teacherless"]] == chance[CONTRAST["teacher_forced"]] == 0.5
+    assert chance[CONTRAST["reversed"]] is None
 
 
 def test_the_picture_lies_beside_the_runs(finished):
@@ -128,8 +128,8 @@ def test_the_picture_lies_beside_the_runs(finished):
 @pytest.mark.parametrize("training", ["teacher_forced", "teacherless", "reversed"])
 def test_a_reloaded_checkpoint_gives_the_numbers_of_its_run(finished, training):
     folder, records = finished
-    record = records[SMOKE[training]]
-    checkpoint = folder / SMOKE[training]
+    record = records[CONTRAST[training]]
+    checkpoint = folder / CONTRAST[training]
     assert (checkpoint / "model.safetensors").is_file()
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     model = AutoModelForCausalLM.from_pretrained(checkpoint)
@@ -159,8 +159,8 @@ def test_results_of_a_bf16_training_are_those_of_the_saved_weights(tmp_path):
 
 def test_a_second_run_repeats_the_first_and_the_recipe_as_run_too(finished, tmp_path):
     folder, records = finished
-    first = records[SMOKE["teacherless"]]
-    again = run(tmp_path / "again", "--config", "star_graph/teacherless/smoke.yaml")[SMOKE["teacherless"]]
+    first = records[CONTRAST["teacherless"]]
+    again = run(tmp_path / "again", "--config", "star_graph/teacherless/contrast.yaml")[CONTRAST["teacherless"]]
     assert (again["results"], again["history"]) == (first["results"], first["history"])
 
     recipe = yaml.safe_load((folder / "star_graph/teacherless/d2_l3_n20-gpt2/recipe.yaml").read_text())
@@ -228,7 +228,7 @@ def test_resume_without_a_checkpoint_starts_afresh(tmp_path):
 
 def test_a_checkpoint_of_ours_is_trained_further(finished, tmp_path):
     folder, _ = finished
-    checkpoint = str(folder / SMOKE["teacher_forced"])
+    checkpoint = str(folder / CONTRAST["teacher_forced"])
     options = ["--config", "star_graph/teacher_forced/smoke.yaml", "--model_name_or_path", checkpoint]
     main(over([*SMALL, "--output_dir", str(tmp_path)], options))
     record = json.loads((only_run(tmp_path) / "results.json").read_text())

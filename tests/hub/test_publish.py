@@ -253,7 +253,7 @@ def runs(tmp_path_factory):
         [
             *(f"--{name}={value}" for name, value in options.items()),
             *tiny_options(initializer_range=0.5),
-            *("--output_dir", str(folder)),
+            *("--config", *(f"star_graph/{training}/smoke.yaml" for training in SMOKE), "--output_dir", str(folder)),
         ]
     )
     return folder

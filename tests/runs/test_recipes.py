@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from run_folders import SMOKE as SMOKE_RUNS
+from run_folders import CONTRAST
 
 from hf_nextfail.errors import UsageError
 from hf_nextfail.files import shipped_folder
@@ -42,13 +42,13 @@ def test_the_folder_of_a_recipe_says_how_it_trains(recipe):
     assert run.training.objective == ("teacher_forced" if training == "reversed" else training)
 
 
-def test_without_config_the_three_smoke_recipes_run():
+def test_without_config_the_contrast_is_run():
     runs = parse_runs([])
     assert [f"{run.started_from}.yaml" for run in runs] == list(DEFAULT_RECIPES)
-    assert [run.name for run in runs] == list(SMOKE_RUNS.values())
+    assert [run.name for run in runs] == list(CONTRAST.values())
 
 
-def test_smoke_recipes_differ_in_the_training_alone():
+def test_the_recipes_of_the_contrast_differ_in_the_training_alone():
     recipes = [run.recipe for run in parse_runs([])]
     for key in ("objective", "dataset_config", "max_steps"):
         for recipe in recipes:

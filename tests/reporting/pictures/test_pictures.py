@@ -658,7 +658,7 @@ def test_titles_have_room():
     assert title_of(trainings_of(records), "x") == "G(2,3), 20 labels: x"
     for record, title in zip(records, ("a", "b", "a"), strict=True):
         record.run["title"] = title
-    assert title_of(trainings_of(records), "x") == "a and b: x"
+    assert title_of(trainings_of(records), "x") == "2 tasks: x"
     records[2].run["title"] = "c"
     assert title_of(trainings_of(records), "x") == "3 tasks: x"
     assert in_words("teacher_forced/g2_5_small") == "teacher forced/g2_5_small"
