@@ -107,7 +107,7 @@ def looks_of(trainings: Sequence[Training]) -> list[dict[str, Any]]:
 
 
 def title_of(trainings: Sequence[Training], what: str) -> str:
-    """Write a title: the task, or how many, since names say which, what is drawn, and how many trainings if not all."""
+    """Write a title: the task (or how many: names say which), what is drawn, and how many trainings if not all."""
     tasks = sorted({training.task for training in trainings})
     name = shorten(tasks[0], 45) if len(tasks) == 1 else f"{len(tasks)} tasks"
     return f"{name}: {what}" + (f" ({MOST} of {len(trainings)} trainings)" if len(trainings) > MOST else "")
