@@ -11,7 +11,7 @@ from hf_nextfail.data.problem_keys import problem_keys
 from hf_nextfail.data.row_store import RowStore
 from hf_nextfail.data.tokenization import in_plain_python
 from hf_nextfail.decoding import Decoding, find_decoding
-from hf_nextfail.diagnoses import DIAGNOSES, Answer, Diagnosis, NoDiagnosis
+from hf_nextfail.diagnoses import Answer, Diagnosis, diagnosis_of
 from hf_nextfail.evaluation.inference import Inference, Scores
 from hf_nextfail.evaluation.parts import part_of_each_token, part_texts
 from hf_nextfail.models.checks import check_fits
@@ -29,13 +29,7 @@ def read_diagnosis(dataset: Dataset, task_name: str = StarGraph.name) -> Diagnos
     Raises:
         NoDiagnosis: if the task has no diagnosis, or the rows do not fit it.
     """
-    if task_name not in DIAGNOSES:
-        raise NoDiagnosis(f"{task_name} has no diagnosis, only {' and '.join(DIAGNOSES)} has one")
-    kind = DIAGNOSES[task_name]
-    try:
-        return kind({name: dataset[name][:] for name in kind.columns if name in dataset.column_names})
-    except ValueError as error:
-        raise NoDiagnosis(str(error)) from error
+    return diagnosis_of(task_name, {name: dataset[name][:] for name in dataset.column_names})
 
 
 def diagnose(

@@ -9,6 +9,7 @@ import numpy as np
 
 from hf_nextfail.tasks.base import Columns, Task, keep_integer
 from hf_nextfail.tasks.hashing import mix_bits
+from hf_nextfail.tasks.papers import BEYOND_AUTOREGRESSION, Paper
 from hf_nextfail.tasks.text import TextColumn, format_labels
 
 OPERATIONS = "+-*/"
@@ -61,6 +62,7 @@ class Countdown(Task):
 
     name: ClassVar[str] = "countdown"
     version: ClassVar[str] = "1.0.0"
+    paper: ClassVar[Paper] = BEYOND_AUTOREGRESSION
     answers_are_unique: ClassVar[bool] = False
     grid: ClassVar[tuple[str, ...]] = ("n4", "n3", "n5")
     codes: ClassVar[Mapping[str, str]] = {"num_numbers": "n"}

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hf_nextfail.tasks.base import Columns, Task, keep_integer
+from hf_nextfail.tasks.papers import NEXT_LATENT, Paper
 from hf_nextfail.tasks.text import TextColumn, format_labels, label_spans, read_labels
 
 GROUPS = ("a5", "s5")
@@ -52,6 +53,7 @@ class WordProblem(Task):
 
     name: ClassVar[str] = "word_problem"
     version: ClassVar[str] = "1.0.0"
+    paper: ClassVar[Paper] = NEXT_LATENT
     separator: ClassVar[str] = ","
     fixed_length: ClassVar[bool] = True
     grid: ClassVar[tuple[str, ...]] = ("a5_l12", "a5_l36", "s5_l12", "s5_l36")

@@ -60,7 +60,7 @@ def plot_accuracy(records: Sequence[Record], path: str | PathLike) -> None:
         axes.set_ylabel("accuracy, validation split")
         axes.set_xlabel("training steps")
         over_steps(axes, [point["step"] for record in drawn for point in record.history])
-        mark_chance(axes, [record.chance["hard_token_accuracy"] for record in drawn])
+        mark_chance(axes, [record.guessed_accuracy for record in drawn])
         splits = sorted({record.run["split"] for record in drawn})
         title = f"{' or '.join(splits)} accuracy, seeds\nthat solve the task"
         style = {"handlelength": 2.4, "labelspacing": 0.6, "title_fontsize": 8.5, "fontsize": 8}
