@@ -156,8 +156,6 @@ def read_graphs(rows: Sequence[Mapping[str, Any]]) -> tuple[StarGraph, list[list
     """
     graphs, shapes, largest = [], set(), 0
     for row in rows:
-        if min(row["path"]) < 0:
-            raise ValueError("a diagnosis needs paths that lead to the ends of arms, and here goals stand anywhere")
         arms = sorted(arms_of(row["edges"], row["start"]), key=lambda arm: arm[-1] != row["goal"])
         written = [int(node) for node in row["completion"].split(",")]
         if arms[0] != row["path"] or written not in (arms[0], arms[0][::-1]):
