@@ -120,6 +120,15 @@ class Countdown(Task):
         places = np.searchsorted(np.sort(mix_bits(targets)), mix_bits(columns["target"].astype(np.uint64)))
         return places.astype(np.uint64)
 
+    def drawing(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Draw an answer as a table: what each equation leaves. See [`Task.drawing`]."""
+        left = list(row["numbers"])
+        table = [["equation", "numbers left"], ["", ", ".join(map(str, left))]]
+        for (a, b, c), operation in zip(row["equations"], row["operations"], strict=True):
+            takes(left, str(a), OPERATIONS[operation], str(b), str(c))
+            table.append([f"{a} {OPERATIONS[operation]} {b} = {c}", ", ".join(map(str, left))])
+        return {"table": table, "note": f"Reach {row['target']}, each number used once: one answer of several"}
+
     def valid_equations(self, prediction: str, row: Mapping[str, Any]) -> list[bool]:
         """Say of each equation whether it is right and uses numbers that are left.
 
