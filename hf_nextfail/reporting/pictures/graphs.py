@@ -97,8 +97,7 @@ def plot_graph(row: dict[str, Any], path: str | PathLike) -> None:
     row = row | {"edges": edges, "path": [node for node in row["path"] if node >= 0]}
     written, probabilities = row.get("written"), row.get("probabilities") or {}
     layout = lay_out(edges, row["path"], 0.0 if written is None and not probabilities else 1.0)
-    digits = max(len(str(node)) for node in layout.places)
-    unit = layout.unit * (1 + 0.22 * max(digits - 2, 0)) * (1.3 if row.get("numbered") else 1)  # arrows need room, too
+    unit = layout.unit * (1 + 0.22 * extra_digits(layout)) * (1.3 if row.get("numbered") else 1)  # arrows need room
     width, height = unit * (layout.right - layout.left), unit * (layout.top - layout.bottom)
     width = max(width, 2.9) + 0.1
     caption = row.get("note")
@@ -133,13 +132,19 @@ def plot_graph(row: dict[str, Any], path: str | PathLike) -> None:
         axes.axis("off")
 
 
+def extra_digits(layout: Layout) -> int:
+    """Say how many digits the longest label has beyond two."""
+    return max(0, *(len(str(node)) - 2 for node in layout.places))
+
+
 def draw_edges(axes: Any, row: dict[str, Any], layout: Layout) -> None:
     """Draw the edges, those of the path in its colour, and their numbers where their order matters."""
     on_path = {frozenset(pair) for pair in itertools.pairwise(row["path"])}
     arrow, size = "-|>" if row.get("directed", True) else "-", layout.font_size
+    circle = size * (1 + 0.3 * extra_digits(layout))
     for number, (source, target) in enumerate(row["edges"], start=1):
         colour = TRUE if frozenset((source, target)) in on_path else "0.7"
-        style = {"arrowstyle": arrow, "color": colour, "shrinkA": size, "shrinkB": size, "linewidth": 1.4}
+        style = {"arrowstyle": arrow, "color": colour, "shrinkA": circle, "shrinkB": circle, "linewidth": 1.4}
         places = layout.places[source], layout.places[target]
         axes.annotate("", places[1], places[0], arrowprops=style, zorder=2)
         if row.get("numbered"):
