@@ -223,6 +223,7 @@ class PathDiagnosis(Diagnosis):
             }
         return self.task.drawing(problem.row) | {
             "written": self.task.nodes_of(written[shown]),
+            "reverse": False,
             "probabilities": probabilities,
         }
 

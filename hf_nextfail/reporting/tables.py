@@ -72,9 +72,9 @@ def diagnosis_table(diagnosis: dict[str, Any]) -> Table:
     table.add_column("number", no_wrap=True)
     table.add_column("value ± standard error", overflow="fold")
     if chance := diagnosis["task"].get("chance"):
-        table.add_row("chance at each node that needs a plan", " ".join(f"{value:.3f}" for value in chance))
+        table.add_row("chance at hard places", " ".join(f"{value:.3f}" for value in chance))
     if distances := diagnosis["task"].get("distances"):
-        table.add_row("steps from the choice to the goal", " ".join(map(str, distances)))
+        table.add_row("distances", " ".join(map(str, distances)))
     for name, result in diagnosis["numbers"].items():
         if result is None:
             table.add_row(name, Text(f"none: {diagnosis['absent'][name]}", "dim"))

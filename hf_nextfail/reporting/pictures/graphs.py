@@ -21,8 +21,9 @@ def unknown_words(written: list[str], places: dict[int, Any]) -> list[str]:
 def caption_of(row: dict[str, Any], written: list[str], places: dict[int, Any]) -> str:
     """Say which path is right, which was written, and what of it is not a node of the graph."""
     path = [str(node) for node in row["path"]]
-    # The direction in which a model writes does not stand in the row, but in what it wrote.
-    backwards = bool(written) and (written[0] == path[-1] or (written[-1] == path[0] and written[0] != path[0]))
+    # The direction in which a model writes may not stand in the row, but in what it wrote.
+    guessed = bool(written) and (written[0] == path[-1] or (written[-1] == path[0] and written[0] != path[0]))
+    backwards = row.get("reverse", guessed)
     right = path[::-1] if backwards else path
     unknown = unknown_words(written, places)
     lines = [f"right: {', '.join(right)}", f"written: {', '.join(written) or 'nothing'}"]

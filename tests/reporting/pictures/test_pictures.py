@@ -339,6 +339,8 @@ def test_what_was_written_in_a_graph_with_other_hard_places_is_drawn(tmp_path, f
     read = [text for text, _ in words_and_boxes(figures[-1])]
     assert "0.25" in read
     assert any(f"written: {start}, 99" in text and "not in this graph: 99" in text for text in read)
+    plot_row(predicted | {"written": ["99", start], "reverse": False}, tmp_path / "row.png")
+    assert any(f"right: {start}, " in text for text, _ in words_and_boxes(figures[-1]))
     assert "-1" not in read
 
 
