@@ -351,7 +351,7 @@ def test_many_trainings_are_bounded_pictures(tmp_path, figures):
         record.recipe["learning_rate"] = number / 1000
     paths = draw_pictures(many, tmp_path, formats=["png"])
     assert len(paths) == 4 + 6
-    assert "(9 of 44 trainings)" in figures[0].axes[0].get_title(loc="left")
+    assert "(9 of 44 trainings)" in figures[0].axes[0].get_title(loc="left").replace("\n", " ")
     for figure in figures:
         assert figure.get_figheight() < 9
         assert all(len(legend.texts) <= 10 for legend in figure.legends)
