@@ -139,7 +139,7 @@ def diagnose(
     ),
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
-    """Say why a checkpoint fails on star graphs: the Clever Hans cheat, the hard token, the kinds of error."""
+    """Say why a checkpoint fails on paths in graphs: the Clever Hans cheat, the hard token, the kinds of error."""
     from hf_nextfail.reporting.tables import diagnosis_table, print_table
     from hf_nextfail.runs.measure_checkpoint import diagnose_checkpoint
     from hf_nextfail.runs.report import report_runs

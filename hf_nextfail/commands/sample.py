@@ -11,7 +11,13 @@ from hf_nextfail.errors import UsageError
 
 
 def sample(
-    config: Annotated[str, typer.Argument(help="Such as d2_l5_n50, with _rev for reversed paths.")] = "d2_l5_n50",
+    task: Annotated[
+        str, typer.Argument(help="A task, FILE.py:Class for one of your own, or a configuration of star_graph.")
+    ] = "star_graph",
+    config: Annotated[
+        str | None,
+        typer.Argument(help="Such as d2_l5_n50, with _rev for reversed paths; by default the first of the task."),
+    ] = None,
     split: Split = "test",
     index: Annotated[int, typer.Option("--index", help="Which row of the split, from 0.")] = 0,
     dataset_seed: Annotated[int, typer.Option("--dataset_seed", help="Seed of the rows.")] = 0,
@@ -21,25 +27,39 @@ def sample(
     ] = None,
     picture: Annotated[
         Path | None,
-        typer.Option("--picture", help="A .png or .svg file; by default runs/sample/CONFIG.png.", show_default=False),
+        typer.Option(
+            "--picture",
+            help="A .png or .svg file; by default runs/sample/CONFIG.png, behind the name of a task but star_graph.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
-    """Show a row of the star graph: its text, its arms, its tokens, what each objective makes of them, a picture."""
-    from hf_nextfail.reporting.pictures import PICTURE_FORMATS, plot_graph
-    from hf_nextfail.runs.sample import load_sample, sample_lines
+    """Show a row of a task: its text, its tokens, what each objective makes of them, a picture.
 
-    picture = picture or Path("runs/sample") / f"{config}.png"
+    nextfail sample tree_star d2_b2_s2_l5_n50, or nextfail sample d2_l5_n50 for star_graph.
+    """
+    from hf_nextfail.reporting.pictures import PICTURE_FORMATS, plot_row
+    from hf_nextfail.runs.sample import load_sample, sample_lines, which_task
+
+    kind, config = which_task(task, config)
+    stem = config if kind.name == "star_graph" else f"{kind.name}_{config}"
+    given, picture = picture, picture or Path("runs/sample") / f"{stem}.png"
     if picture.suffix.lower().removeprefix(".") not in PICTURE_FORMATS:
         endings = " or ".join(f".{name}" for name in PICTURE_FORMATS)
         raise UsageError(f"--picture must end in {endings}, got {str(picture)!r}")
-    shown = load_sample(config, split, index, dataset_seed, tokenizer)
+    shown = load_sample(config, split, index, dataset_seed, tokenizer, kind)
+    drawing = shown.task.drawing(shown.row)
+    if drawing is None and given is not None:
+        raise UsageError(f"--picture {picture}: the rows of {kind.name} have no picture, it defines no drawing")
     try:
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        plot_graph(shown.row, picture)
+        if drawing is not None:
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            plot_row(drawing, picture)
     except OSError as error:
         raise UsageError(f"--picture {picture}: {error}") from error
     console = open_console()
     console.rule(shown.title)
     for line in sample_lines(shown, console.width):
         console.print(line, soft_wrap=True)
-    console.print(f"\npicture     {picture}", soft_wrap=True)
+    if drawing is not None:
+        console.print(f"\npicture     {picture}", soft_wrap=True)

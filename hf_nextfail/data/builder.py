@@ -11,17 +11,10 @@ import pyarrow as pa
 from datasets.builder import Key
 
 from hf_nextfail.data.room import check_disk
-from hf_nextfail.tasks import SPLITS, StarGraph, Task
+from hf_nextfail.tasks import SPLITS, Task
 from hf_nextfail.tasks.base import SHARD_ROWS, Columns, check_integer, keep_integer
 from hf_nextfail.tasks.text import TextColumn
 
-#: What a dataset says of the paper that its task is from.
-PAPER = {
-    "citation": "@inproceedings{bachmann2024pitfalls, title={The Pitfalls of Next-Token Prediction}, "
-    "author={Gregor Bachmann and Vaishnavh Nagarajan}, booktitle={ICML}, year={2024}}",
-    "homepage": "https://arxiv.org/abs/2403.06963",
-    "license": "apache-2.0",
-}
 #: How many pieces a split is divided into at most, for workers and processes to share.
 MAX_PIECES = 1024
 
@@ -160,7 +153,9 @@ class TaskBuilder(datasets.ArrowBasedBuilder):
     def _info(self) -> datasets.DatasetInfo:
         task = self.config.task
         description = (type(task).__doc__ or "").partition("\n")[0]
-        of_paper = PAPER if task.name == StarGraph.name else {}
+        of_paper = {}
+        if task.paper is not None:
+            of_paper = {"citation": task.paper.citation, "homepage": task.paper.url, "license": "apache-2.0"}
         return datasets.DatasetInfo(description=description, features=task_features(task), **of_paper)
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:

@@ -6,6 +6,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from hf_nextfail.diagnoses.answers import (
+    calibration,
+    choice_at_the_hard_token,
+    examples_of,
+    probability_of_node,
+    product_of_means,
+    right_nodes,
+    share_right,
+)
 from hf_nextfail.diagnoses.base import Answer, Definition, Diagnosis
 from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.diagnoses.star_graph_verdict import verdict
@@ -14,8 +23,6 @@ from hf_nextfail.metrics.standard_error import summarise
 from hf_nextfail.tasks import StarGraph
 from hf_nextfail.tasks.star_graph_text import arms_of
 
-NUM_EXAMPLES = 3  # of each kind of error
-NUM_BINS = 10  # of a calibration curve
 COUNTERFACTUAL = ("counterfactual_accuracy", "counterfactual_end_accuracy")
 AT_THE_HARD_TOKEN = ("hard_token_mass", "hard_token_confidence", "hard_token_overconfidence")
 AFTER_FIRST_STEP = ("accuracy_given_first_step", "clever_hans_accuracy", *COUNTERFACTUAL)
@@ -87,15 +94,9 @@ class StarGraphDiagnosis(Diagnosis):
             candidates = np.stack(  # (n, degree), the right one first
                 [probability_of_node(answer, task.hard_part) for answer in (truth, *neighbours)], axis=1
             )
-            confidence = candidates.max(axis=1)
-            likeliest = candidates == confidence[:, None]
-            right = likeliest[:, 0] / likeliest.sum(axis=1)  # among equals it is a draw
-            values |= self.values_of_one_pass(truth, entered) | {
-                "hard_token_mass": candidates.sum(axis=1),
-                "hard_token_confidence": confidence,
-                "hard_token_overconfidence": confidence - right,
-            }
-            bins = calibration(confidence, right, groups)
+            at_the_hard_token, right = choice_at_the_hard_token(candidates)
+            values |= self.values_of_one_pass(truth, entered) | at_the_hard_token
+            bins = calibration(at_the_hard_token["hard_token_confidence"], right, groups)
         absent = why_absent(task, decoding, shows_true_tokens, truth is not None)
         diagnosis = {
             "task": {
@@ -111,7 +112,7 @@ class StarGraphDiagnosis(Diagnosis):
             "absent": absent,
             "calibration": bins,
             "errors": {kind: summarise((kinds == kind).astype(np.float64), groups) for kind in KINDS},
-            "examples": self.examples(kinds, written),
+            "examples": examples_of(self.rows, kinds, list(map(",".join, written))),
             "drawing": self.drawing(kinds, written, candidates),
         }
         return diagnosis | {"verdict": verdict(diagnosis)}
@@ -128,17 +129,6 @@ class StarGraphDiagnosis(Diagnosis):
             "clever_hans_accuracy": given,
             "counterfactual_accuracy": share_right(entered, 2, end - 1),
             "counterfactual_end_accuracy": share_right(entered, end, end),
-        }
-
-    def examples(self, kinds: np.ndarray, written: Sequence[Sequence[str]]) -> dict[str, list[dict[str, str]]]:
-        """Show the first rows of each kind of error."""
-        return {
-            kind: [
-                {name: self.rows[row][name] for name in ("prompt", "completion")} | {"written": ",".join(written[row])}
-                for row in np.nonzero(kinds == kind)[0][:NUM_EXAMPLES].tolist()
-            ]
-            for kind in KINDS[1:]
-            if (kinds == kind).any()
         }
 
     def drawing(
@@ -166,8 +156,6 @@ def read_graphs(rows: Sequence[Mapping[str, Any]]) -> tuple[StarGraph, list[list
     """
     graphs, shapes, largest = [], set(), 0
     for row in rows:
-        if min(row["path"]) < 0:
-            raise ValueError("a diagnosis needs paths that lead to the ends of arms, and here goals stand anywhere")
         arms = sorted(arms_of(row["edges"], row["start"]), key=lambda arm: arm[-1] != row["goal"])
         written = [int(node) for node in row["completion"].split(",")]
         if arms[0] != row["path"] or written not in (arms[0], arms[0][::-1]):
@@ -181,41 +169,6 @@ def read_graphs(rows: Sequence[Mapping[str, Any]]) -> tuple[StarGraph, list[list
         raise ValueError(f"a diagnosis needs graphs of one shape and direction, got {first} and {second}")
     degree, path_length, reverse = shapes.pop()
     return StarGraph(degree=degree, path_length=path_length, num_nodes=largest + 1, reverse=reverse), graphs
-
-
-def probability_of_node(answer: Answer, node: int) -> np.ndarray:
-    """Multiply the probabilities of a node's tokens: `(n,)`.
-
-    Where the separator is not a token of its own but the beginning of the next one, 1 counts what 12 has as well.
-    """
-    return np.exp(np.where(answer.part_of_token == node, answer.log_probs, 0).sum(axis=1))
-
-
-def right_nodes(answer: Answer, first: int, last: int) -> np.ndarray:
-    """Say for each row whether the nodes from `first` to `last` are all right: `(n,)` of 1.0 or 0.0."""
-    elsewhere = (answer.part_of_token < first) | (answer.part_of_token > last)
-    return (answer.correct | elsewhere).all(axis=1).astype(np.float64)
-
-
-def share_right(answers: Sequence[Answer], first: int, last: int) -> np.ndarray:
-    """Say for each row in how many of its arms the nodes from `first` to `last` are all right: `(n,)`."""
-    return np.mean([right_nodes(answer, first, last) for answer in answers], axis=0) if answers else np.zeros(0)
-
-
-def product_of_means(values: np.ndarray) -> np.ndarray:
-    """Give each row its share in the product of column means: averaged they are it, with its standard error.
-
-    The product is linearised at the means (the delta method).
-
-    Args:
-        values (`np.ndarray` `(n, L)`): one row a graph.
-
-    Returns:
-        `np.ndarray` of `float64`, shape `(n,)`.
-    """
-    means = values.mean(axis=0)
-    others = np.array([np.delete(means, i).prod() for i in range(len(means))])
-    return means.prod() + (values - means) @ others
 
 
 def why_absent(task: StarGraph, decoding: str, shows_true_tokens: bool, scores_tokens: bool) -> dict[str, str]:
@@ -237,18 +190,3 @@ def why_absent(task: StarGraph, decoding: str, shows_true_tokens: bool, scores_t
         for name in AT_THE_HARD_TOKEN:
             absent[name] = f"with the decoding {decoding} one pass does not say how likely a node is"
     return absent
-
-
-def calibration(confidence: np.ndarray, right: np.ndarray, groups: np.ndarray | None) -> list[dict[str, Any]]:
-    """Compare confidence with accuracy in bins of equal width: `from`, `to`, an `Estimate` of each, no empty bins."""
-    bins = np.minimum((confidence * NUM_BINS).astype(int), NUM_BINS - 1)
-    return [
-        {
-            "from": number / NUM_BINS,
-            "to": (number + 1) / NUM_BINS,
-            "confidence": summarise(confidence[inside], groups if groups is None else groups[inside]),
-            "accuracy": summarise(right[inside], groups if groups is None else groups[inside]),
-        }
-        for number in range(NUM_BINS)
-        if (inside := bins == number).any()
-    ]

@@ -11,7 +11,7 @@ from hf_nextfail.data.problem_keys import problem_keys
 from hf_nextfail.data.row_store import RowStore
 from hf_nextfail.data.tokenization import in_plain_python
 from hf_nextfail.decoding import Decoding, find_decoding
-from hf_nextfail.diagnoses import DIAGNOSES, Answer, Diagnosis, NoDiagnosis
+from hf_nextfail.diagnoses import Answer, Diagnosis, NoDiagnosis, diagnosis_of
 from hf_nextfail.evaluation.inference import Inference, Scores
 from hf_nextfail.evaluation.parts import part_of_each_token, part_texts
 from hf_nextfail.models.checks import check_fits
@@ -29,13 +29,7 @@ def read_diagnosis(dataset: Dataset, task_name: str = StarGraph.name) -> Diagnos
     Raises:
         NoDiagnosis: if the task has no diagnosis, or the rows do not fit it.
     """
-    if task_name not in DIAGNOSES:
-        raise NoDiagnosis(f"{task_name} has no diagnosis, only {' and '.join(DIAGNOSES)} has one")
-    kind = DIAGNOSES[task_name]
-    try:
-        return kind({name: dataset[name][:] for name in kind.columns if name in dataset.column_names})
-    except ValueError as error:
-        raise NoDiagnosis(str(error)) from error
+    return diagnosis_of(task_name, {name: dataset[name][:] for name in dataset.column_names})
 
 
 def diagnose(
@@ -48,16 +42,18 @@ def diagnose(
     shared: bool = False,
     task_name: str = StarGraph.name,
 ) -> dict[str, Any]:
-    """Find out why a model fails on star graphs, or that it does not.
+    """Find out why a model fails on the paths of graphs, or that it does not.
 
-    Every arm of every graph is shown to the model, the true one and the wrong ones, so the cost is about `degree`
-    passes over the rows (twice as many on reversed paths), and the decoding of those that are not right.
+    Every arm of every star graph is shown to the model, the true one and the wrong ones, so the cost is about `degree`
+    passes over the rows (twice as many on reversed paths), and the decoding of those that are not right. Of other
+    paths (`tree_star`, `crossing_star`, `minimal_planning`, star graphs with goals anywhere) these are the branches
+    that are wrong at the last node that needs a plan, and each again with the goal as its end.
 
     Args:
         model (`nn.Module`): a causal LM, run in the precision of its forward.
         tokenizer (`PreTrainedTokenizerBase`): the model's.
-        dataset (`Dataset`): star graphs of one shape, with the columns of `load_dataset("nextfail/star_graph")` or of
-            `load_paper_file`; reversed paths are recognised.
+        dataset (`Dataset`): with the columns of `load_dataset("nextfail/<task>")`; of star graphs, which must be of
+            one shape, or of `load_paper_file`; reversed paths and goals anywhere are recognised.
         decoding (`Decoding` or `str`, *optional*): how the model writes; by default what its generation config
             says, and `"autoregressive"` for models that are not ours.
         batch_size (`int`, >= 1, *optional*, defaults to 256): rows of one pass.
@@ -68,20 +64,23 @@ def diagnose(
     Returns:
         `dict`, ready for JSON:
 
-        - `task`: `degree`, `path_length`, `reverse`, `hard_node`, and `decoding`.
+        - `task`: of star graphs `degree`, `path_length`, `reverse`, `hard_node`, and `decoding`; of other paths
+          `name`, `reverse`, `decoding`, `chance` (what guessing gives at each node that needs a plan, with those
+          before it right) and `distances` (the steps from the choice to the goal, those of `accuracy_by_distance`).
         - `numbers`: name -> `{value, standard_error, n, num_graphs}` (lists where there is one a node), or `None`
           where the number does not exist. What they mean, and what to expect of them: `Diagnosis.definitions`.
         - `absent`: name -> why a number does not exist.
-        - `calibration`: of the hard token; bins of `from`, `to`, `confidence` and `accuracy`.
+        - `calibration`: of the hard token, the last one where several nodes need a plan; bins of `from`, `to`,
+          `confidence` and `accuracy`.
         - `errors`: kind of path (see `hf_nextfail.metrics.path_kind`) -> its share of the rows, as a number.
         - `examples`: kind -> the first rows of it: `prompt`, `completion`, `written`.
         - `drawing`: one row with its `edges`, `path`, `start`, `goal`, the nodes `written`, and `probabilities` of the
-          start's neighbours at the hard token; the first row that is wrong, if there is one.
+          nodes to choose from at the hard token; the first row that is wrong, if there is one.
         - `verdict`: all this in a few words.
 
     Raises:
-        NoDiagnosis: a `ValueError`, if the task has no diagnosis, or the dataset holds other things than star graphs
-            of one shape.
+        NoDiagnosis: a `ValueError`, if the task has no diagnosis, the dataset holds other things than such graphs, or
+            a wrong path is longer than the model has positions for.
         ValueError: if the dataset is empty, or there is no such decoding, or the tokenizer is a slow one.
 
     Example:
@@ -117,10 +116,11 @@ def diagnose(
     truth = answer(scores, completions)
     written = [part_texts(diagnosis.task, text) for text in inference.write_texts(rows, scores, completions)]
     named = diagnosis.probes(decoding.shows_true_tokens) if decoding.scores_tokens else {}
-    probes = {
-        name: answer(inference.score(rows.with_completions(texts, tokenizer), name), texts)
-        for name, texts in named.items()
-    }
+    stores = {name: rows.with_completions(texts, tokenizer) for name, texts in named.items()}
+    longest = max((store.longest for store in stores.values()), default=0)
+    if longest > inference.num_positions:
+        raise NoDiagnosis(f"a wrong path has {longest} tokens, but the model has {inference.num_positions} positions")
+    probes = {name: answer(inference.score(store, name), named[name]) for name, store in stores.items()}
     groups = problem_keys(dataset, diagnosis.task)
     return diagnosis.conclude(
         truth, probes, written, groups, decoding.name, decoding.shows_true_tokens, decoding.one_pass_exact

@@ -13,9 +13,9 @@ from hf_nextfail.data.row_store import RowStore
 from hf_nextfail.data.tokenization import in_plain_python
 from hf_nextfail.decoding import Decoding, find_decoding
 from hf_nextfail.evaluation.inference import Inference
-from hf_nextfail.evaluation.parts import has_parts, part_of_each_token, part_texts
+from hf_nextfail.evaluation.parts import first_hard_places, has_parts, part_of_each_token, part_texts
 from hf_nextfail.evaluation.verify import verified
-from hf_nextfail.metrics import correct_nodes, hard_token_accuracy, token_accuracy
+from hf_nextfail.metrics import correct_nodes, token_accuracy
 from hf_nextfail.metrics.standard_error import Estimate, summarise
 from hf_nextfail.models.checks import check_fits
 from hf_nextfail.tasks import Task
@@ -67,8 +67,10 @@ def evaluate(
         - `loss`: cross-entropy per completion, in nats per token, of what one pass says of it: for a decoding that
           shows no true token, given the prompt alone; `None` for one of which no pass says anything, `inserting`.
         - `accuracy`: the whole answer, free-running (end token included where there is one).
-        - `token_accuracy`: per part, such as a node, free-running; it and those below for tasks with parts.
-        - `hard_token_accuracy`: the node next to the start, free-running.
+        - `token_accuracy`: per part, such as a node, free-running; it and those below for tasks with parts. `None`
+          where answers have several lengths: a place then means something else in each.
+        - `hard_token_accuracy`: the first part that needs planning, free-running, over the rows that have one; of the
+          star graph the node next to the start.
         - `forced_token_accuracy`, `forced_hard_token_accuracy`: the same with the true previous tokens shown; `None`
           for a decoding that shows none. (`accuracy` under forcing is `accuracy`, as said above.)
 
@@ -107,7 +109,7 @@ def evaluate(
         if decoding.shows_true_tokens:
             part_of_token = part_of_each_token(tokenizer, completions, scores.correct.shape[1], task)
             forced = correct_nodes(scores.correct.numpy(), part_of_token)
-        results |= of_parts(answers, references, forced, task.hard_part, groups)
+        results |= of_parts(answers, references, forced, first_hard_places(task, dataset), groups)
     return results
 
 
@@ -115,17 +117,29 @@ def of_parts(
     answers: Sequence[Sequence[str]],
     references: Sequence[Sequence[str]],
     forced: np.ndarray | None,
-    hard_part: int | None,
+    hard: np.ndarray,
     groups: np.ndarray | None,
 ) -> dict[str, Estimate | None]:
-    """Measure each part of the answers, and the hard one; `forced` is `None` where no true token is shown."""
-    results: dict[str, Estimate | None] = {
-        "token_accuracy": summarise(token_accuracy(answers, references), groups),
-        "forced_token_accuracy": None if forced is None else summarise(forced, groups),
-    }
-    if hard_part is not None:
-        results["hard_token_accuracy"] = summarise(hard_token_accuracy(answers, references, hard_part), groups)
-        results["forced_hard_token_accuracy"] = None if forced is None else summarise(forced[:, hard_part], groups)
+    """Measure each part of the answers, if all have as many, and the hard one of those that have one.
+
+    Args:
+        answers, references (sequences of lists of `str`): the parts that were written, and the right ones.
+        forced (`np.ndarray` `(n, L)`, *optional*): whether each is right after the true ones; `None` if none is shown.
+        hard (`np.ndarray` `(n,)`): the index of the hard one; -1 where a row has none.
+        groups (`np.ndarray` `(n,)`, *optional*): equal entries mark rows about one problem.
+    """
+    kinds = {"": token_accuracy(answers, references), "forced_": forced}
+    results: dict[str, Estimate | None] = {}
+    lengths = np.array(list(map(len, references)))
+    fixed_length = len(set(lengths)) == 1
+    for prefix, right in kinds.items():
+        measured = right is not None and fixed_length
+        results[f"{prefix}token_accuracy"] = summarise(right, groups) if measured else None
+    rows = np.flatnonzero((hard >= 0) & (hard < lengths))
+    for prefix, right in kinds.items() if len(rows) else ():
+        of_rows = groups if groups is None else groups[rows]
+        measured = None if right is None else summarise(right[rows, hard[rows]], of_rows)
+        results[f"{prefix}hard_token_accuracy"] = measured
     return results
 
 

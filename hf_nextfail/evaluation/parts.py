@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from hf_nextfail.data.tokenization import end_token_id
@@ -19,9 +20,17 @@ def check_fast(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def has_parts(task: Task, completions: Sequence[str]) -> bool:
-    """Say whether all completions have one number of parts, so that there can be a number for each."""
-    counts = {None if (parts := task.parts(text)) is None else len(parts) for text in completions}
-    return None not in counts and len(counts) == 1
+    """Say whether completions have parts; only where all have as many can there be a number for each."""
+    return all(task.parts(text) is not None for text in completions)
+
+
+def first_hard_places(task: Task, dataset: Dataset) -> np.ndarray:
+    """Return the index of the first part of each row that needs planning, `(n,)`; -1 where a row has none."""
+    try:
+        places = task.hard_places({name: dataset[name][:] for name in dataset.column_names})
+    except KeyError:  # rows that were made by hand have the two texts alone
+        places = [{}] * len(dataset)
+    return np.array([next(iter(of_row), -1) for of_row in places], dtype=np.int64)
 
 
 def part_texts(task: Task, text: str) -> list[str]:

@@ -23,7 +23,7 @@ from hf_nextfail.data.own_dataset import name_of_data
 from hf_nextfail.data.problem_keys import mostly_repeats
 from hf_nextfail.data.registration import task_called
 from hf_nextfail.decoding import DECODINGS, Decoding
-from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
+from hf_nextfail.diagnoses import definitions_of
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.reporting.pictures import PICTURES
@@ -66,10 +66,11 @@ def metric_rows(record: Record) -> list[dict[str, Any]]:
 def diagnosis_rows(diagnosis: dict[str, Any] | None) -> list[dict[str, str]]:
     """Lay out a diagnosis as rows of a table: name, value, standard error, n, meaning; no rows without one."""
     diagnosis = diagnosis or {"numbers": {}, "absent": {}}
+    definitions = definitions_of(diagnosis)
     return [
         {
             "name": name,
-            "meaning": diagnosis["absent"].get(name, DEFINITIONS[name].meaning),
+            "meaning": diagnosis["absent"].get(name, definitions[name].meaning),
             **(
                 {"value": "does not exist", "standard_error": "", "n": ""}
                 if result is None

@@ -33,10 +33,10 @@ def token_accuracy(predictions: Sequence[Path], references: Sequence[Path]) -> n
 
     Args:
         predictions (sequence of paths): the nodes that a model wrote, of any length.
-        references (sequence of paths, all of one length `L`): the right nodes.
+        references (sequence of paths, of up to `L` nodes): the right nodes.
 
     Returns:
-        `np.ndarray` of `float64`, shape `(rows, L)`: 1.0 or 0.0.
+        `np.ndarray` of `float64`, shape `(rows, L)`: 1.0 or 0.0, and NaN past the end of a reference.
 
     Example:
 
@@ -47,9 +47,9 @@ def token_accuracy(predictions: Sequence[Path], references: Sequence[Path]) -> n
 
     ```
     """
-    length = len(references[0]) if len(references) else 0
-    right = np.zeros((len(references), length))
+    right = np.zeros((len(references), max(map(len, references), default=0)))
     for row, (prediction, reference) in enumerate(zip(predictions, references, strict=True)):
+        right[row, len(reference) :] = np.nan
         for position, (p, r) in enumerate(zip(prediction, reference, strict=False)):
             right[row, position] = p == r
     return right

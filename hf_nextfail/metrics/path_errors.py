@@ -1,6 +1,6 @@
 """Say what is wrong with a path. No model, no tokens: lists of nodes."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 
 import numpy as np
 
@@ -9,14 +9,19 @@ KINDS = ("right arm", "wrong arm", "wrong arm to the goal", "jump", "repeated no
 
 
 def path_kind(
-    prediction: Sequence[Hashable], arms: Sequence[Sequence[Hashable]], reference: Sequence[Hashable]
+    prediction: Sequence[Hashable],
+    arms: Sequence[Sequence[Hashable]],
+    reference: Sequence[Hashable],
+    nodes: Collection[Hashable] = (),
 ) -> str:
     """Name what a written path is, one of `KINDS`: the most elementary error, where there are several.
 
     Args:
         prediction (sequence of nodes): what a model wrote, of any length.
-        arms (sequence of paths): every arm of the graph, in the direction in which paths are written.
+        arms (sequence of paths): every arm of the graph, in the direction in which paths are written; of other graphs
+            every path along edges from the start to an end.
         reference (path): the right one of them.
+        nodes (collection, *optional*): those of the graph that are on none of the arms.
 
     Returns:
         `str`:
@@ -36,22 +41,17 @@ def path_kind(
     ```
     """
     prediction = list(prediction)
-    nodes = {node for arm in arms for node in arm}
-    if len(prediction) != len(reference):
-        return "wrong length"
-    if not nodes.issuperset(prediction):
-        return "not a node"
-    if len(set(prediction)) < len(prediction):
-        return "repeated node"
     if prediction == list(reference):
         return "right arm"
     if any(prediction == list(arm) for arm in arms):
         return "wrong arm"
-    return (
-        "wrong arm to the goal"
-        if any(ends_at_goal(prediction, list(arm), list(reference)) for arm in arms)
-        else "jump"
-    )
+    if any(ends_at_goal(prediction, list(arm), list(reference)) for arm in arms):
+        return "wrong arm to the goal"
+    if len(prediction) != len(reference):
+        return "wrong length"
+    if not {*nodes, *(node for arm in arms for node in arm)}.issuperset(prediction):
+        return "not a node"
+    return "repeated node" if len(set(prediction)) < len(prediction) else "jump"
 
 
 def ends_at_goal(prediction: list[Hashable], arm: list[Hashable], reference: list[Hashable]) -> bool:

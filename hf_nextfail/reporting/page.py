@@ -1,7 +1,7 @@
 """Several runs on one page: Markdown with pictures beside it, and HTML that holds them."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
+from hf_nextfail.diagnoses import Definition, PathDiagnosis, StarGraphDiagnosis, definitions_of
 from hf_nextfail.errors import make_output_folder
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.metrics import KINDS
@@ -108,7 +108,8 @@ def diagnosed_values(diagnoses: Sequence[dict[str, Any]]) -> dict[str, str]:
     counted = [diagnosis["numbers"]["accuracy"] for diagnosis in diagnoses]
     seeds = f"{len(counted)} seeds, each " if len(counted) > 1 else ""
     rows = {"rows (graphs)": f"{seeds}{counted[0]['n']:,} ({counted[0]['num_graphs']:,})"}
-    rows |= {name: format_result(pooled([d["numbers"].get(name) for d in diagnoses])) for name in DEFINITIONS}
+    names = definitions_of(diagnoses[0])
+    rows |= {name: format_result(pooled([d["numbers"].get(name) for d in diagnoses])) for name in names}
     return rows | {kind: format_result(pooled([d["errors"].get(kind) for d in diagnoses])) for kind in KINDS}
 
 
@@ -192,18 +193,35 @@ def task_part(trainings: Sequence[Training], pictures: Sequence[dict[str, str]])
         undiagnosed += [(plain(name), plain(reason)) for reason in reasons if reason is not None]
     values = [(name, diagnosed_values(diagnoses)) for name, diagnoses in diagnosed]
     first = [(name, diagnoses[0]) for name, diagnoses in diagnosed]
-    rows = ["rows (graphs)", *DEFINITIONS]
+    numbers = dict.fromkeys(name for _, diagnosis in first for name in definitions_of(diagnosis))
+    rows = ["rows (graphs)", *numbers]
     return {
         "title": plain(trainings[0].task),
         "pictures": pictures,
         "undiagnosed": undiagnosed,
         "verdicts": verdicts,
         "numbers_table": values
-        and side_by_side("number", rows, values, lambda row: code(row) if row in DEFINITIONS else row),
+        and side_by_side("number", rows, values, lambda row: code(row) if row in numbers else row),
         "absent": reasons_for_absence(first),
         "kinds_table": values and side_by_side("kind", KINDS, values),
         "examples": examples_of(first),
     }
+
+
+def definitions_tables(diagnoses: Sequence[dict[str, Any]]) -> dict[str, str | None]:
+    """Lay out what the numbers of diagnoses mean, a table for star graphs and one for other paths."""
+    used = [definitions_of(diagnosis) for diagnosis in diagnoses]
+    tables = {"definitions_table": StarGraphDiagnosis, "path_definitions_table": PathDiagnosis}
+    headings = ["number", "what is counted", "chance", "plans", "Clever Hans", "errors add up"]
+    return {
+        name: table(headings, definition_rows(kind.definitions), left=6) if kind.definitions in used else None
+        for name, kind in tables.items()
+    }
+
+
+def definition_rows(definitions: Mapping[str, Definition]) -> list[list[str]]:
+    """Lay out what numbers mean as rows of Markdown."""
+    return [[code(name), *map(plain, definition)] for name, definition in definitions.items()]
 
 
 def again(trainings: Sequence[Training], commands: Sequence[str]) -> str:
@@ -243,12 +261,7 @@ def page_text(
         star_graphs=any(record.run["task"] == StarGraph.name for record in records),
         overview=[picture for task, picture in shown if task is None],
         tasks=[part for part in parts if any(value for key, value in part.items() if key != "title")],
-        definitions_table=any(record.diagnosis is not None for record in records)
-        and table(
-            ["number", "what is counted", "chance", "plans", "Clever Hans", "errors add up"],
-            [[code(name), *map(plain, definition)] for name, definition in DEFINITIONS.items()],
-            left=6,
-        ),
+        **definitions_tables([record.diagnosis for record in records if record.diagnosis is not None]),
         again=again(trainings, commands),
         recipe=recipe and fence(recipe, "yaml"),
         versions_table=versions_table(records),

@@ -204,6 +204,11 @@ class Record:
         """Return a number of `results` with its standard error; `None` where it does not exist or was not measured."""
         return self.results.get(name)
 
+    @property
+    def guessed_accuracy(self) -> float | None:
+        """What guessing gives of whole answers; where nobody says, what it gives at the hard token."""
+        return self.chance.get("accuracy", self.chance["hard_token_accuracy"])
+
     def public(self) -> Self:
         """Return the record for other people to read: no place on this machine in it, no token."""
         run, recipe = self.run, self.recipe or {}

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from hf_nextfail.diagnoses import PathDiagnosis
 from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.files import shipped_folder, write_whole
 from hf_nextfail.metrics import KINDS, METRICS_VERSION, SOLVED_ACCURACY
 from hf_nextfail.reporting.markdown import code, fence, plain, table
+from hf_nextfail.reporting.page import definition_rows
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.trainings import HEADINGS, training_of, training_rows, trainings_of
 
@@ -27,13 +29,20 @@ RESULTS = {
         "the whole completion right, greedy and free-running, the end token included where there is one",
         "1/d",
     ),
-    "token_accuracy": ("each node right, free-running; one value a node", "see below"),
+    "token_accuracy": (
+        "each node right, free-running; one value a node, and none where paths have several lengths",
+        "see below",
+    ),
     "hard_token_accuracy": (
-        "the node next to the start right, free-running",
+        "the first node that needs a plan right, free-running, over the rows that have one; of star graphs the node "
+        "next to the start",
         "1/d; on reversed paths no guess is needed",
     ),
     "forced_token_accuracy": ("each node right, with the true previous tokens shown; one value a node", "see below"),
-    "forced_hard_token_accuracy": ("the node next to the start right, with the true previous tokens shown", "1/d"),
+    "forced_hard_token_accuracy": (
+        "the first node that needs a plan right, with the true previous tokens shown",
+        "1/d",
+    ),
 }
 
 #: Where the rows of a number come from, by the beginning of its name.
@@ -162,7 +171,7 @@ def metrics_page() -> str:
     """
     results = [[code(name), meaning, plain(chance)] for name, (meaning, chance) in RESULTS.items()]
     prefixes = [[code(f"{prefix}...") if prefix else "none", where] for prefix, where in PREFIXES.items()]
-    definitions = [[code(name), *map(plain, definition)] for name, definition in DEFINITIONS.items()]
+    definitions = definition_rows(DEFINITIONS)
     kinds = [[plain(kind), KIND_MEANINGS[kind]] for kind in KINDS]
     parts = [
         GENERATED,
@@ -188,8 +197,18 @@ def metrics_page() -> str:
         "The counterfactual numbers separate following edges from planning: led into a wrong arm, does the model walk "
         "on to its end? The tests prove each definition on models whose answer is known: an oracle, a Clever Hans, a "
         "guesser, one that errs independently.",
+        "## `diagnosis` of paths with other hard places",
+        "Of `tree_star`, `crossing_star`, `minimal_planning` and star graphs whose goals stand anywhere: several "
+        "nodes need a plan, or one at a place that varies, or paths have several lengths. Where one is due, d edges "
+        "compete; S is how many nodes a graph has. Numbers that star graphs have, too, mean the same.",
+        table(
+            ["number", "what is counted", "chance", "if it plans", "if it cheats", "if errors add up"],
+            definition_rows(PathDiagnosis.definitions),
+            left=6,
+        ),
         "## Kinds of paths",
-        "`errors` gives each kind its share of the rows. Where a path has several errors, the most elementary counts.",
+        "`errors` gives each kind its share of the rows. Where a path has several errors, the most elementary counts. "
+        "An arm is, in other graphs, a path along edges from the start to an end.",
         table(["kind", "what was written"], kinds, left=2),
     ]
     return "\n\n".join(parts) + "\n"

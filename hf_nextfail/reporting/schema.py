@@ -156,7 +156,8 @@ def check_parts(parts: Mapping[str, Any]) -> None:
     for name in ("hf_nextfail", "metrics", *([] if task_class is None else [task_class.name])):
         check(f"versions.{name}", parts["versions"].get(name), str)
     check_results(parts["results"])
-    check("chance.hard_token_accuracy", parts["chance"]["hard_token_accuracy"], float, NoneType)
+    for name, chance in parts["chance"].items():
+        check(f"chance.{name}", chance, float, NoneType)
     for key in TIMINGS:
         check(f"timings.{key}", parts["timings"][key], float, NoneType)
     check("recipe", parts["recipe"], dict, NoneType)

@@ -42,7 +42,16 @@ def seen_graphs(record: Record) -> str:
 
 
 def other_tokens(record: Record) -> float | None:
-    """Average the accuracy of all nodes but the hard one, shown the true previous ones where the training does so."""
+    """Average the accuracy of all nodes but the hard one, shown the true previous ones where the training does so.
+
+    Where a diagnosis says which nodes need no plan, of these.
+    """
+    numbers = {} if record.diagnosis is None else record.diagnosis["numbers"]
+    for name in ("forced_other_token_accuracy", "other_token_accuracy"):
+        if numbers.get(name) is not None:
+            return numbers[name]["value"]
+    if record.run["hard_node"] is None and record.estimate("hard_token_accuracy"):  # it stands anywhere
+        return None
     per_token = record.estimate("forced_token_accuracy") or record.estimate("token_accuracy")
     if per_token is None:  # not a task of ours: there are no nodes
         return None
@@ -62,6 +71,10 @@ def diagnosis_table(diagnosis: dict[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("number", no_wrap=True)
     table.add_column("value ± standard error", overflow="fold")
+    if chance := diagnosis["task"].get("chance"):
+        table.add_row("chance at hard places", " ".join(f"{value:.3f}" for value in chance))
+    if distances := diagnosis["task"].get("distances"):
+        table.add_row("distances", " ".join(map(str, distances)))
     for name, result in diagnosis["numbers"].items():
         if result is None:
             table.add_row(name, Text(f"none: {diagnosis['absent'][name]}", "dim"))

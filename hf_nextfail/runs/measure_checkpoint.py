@@ -304,5 +304,5 @@ def diagnose_checkpoint(
     run = subject.run | {"rows_sha256": texts_digest(rows.select(range(min(num_rows, len(rows)))))}
     if test_file is not None:
         run["split"] = Path(test_file).name
-    results = {name: diagnosis["numbers"][name] for name in numbers}
+    results = {name: diagnosis["numbers"][name] for name in numbers if name in diagnosis["numbers"]}
     return Record.build(subject.task, run, results, diagnosis=diagnosis, timings=evaluation_timings(began))

@@ -1,11 +1,13 @@
-"""One row of the star graph to look at: as text, as tokens, and as each objective sees it."""
+"""One row of a task to look at: as text, as tokens, and as each objective sees it."""
 
 import copy
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from rich.cells import cell_len
@@ -16,11 +18,13 @@ from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.data.tokenization import COMPLETION_IDS, PROMPT_IDS, load_tokenizer, tokenize_dataset
 from hf_nextfail.data.word_tokenizer import task_tokenizer
 from hf_nextfail.errors import UsageError, did_you_mean
-from hf_nextfail.evaluation.parts import part_of_each_token
+from hf_nextfail.evaluation.parts import part_of_each_token, part_texts
 from hf_nextfail.models.completion_logits import IGNORED
 from hf_nextfail.models.masks import added_to_scores
 from hf_nextfail.objectives import OBJECTIVES, build_objective
-from hf_nextfail.tasks import SPLITS, StarGraph
+from hf_nextfail.own_code import is_reference, load_class
+from hf_nextfail.tasks import SPLITS, TASKS, StarGraph, Task
+from hf_nextfail.tasks.paths import written_nodes
 from hf_nextfail.tasks.star_graph_text import arms_of
 from hf_nextfail.training.collator import CompletionCollator
 
@@ -34,14 +38,14 @@ class Sample:
     """A row of a split, and its tokens.
 
     Args:
-        task (`StarGraph`): what the row is of.
-        row (`dict`): the columns of `load_dataset("nextfail/star_graph")`, `prompt_ids` and `completion_ids`.
+        task (`Task`): what the row is of.
+        row (`dict`): the columns of `load_dataset("nextfail/<task>")`, `prompt_ids` and `completion_ids`.
         title (`str`): which row it is.
         tokenizer (`PreTrainedTokenizerBase`): what made the ids.
         tokenizer_name (`str`): what it is called.
     """
 
-    task: StarGraph
+    task: Task
     row: dict[str, Any]
     title: str
     tokenizer: PreTrainedTokenizerBase
@@ -49,8 +53,30 @@ class Sample:
 
     @property
     def path(self) -> list[int]:
-        """The nodes from the start to the goal."""
-        return [node for node in self.row["path"] if node >= 0]
+        """The nodes from the start to the goal, of a path task."""
+        return written_nodes(self.row["path"])
+
+    @property
+    def hard(self) -> dict[int, float]:
+        """The index of each part that needs planning -> what guessing gives."""
+        return self.task.hard_places({name: [value] for name, value in self.row.items()})[0]
+
+
+def which_task(task: str, config_name: str | None) -> tuple[type[Task], str]:
+    """Read what was asked for: a task and one of its configurations, or a configuration of the star graph alone.
+
+    Raises:
+        UsageError: in one line, if there is no such task.
+    """
+    if config_name is None and re.fullmatch(r"d\d.*", task):
+        return StarGraph, task
+    try:
+        kind = load_class(task, Task) if is_reference(task) else TASKS.get(task)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if kind is None:
+        raise UsageError(f"there is no task {task!r}, only {', '.join(TASKS)}{did_you_mean(task, TASKS)}")
+    return kind, config_name or kind().config_name
 
 
 def load_sample(
@@ -59,15 +85,17 @@ def load_sample(
     index: int = 0,
     seed: int = 0,
     tokenizer_name: str | None = None,
+    kind: type[Task] = StarGraph,
 ) -> Sample:
-    """Generate one row alone, `load_dataset("nextfail/star_graph", config_name, seed=seed)[split][index]`, and tokens.
+    """Generate one row alone, `load_dataset("nextfail/<task>", config_name, seed=seed)[split][index]`, and tokens.
 
     Args:
         config_name (`str`, *optional*): such as `d2_l5_n50`, with `_rev` for reversed paths.
         split (`str`, *optional*, defaults to `"test"`): `"train"`, `"validation"` or `"test"`.
         index (`int`, from 0 to the rows of the split less 1, *optional*, defaults to 0): which row.
         seed (`int`, >= 0, *optional*, defaults to 0): of the dataset.
-        tokenizer_name (`str`, *optional*): a checkpoint on the Hub, or a folder; by default the numeral tokenizer.
+        tokenizer_name (`str`, *optional*): a checkpoint on the Hub, or a folder; by default one token a word.
+        kind (`type[Task]`, *optional*, defaults to `StarGraph`): the task.
 
     Raises:
         UsageError: if there is no such configuration, split, row or tokenizer, or the tokenizer lacks a label.
@@ -77,17 +105,18 @@ def load_sample(
     try:
         # Small graphs need not have rows of every split.
         others = {f"num_{other}": 0 for other in SPLITS if other != split}
-        config = TaskConfig.resolve(StarGraph, config_name, seed=seed, **others)
+        config = TaskConfig.resolve(kind, config_name, seed=seed, **others)
         row = config.row(split, index)
         if tokenizer_name is None:
-            tokenizer, tokenizer_name = task_tokenizer(config.task), "numeral tokenizer"
+            name = "numeral tokenizer" if kind is StarGraph else "one token a word"
+            tokenizer, tokenizer_name = task_tokenizer(config.task), name
         else:
             tokenizer = load_tokenizer(tokenizer_name)
         # As a stream it makes no progress bar.
         (row,) = tokenize_dataset(Dataset.from_list([row]).to_iterable_dataset(), tokenizer)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    direction = ", reversed paths" if config.task.reverse else ""
+    direction = ", reversed paths" if getattr(config.task, "reverse", False) else ""
     title = f"{config.task.title}{direction}: row {index} of the {split} split, seed {seed}"
     return Sample(config.task, row, title, tokenizer, tokenizer_name)
 
@@ -130,7 +159,9 @@ def aligned(lines: dict[str, Sequence[str]], width: int, hard: Sequence[int] = (
 
 
 def drawn_arms(sample: Sample, width: int) -> list[Text]:
-    """Write the arms of the graph from the start, in the order of their first edges."""
+    """Write the arms of a star graph from the start, in the order of their first edges; of other tasks nothing."""
+    if not isinstance(sample.task, StarGraph):
+        return []
     texts = []
     path = sample.path
     for arm in arms_of(sample.row["edges"], sample.row["start"]):
@@ -142,8 +173,21 @@ def drawn_arms(sample: Sample, width: int) -> list[Text]:
     return texts
 
 
-def hard_token_line(sample: Sample) -> Text:
-    """Say which node is the hard token, where it stands and what guessing it gives."""
+def hard_token_lines(sample: Sample) -> list[Text]:
+    """Say which parts are hard tokens, where they stand and what guessing them gives."""
+    if isinstance(sample.task, StarGraph):
+        return [hard_token_of_star(sample)]
+    parts = part_texts(sample.task, sample.row["completion"]) if sample.hard else []
+    return [
+        Text(f"{'hard token':{INDENT}}")
+        .append(parts[place], HARD)
+        .append(f", part {place + 1} of {len(parts)} in the completion: guessing gives {chance:.3g}")
+        for place, chance in sample.hard.items()
+    ]
+
+
+def hard_token_of_star(sample: Sample) -> Text:
+    """Say which node is the hard token of a star graph, where it stands and what guessing it gives."""
     task = sample.task
     node = sample.path[1]
     text = Text(f"{'hard token':{INDENT}}").append(str(node), HARD)
@@ -215,9 +259,9 @@ def sample_lines(sample: Sample, width: int) -> list[Text]:
     """
     row, tokenizer = sample.row, sample.tokenizer
     hard = []
-    if tokenizer.is_fast:  # slow ones do not say where their tokens come from
+    if tokenizer.is_fast and sample.hard:  # slow ones do not say where their tokens come from
         nodes = part_of_each_token(tokenizer, [row["completion"]], len(row[COMPLETION_IDS]), sample.task)[0]
-        hard = (nodes == sample.task.hard_part).nonzero()[0].tolist()
+        hard = np.isin(nodes, list(sample.hard)).nonzero()[0].tolist()
     tokens = []
     for name, ids, marked in (("prompt", row[PROMPT_IDS], []), ("completion", row[COMPLETION_IDS], hard)):
         cells = {name: tokenizer.convert_ids_to_tokens(ids), "ids": list(map(str, ids))}
@@ -227,8 +271,8 @@ def sample_lines(sample: Sample, width: int) -> list[Text]:
         Text(f"{'completion':{INDENT}}{row['completion']}"),
         Text(),
         *drawn_arms(sample, width),
-        hard_token_line(sample),
-        Text(),
+        *(said := hard_token_lines(sample)),
+        *[Text()] * bool(said),
         Text(f"{sample.tokenizer_name}, {len(tokenizer)} tokens", style="bold"),
         *tokens,
         *all_objectives_lines(sample, width, hard),

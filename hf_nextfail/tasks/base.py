@@ -12,6 +12,7 @@ import numpy as np
 
 from hf_nextfail.errors import did_you_mean
 from hf_nextfail.tasks.hashing import hash_texts
+from hf_nextfail.tasks.papers import Paper
 from hf_nextfail.tasks.text import TextColumn
 
 #: One array per column, the rows along the first axis.
@@ -91,6 +92,8 @@ class Task(ABC):
     name: ClassVar[str]
     #: Changes whenever the same seed gives other rows.
     version: ClassVar[str] = "1.0.0"
+    #: What it is from; `None` if it is nobody's.
+    paper: ClassVar[Paper | None] = None
     #: The configurations that are published by name; the first is the default, and of none that of the defaults.
     grid: ClassVar[tuple[str, ...]] = ()
     #: Whether a prompt has one right completion. Where it has many, every row is decoded and scored.
@@ -143,10 +146,28 @@ class Task(ABC):
         """The index, among the parts of a completion, of the one that needs planning; `None` if there is none."""
         return None
 
+    def hard_places(self, columns: Mapping[str, Sequence[Any]]) -> list[dict[int, float]]:
+        """Say of each row which parts of its completion need planning: by default all rows' `hard_part`.
+
+        Args:
+            columns (mapping from `str` to sequences): of a dataset: the texts and what `sample` returns.
+
+        Returns:
+            For each row a `dict`, in the order of writing: the index of such a part -> what guessing gives, with all
+            before it right.
+        """
+        guess = self.chance.get("hard_token_accuracy")
+        of_all = {} if self.hard_part is None else {self.hard_part: 1.0 if guess is None else guess}
+        return [of_all] * len(columns["completion"])
+
     @property
     def chance(self) -> dict[str, float | None]:
         """What guessing gives, by the name of a result; `None` where no guess is needed."""
         return {}
+
+    def drawing(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Say how to draw a row, as `hf_nextfail.reporting.pictures.plot_row` takes it; `None` for no picture."""
+        return None
 
     def canonical(self, prediction: str) -> Hashable | None:
         """Return what all completions that mean the same have in common; `None` for one that means nothing."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from hf_nextfail.tasks.base import Columns, Task, keep_integer
 from hf_nextfail.tasks.hashing import mix_bits
+from hf_nextfail.tasks.papers import BEYOND_AUTOREGRESSION, Paper
 from hf_nextfail.tasks.text import TextColumn, format_labels
 
 OPERATIONS = "+-*/"
@@ -61,6 +62,7 @@ class Countdown(Task):
 
     name: ClassVar[str] = "countdown"
     version: ClassVar[str] = "1.0.0"
+    paper: ClassVar[Paper] = BEYOND_AUTOREGRESSION
     answers_are_unique: ClassVar[bool] = False
     grid: ClassVar[tuple[str, ...]] = ("n4", "n3", "n5")
     codes: ClassVar[Mapping[str, str]] = {"num_numbers": "n"}
@@ -117,6 +119,15 @@ class Countdown(Task):
         targets = np.arange(TARGETS[0], TARGETS[1] + 1, dtype=np.uint64)
         places = np.searchsorted(np.sort(mix_bits(targets)), mix_bits(columns["target"].astype(np.uint64)))
         return places.astype(np.uint64)
+
+    def drawing(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Draw an answer as a table: what each equation leaves. See [`Task.drawing`]."""
+        left = list(row["numbers"])
+        table = [["equation", "numbers left"], ["", ", ".join(map(str, left))]]
+        for (a, b, c), operation in zip(row["equations"], row["operations"], strict=True):
+            takes(left, str(a), OPERATIONS[operation], str(b), str(c))
+            table.append([f"{a} {OPERATIONS[operation]} {b} = {c}", ", ".join(map(str, left))])
+        return {"table": table, "note": f"Reach {row['target']}, each number used once: one answer of several"}
 
     def valid_equations(self, prediction: str, row: Mapping[str, Any]) -> list[bool]:
         """Say of each equation whether it is right and uses numbers that are left.

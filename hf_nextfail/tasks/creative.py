@@ -8,6 +8,7 @@ import numpy as np
 
 from hf_nextfail.tasks.base import Columns, Task
 from hf_nextfail.tasks.hashing import hash_numbers
+from hf_nextfail.tasks.papers import ROLL_THE_DICE, Paper
 from hf_nextfail.tasks.text import TextColumn
 
 PROMPT = "="
@@ -22,6 +23,7 @@ class CreativeTask(Task):
     one split, so that all that is in validation and test is new.
     """
 
+    paper: ClassVar[Paper] = ROLL_THE_DICE
     separator: ClassVar[str] = ","
     fixed_length: ClassVar[bool] = True
     answers_are_unique: ClassVar[bool] = False

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from hf_nextfail.tasks.base import Columns, keep_integer
+from hf_nextfail.tasks.papers import INSERTION_LANGUAGE_MODELS, Paper
 from hf_nextfail.tasks.paths import PathTask, sample_crossing_arms
 from hf_nextfail.tasks.text import MAX_LABEL
 
@@ -55,6 +56,7 @@ class CrossingStar(PathTask):
 
     name: ClassVar[str] = "crossing_star"
     version: ClassVar[str] = "1.0.0"
+    paper: ClassVar[Paper] = INSERTION_LANGUAGE_MODELS
     codes: ClassVar[Mapping[str, str]] = {
         "degree": "d",
         "min_length": "l",
@@ -99,8 +101,8 @@ class CrossingStar(PathTask):
 
     @property
     def chance(self) -> dict[str, float | None]:
-        """1/degree: the accuracy of guessing at the centre."""
-        return {"accuracy": 1 / self.degree}
+        """1/degree: the accuracy of guessing at the centre, and so of all."""
+        return {"hard_token_accuracy": 1 / self.degree, "accuracy": 1 / self.degree}
 
     def sample(self, rng: np.random.Generator, count: int) -> Columns:
         """Draw `count` problems from all splits alike.

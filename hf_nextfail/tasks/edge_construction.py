@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -58,6 +58,17 @@ class EdgeConstruction(CreativeTask):
         """Write `a,b|c,d|...`."""
         edges = columns["edges"]
         return format_labels(edges.reshape(len(edges), -1), ",|" * (edges.shape[1] - 1) + ",\0")
+
+    def drawing(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Draw the walk; numbers say where its edges stand in the text. See [`Task.drawing`]."""
+        edges = [list(edge) for edge in row["edges"]]
+        after = dict(edges)
+        (name,) = set(after) - set(after.values()) or edges[0][:1]
+        path = [name]
+        while path[-1] in after and len(path) <= len(edges):
+            path.append(after[path[-1]])
+        note = "the numbers are the places of the edges in the text"
+        return {"edges": edges, "path": path, "start": None, "goal": None, "numbered": True, "note": note}
 
     def canonical(self, prediction: str) -> tuple[int, ...] | None:
         """Return the resolving permutation: where the edges stand in the text, in the order of the walk.

@@ -1,7 +1,7 @@
 """The in-weights path-star task: one fixed star graph, learnt edge by edge, and paths to leaves that were held out."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,12 +10,14 @@ import numpy as np
 from hf_nextfail.tasks.base import NUM_BUCKETS, SHARD_ROWS, SPLITS, Columns, keep_integer, split_of
 from hf_nextfail.tasks.graphs import GraphTask
 from hf_nextfail.tasks.hashing import mix_bits
+from hf_nextfail.tasks.papers import GEOMETRIC_MEMORY, Paper
 from hf_nextfail.tasks.paths import nodes_match, write_nodes
 from hf_nextfail.tasks.text import MAX_LABEL, TextColumn, read_labels
 
 #: The kinds of rows, and the sign behind the node that is asked about.
 PATH, FORWARD, BACKWARD = range(3)
 KINDS = "=><"
+ARMS_DRAWN = 4  # of thousands
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class InWeightsStar(GraphTask):
 
     name: ClassVar[str] = "in_weights_star"
     version: ClassVar[str] = "1.0.0"
+    paper: ClassVar[Paper] = GEOMETRIC_MEMORY
     answers_are_unique: ClassVar[bool] = False
     codes: ClassVar[Mapping[str, str]] = {"degree": "d", "path_length": "l", "num_pauses": "p", "graph_seed": "g"}
     grid: ClassVar[tuple[str, ...]] = ("d5000_l5_p4_g0", "d100_l5_p4_g0", "d1000_l5_p4_g0", "d10000_l6_p4_g0")
@@ -92,6 +95,10 @@ class InWeightsStar(GraphTask):
     def chance(self) -> dict[str, float | None]:
         """1/degree: the accuracy of guessing among the arms."""
         return {"hard_token_accuracy": 1 / self.degree}
+
+    def hard_places(self, columns: Mapping[str, Sequence[Any]]) -> list[dict[int, float]]:
+        """Say which rows ask for a path, whose first step needs a plan. See [`Task.hard_places`]."""
+        return [{self.hard_part: 1 / self.degree} if kind == PATH else {} for kind in columns["kind"]]
 
     def sample(self, rng: np.random.Generator, count: int) -> Columns:
         """Draw `count` rows, whatever their split and kind.
@@ -142,6 +149,24 @@ class InWeightsStar(GraphTask):
             return nodes_match(prediction, [node for node in row["answer"] if node >= 0])
         nodes = read_labels(prediction) if isinstance(prediction, str) else None
         return float(nodes is not None and len(nodes) == 1 and nodes[0] in arms_of(self)[:, 1])
+
+    def drawing(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Draw the arm that is asked about, and some others. See [`Task.drawing`]."""
+        arms = arms_of(self)
+        on_one_arm = row["answer"][0] if row["kind"] == FORWARD else row["node"]  # not the root
+        own = int(np.nonzero((arms == on_one_arm).any(axis=1))[0][0])
+        others = [arm for arm in range(min(self.degree, ARMS_DRAWN + 1)) if arm != own][: ARMS_DRAWN - 1]
+        shown = arms[[own, *others]]
+        answer = [node for node in row["answer"] if node >= 0]
+        path = answer if row["kind"] == PATH else [row["node"], *answer]
+        rest = self.degree - len(shown)
+        return {
+            "edges": np.stack([shown[:, :-1], shown[:, 1:]], axis=-1).reshape(-1, 2).tolist(),
+            "path": path[::-1] if row["kind"] == BACKWARD else path,
+            "start": path[0] if row["kind"] == PATH else row["node"],
+            "goal": row["node"] if row["kind"] == PATH else answer[0],
+            "note": f"{rest:,} more arms are not drawn; no prompt shows the graph" if rest else None,
+        }
 
 
 @functools.lru_cache(maxsize=4)

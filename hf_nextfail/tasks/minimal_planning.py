@@ -1,13 +1,14 @@
 """The minimal planning task: two streams cross once, and the path must leave the crossing on the right one."""
 
 import itertools
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from hf_nextfail.tasks.base import Columns, keep_integer
+from hf_nextfail.tasks.papers import BEYOND_AUTOREGRESSION, Paper
 from hf_nextfail.tasks.paths import PathTask, sample_crossing_arms
 from hf_nextfail.tasks.text import MAX_LABEL, TextColumn, format_labels, label_spans, read_labels
 
@@ -47,8 +48,10 @@ class MinimalPlanning(PathTask):
 
     name: ClassVar[str] = "minimal_planning"
     version: ClassVar[str] = "1.0.0"
+    paper: ClassVar[Paper] = BEYOND_AUTOREGRESSION
     fixed_length: ClassVar[bool] = True
     signs: ClassVar[str] = "/-="
+    between_parts: ClassVar[str] = "/"
     codes: ClassVar[Mapping[str, str]] = {"path_length": "l", "num_nodes": "n"}
     grid: ClassVar[tuple[str, ...]] = ("l7_n14", "l4_n14", "l5_n10", "l7_n50", "l10_n20")
 
@@ -67,8 +70,8 @@ class MinimalPlanning(PathTask):
 
     @property
     def chance(self) -> dict[str, float | None]:
-        """1/2: the accuracy of guessing at the crossing."""
-        return {"accuracy": 1 / 2}
+        """1/2: the accuracy of guessing at the crossing, and so of all."""
+        return {"hard_token_accuracy": 1 / 2, "accuracy": 1 / 2}
 
     def sample(self, rng: np.random.Generator, count: int) -> Columns:
         """Draw `count` problems from all splits alike.
@@ -96,9 +99,21 @@ class MinimalPlanning(PathTask):
         """Return 1.0 when `prediction` are the edges of the path of `row` in order, else 0.0."""
         return float(self.canonical(prediction) == tuple(itertools.pairwise(row["path"])))
 
+    def write_path(self, nodes: Sequence[int]) -> str:
+        """Write the edges of a path. See [`PathTask.write_path`]."""
+        return self.between_parts.join(f"{source},{target}" for source, target in itertools.pairwise(nodes))
+
+    def nodes_of(self, parts: Sequence[str]) -> list[str]:
+        """Return the nodes of edges; one where an edge ends and the next begins, once. See [`PathTask.nodes_of`]."""
+        nodes: list[str] = []
+        for part in parts:
+            source, *target = (text.strip() for text in part.split(","))
+            nodes += ([] if nodes[-1:] == [source] else [source]) + target
+        return nodes
+
     def parts(self, completion: str) -> list[tuple[int, int]]:
         """Divide a completion into its edges: what stands between slashes. See [`Task.parts`]."""
-        return label_spans(completion, "/")
+        return label_spans(completion, self.between_parts)
 
     def canonical(self, prediction: str) -> Hashable | None:
         """Return the edges as pairs of integers; `None` if some are none. See [`Task.canonical`]."""

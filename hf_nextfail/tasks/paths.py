@@ -19,6 +19,8 @@ class PathTask(GraphTask):
 
     #: After an edge in the prompt, after the last edge, and after the goal.
     signs: ClassVar[str] = "|/="
+    #: What stands between two parts of a completion.
+    between_parts: ClassVar[str] = ","
 
     @property
     def words(self) -> list[str]:
@@ -48,6 +50,53 @@ class PathTask(GraphTask):
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
         """Return 1.0 when `prediction` is the path of `row`, else 0.0."""
         return nodes_match(prediction, [node for node in row["path"] if node >= 0])
+
+    def write_path(self, nodes: Sequence[int]) -> str:
+        """Write the completion of one row whose path has these nodes."""
+        return self.between_parts.join(map(str, nodes))
+
+    def nodes_of(self, parts: Sequence[str]) -> list[str]:
+        """Return the nodes, as texts, of the parts of whatever was written."""
+        return list(parts)
+
+    def hard_places(self, columns: Mapping[str, Sequence[Any]]) -> list[dict[int, float]]:
+        """Say which parts follow a node that several edges leave. See [`Task.hard_places`]."""
+        rows = zip(columns["edges"], columns["path"], strict=True)
+        return [self.choices(successors_of(edges), written_nodes(path)) for edges, path in rows]
+
+    def choices(self, after: Mapping[int, Sequence[int]], path: Sequence[int]) -> dict[int, float]:
+        """Return what guessing gives at the parts of one path that follow a node with several edges."""
+        first = len(path) - len(self.parts(self.write_path(path)))  # where parts are edges, one node comes before all
+        return {
+            place - first: 1 / len(after[node])
+            for place, node in enumerate(path[:-1], start=1)
+            if len(after.get(node, ())) > 1
+        }
+
+    def drawing(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Draw the graph, with the path marked. See [`Task.drawing`]."""
+        edges = [list(edge) for edge in row["edges"] if min(edge) >= 0]
+        return {"edges": edges, "path": written_nodes(row["path"]), "start": row["start"], "goal": row["goal"]}
+
+
+def successors_of(edges: Sequence[Sequence[int]]) -> dict[int, list[int]]:
+    """Return the nodes that edges lead to, of every node of a graph; what is filled up with -1 is left out."""
+    after: dict[int, list[int]] = {}
+    for source, target in edges:
+        if source >= 0:
+            after.setdefault(int(source), []).append(int(target))
+            after.setdefault(int(target), [])
+    return after
+
+
+def written_nodes(path: Sequence[int]) -> list[int]:
+    """Return the nodes of a path without what it is filled up with."""
+    return [int(node) for node in path if node >= 0]
+
+
+def paths_from(after: Mapping[int, Sequence[int]], node: int) -> list[list[int]]:
+    """Follow the edges of a graph without cycles from a node to each of its ends."""
+    return [[node, *rest] for target in after[node] for rest in paths_from(after, target)] or [[node]]
 
 
 def nodes_match(prediction: str, nodes: Sequence[int]) -> float:

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from hf_nextfail.tasks.graphs import sample_without_replacement
 from hf_nextfail.tasks.text import TextColumn, format_labels, read_labels
 
 MAX_CHILDREN = 100_000
+SIBLINGS_DRAWN = 4  # beside the two
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,20 @@ class SiblingDiscovery(CreativeTask):
         siblings, parent = columns["siblings"], columns["parent"][:, None]
         labels = [parent, siblings] if self.parent_first else [siblings, parent]
         return format_labels(np.concatenate(labels, axis=1), ",,\0")
+
+    def drawing(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Draw the siblings below their parent, with some of the others. See [`Task.drawing`]."""
+        parent, siblings = row["parent"], list(row["siblings"])
+        own = self.children[parent].tolist()
+        others = [child for child in own if child not in siblings][:SIBLINGS_DRAWN]
+        rest = len(own) - 2 - len(others)
+        return {
+            "edges": [[parent, child] for child in (*siblings, *others)],
+            "path": [siblings[0], parent, siblings[1]],
+            "start": parent,
+            "goal": None,
+            "note": f"{rest:,} more children of {parent}, and other parents, are not drawn; no prompt shows the graph",
+        }
 
     def canonical(self, prediction: str) -> tuple[int, int, int] | None:
         """Return the parent and its two children in the order of their labels. See [`CreativeTask.canonical`]."""

@@ -4,7 +4,7 @@ import functools
 import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from hf_nextfail.tasks.base import Columns, keep_integer, split_of
 from hf_nextfail.tasks.graphs import hash_edges, sample_without_replacement
-from hf_nextfail.tasks.paths import PathTask, shuffled_edges
+from hf_nextfail.tasks.papers import PITFALLS, Paper
+from hf_nextfail.tasks.paths import PathTask, shuffled_edges, written_nodes
 from hf_nextfail.tasks.star_graph_text import parse_problem
 from hf_nextfail.tasks.text import MAX_LABEL, TextColumn
 
@@ -62,6 +63,7 @@ class StarGraph(PathTask):
 
     name: ClassVar[str] = "star_graph"
     version: ClassVar[str] = "1.0.0"
+    paper: ClassVar[Paper] = PITFALLS
     grid: ClassVar[tuple[str, ...]] = (
         "d2_l5_n50",
         "d2_l2_n50",
@@ -146,10 +148,25 @@ class StarGraph(PathTask):
     def chance(self) -> dict[str, float | None]:
         """1/degree: the accuracy of guessing among the arms. A reversed path needs no guess.
 
-        Where the goal is any node, a goal next to the start needs none.
+        Where the goal is any node, a goal next to the start needs none, so that more of the whole answers are right.
         """
-        unguessed = 1 / (self.path_length - 1) if self.goal == "any" else 0.0
-        return {"hard_token_accuracy": None if self.reverse else unguessed + (1 - unguessed) / self.degree}
+        guess = None if self.reverse else 1 / self.degree
+        if self.goal == "end":
+            return {"hard_token_accuracy": guess}
+        unguessed = 1 / (self.path_length - 1)
+        return {"hard_token_accuracy": guess, "accuracy": unguessed + (1 - unguessed) / self.degree}
+
+    def hard_places(self, columns: Mapping[str, Sequence[Any]]) -> list[dict[int, float]]:
+        """Say of each row whether the node next to the start needs a plan. See [`Task.hard_places`].
+
+        Where the goal is any node, it needs none if it is the goal, which stands in the prompt.
+        """
+        if self.goal == "end":
+            return super(PathTask, self).hard_places(columns)
+        return [
+            {} if len(written_nodes(path)) == 2 else choices
+            for path, choices in zip(columns["path"], super().hard_places(columns), strict=True)
+        ]
 
     @property
     def num_graphs(self) -> int:

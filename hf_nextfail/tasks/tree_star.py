@@ -8,6 +8,7 @@ import numpy as np
 
 from hf_nextfail.tasks.base import Columns, keep_integer
 from hf_nextfail.tasks.graphs import sample_without_replacement
+from hf_nextfail.tasks.papers import SUPERVISION_ADULTERATION, Paper
 from hf_nextfail.tasks.paths import PathTask, shuffled_edges
 from hf_nextfail.tasks.text import MAX_LABEL
 
@@ -49,6 +50,7 @@ class TreeStar(PathTask):
 
     name: ClassVar[str] = "tree_star"
     version: ClassVar[str] = "1.0.0"
+    paper: ClassVar[Paper] = SUPERVISION_ADULTERATION
     fixed_length: ClassVar[bool] = True
     codes: ClassVar[Mapping[str, str]] = {
         "degree": "d",

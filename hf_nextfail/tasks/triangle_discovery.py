@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -101,6 +101,13 @@ class TriangleDiscovery(CreativeTask):
     def completions(self, columns: Columns) -> TextColumn:
         """Write `node,node,node`."""
         return format_labels(columns["nodes"], ",,\0")
+
+    def drawing(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Draw the triangle alone. See [`Task.drawing`]."""
+        a, b, c = row["nodes"]
+        note = f"one of {len(self.triangles):,} triangles; no prompt shows the graph"
+        path = {"edges": [[a, b], [b, c], [c, a]], "path": [a, b, c, a], "start": None, "goal": None}
+        return path | {"directed": False, "note": note}
 
     def canonical(self, prediction: str) -> tuple[int, int, int] | None:
         """Return the nodes in the order of their labels. See [`CreativeTask.canonical`]."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hf_nextfail.tasks.base import Columns, Task, keep_integer
+from hf_nextfail.tasks.papers import NEXT_LATENT, Paper
 from hf_nextfail.tasks.text import TextColumn, format_labels, label_spans, read_labels
 
 GROUPS = ("a5", "s5")
@@ -52,6 +53,7 @@ class WordProblem(Task):
 
     name: ClassVar[str] = "word_problem"
     version: ClassVar[str] = "1.0.0"
+    paper: ClassVar[Paper] = NEXT_LATENT
     separator: ClassVar[str] = ","
     fixed_length: ClassVar[bool] = True
     grid: ClassVar[tuple[str, ...]] = ("a5_l12", "a5_l36", "s5_l12", "s5_l36")
@@ -93,6 +95,16 @@ class WordProblem(Task):
         """Return 1.0 when `prediction` is all of the running products, else 0.0."""
         return float(isinstance(prediction, str) and read_labels(prediction) == tuple(row["products"]))
 
+    def drawing(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Draw the running products as a table. See [`Task.drawing`]."""
+        images = permutations_of(self.group)
+        table = [["step", "then", "moves 01234 to", "product", "moves 01234 to"]]
+        for step, (element, product) in enumerate(zip(row["elements"], row["products"], strict=True), start=1):
+            texts = ("".join(map(str, images[number])) for number in (element, product))
+            moved, all_moved = texts
+            table.append([str(step), str(element), moved, str(product), all_moved])
+        return {"table": table, "note": f"Permutations of {self.group.upper()}, and the product of all so far"}
+
     def parts(self, completion: str) -> list[tuple[int, int]]:
         """Divide a completion into its products. See [`Task.parts`]."""
         return label_spans(completion)
@@ -102,14 +114,19 @@ class WordProblem(Task):
         return read_labels(prediction)
 
 
-@functools.lru_cache
-def multiplication_table(group: str) -> np.ndarray:
-    """Tabulate the products of a group: the entry `[x, y]` is the permutation that applies `x`, and then `y`."""
-    permutations = [
+def permutations_of(group: str) -> list[tuple[int, ...]]:
+    """List the permutations of a group in lexicographic order: where each moves 0 to 4."""
+    return [
         permutation
         for permutation in itertools.permutations(range(5))
         if group == "s5" or sum(a > b for a, b in itertools.combinations(permutation, 2)) % 2 == 0
     ]
+
+
+@functools.lru_cache
+def multiplication_table(group: str) -> np.ndarray:
+    """Tabulate the products of a group: the entry `[x, y]` is the permutation that applies `x`, and then `y`."""
+    permutations = permutations_of(group)
     places = {permutation: place for place, permutation in enumerate(permutations)}
     return np.array([[places[tuple(y[i] for i in x)] for y in permutations] for x in permutations], np.int32)
 

@@ -1,5 +1,6 @@
 """What happens at the evaluations of a training."""
 
+import logging
 from typing import Any
 
 from datasets import Dataset
@@ -16,10 +17,13 @@ from transformers.trainer_utils import SaveStrategy
 
 from hf_nextfail.data.tokenization import end_token_id
 from hf_nextfail.decoding import Decoding
+from hf_nextfail.diagnoses import NoDiagnosis
 from hf_nextfail.evaluation.diagnose import diagnose, read_diagnosis
 from hf_nextfail.evaluation.parts import check_fast
 from hf_nextfail.tasks import StarGraph
 from hf_nextfail.training.collator import CompletionCollator
+
+logger = logging.getLogger(__name__)
 
 TRACKER_CALLBACKS = tuple(INTEGRATION_TO_CALLBACK.values())
 
@@ -128,15 +132,19 @@ class DiagnosticsCallback(TrainerCallback):
         if any("diagnosis" in entry and entry["step"] == state.global_step for entry in state.log_history[-50:]):
             return
         trainer = self.trainer
-        diagnosis = diagnose(
-            trainer.model,
-            trainer.processing_class,
-            self.dataset,
-            self.decoding,
-            batch_size=args.eval_batch_size,
-            shared=self.shared,
-            task_name=self.task_name,
-        )
+        try:
+            diagnosis = diagnose(
+                trainer.model,
+                trainer.processing_class,
+                self.dataset,
+                self.decoding,
+                batch_size=args.eval_batch_size,
+                shared=self.shared,
+                task_name=self.task_name,
+            )
+        except NoDiagnosis as error:  # a training does not end for it
+            logger.info("Training is not diagnosed: %s.", error)
+            return
         values = {name: result["value"] for name, result in diagnosis["numbers"].items() if result is not None}
         errors = {kind: result["value"] for kind, result in diagnosis["errors"].items()}
         state.log_history.append({"step": state.global_step, "diagnosis": values | {"errors": errors}})

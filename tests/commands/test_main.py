@@ -256,6 +256,18 @@ def test_a_row_is_shown_and_drawn(tmp_path, monkeypatch, capsys, argv, config, p
     assert Path(path).read_bytes() == Path(f"expected{Path(path).suffix}").read_bytes()
 
 
+def test_a_row_of_another_task_is_drawn_or_has_no_picture(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run("sample", "countdown", "n3") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "picture     runs/sample/countdown_n3.png"
+    assert Path("runs/sample/countdown_n3.png").stat().st_size > 1000
+    Path("sums.py").write_text((Path(__file__).parents[1] / "own_code/sums.py").read_text())
+    assert run("sample", "./sums.py:Sums", "digits_2") == 0
+    assert "picture" not in capsys.readouterr().out
+    assert run("sample", "./sums.py:Sums", "--picture", "a.png") == 2
+    assert "--picture a.png: the rows of sums have no picture" in capsys.readouterr().err
+
+
 def test_the_command_is_installed():
     done = subprocess.run(
         [str(Path(sys.executable).parent / "nextfail"), "--version"], capture_output=True, text=True, check=True

@@ -16,6 +16,7 @@ from datasets import (
 from datasets.distributed import split_dataset_by_node
 from torch.utils.data import DataLoader
 
+import hf_nextfail.tasks
 from hf_nextfail import TASKS, StarGraph
 from hf_nextfail.data import builder as dataset_builder
 from hf_nextfail.data.builder import MAX_PIECES, TaskConfig
@@ -189,6 +190,17 @@ def test_split_names_and_info_need_no_generation(tmp_path):
     builder = load_dataset_builder(NAME, "d3_l3_n50", cache_dir=str(tmp_path))
     assert builder.info.license == "apache-2.0"
     assert not list(tmp_path.rglob("*.arrow"))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_cites_the_paper_that_it_is_from(name):
+    paper, info = TASKS[name].paper, load_dataset_builder(f"nextfail/{name}").info
+    assert (info.citation, info.homepage) == (paper.citation, f"https://arxiv.org/abs/{paper.arxiv}")
+    assert f"title={{{paper.title}}}" in info.citation
+    readme = (Path(hf_nextfail.tasks.__file__).parent / "README.md").read_text(encoding="utf-8")
+    (line,) = [line for line in readme.splitlines() if line.startswith(f"| [`{name}`]({name}.py) |")]
+    assert line.endswith(f"| [{paper.in_words}]({paper.url}) |")
+    assert f"arXiv {paper.arxiv}" in " ".join(TASKS[name].__doc__.split())
 
 
 def test_features_given_by_the_user_are_cast_to():

@@ -740,7 +740,6 @@ REFUSED = {
     "two lengths": (mixed("d2_l3_n8", "d2_l4_n8"), r"graphs of one shape and direction, got G\(2,3\) and G\(2,4\)"),
     "two degrees": (mixed("d2_l3_n8", "d1_l3_n8"), r"graphs of one shape and direction, got G\(1,3\) and G\(2,3\)"),
     "two directions": (mixed("d2_l3_n8", "d2_l3_n8_rev"), "needs graphs of one shape and direction"),
-    "goals anywhere": (star_graphs("d2_l3_n8_any", 20), "needs paths that lead to the ends of arms"),
     "wrong path": (changed(path=lambda row: row["path"][::-1]), "the path of '.*' is .*, but the row says"),
     "wrong completion": (changed(completion=lambda row: "0,0,0"), "is .*, but the row says '0,0,0'"),
     "wrong goal": (changed(goal=lambda row: row["path"][1]), "the path of '.*' is .*, but the row says"),

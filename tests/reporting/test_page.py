@@ -12,11 +12,14 @@ from pathlib import Path
 
 import matplotlib.image
 import pytest
-from datasets import load_dataset
+from datasets import Dataset, load_dataset
+from known_path_models import GuessingWalker
+from known_rows import rows_of
 from made_records import OBJECTIVES, diagnosed_record, diagnosed_records, old_record
 from tiny_models import tiny_gpt2
 
-from hf_nextfail import diagnose, numeral_tokenizer
+from hf_nextfail import diagnose, evaluate, numeral_tokenizer
+from hf_nextfail.diagnoses.paths_numbers import DEFINITIONS as DEFINITIONS_OF_PATHS
 from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.errors import UsageError
 from hf_nextfail.files import shipped_folder
@@ -25,6 +28,7 @@ from hf_nextfail.reporting.record import PLACES, Record, find_results
 from hf_nextfail.reporting.trainings import trainings_of
 from hf_nextfail.runs.recipes import parse_runs
 from hf_nextfail.runs.report import report_runs
+from hf_nextfail.tasks import CrossingStar
 
 TASKS = (("2,3", 20), ("2,3", 50), ("2,4", 50), ("2,5", 50), ("3,3", 50))
 TRAININGS = ("teacher_forced", "teacherless", "teacher_forced, reversed paths")  # of the three objectives and data
@@ -252,6 +256,24 @@ def test_a_real_diagnosis_of_a_model_that_knows_nothing(tmp_path):
     assert all(re.match(r"[\d.,± ()-]+$", numbers[f"`{name}`"]) for name in DEFINITIONS)
     assert "(graph.png)" in markdown
     assert plain(record["diagnosis"]["verdict"]) in markdown
+
+
+def test_paths_with_other_hard_places_have_their_numbers_and_definitions(tmp_path):
+    task = CrossingStar()
+    rows, model = Dataset.from_list(rows_of(task, 20)), GuessingWalker(task)
+    record = diagnosed_record("teacher_forced")
+    record["diagnosis"] = diagnose(model, model.tokenizer, rows, task_name=task.name)
+    record["run"] |= {"task": task.name, "title": task.title, "hard_node": None}
+    record["history"], record["chance"] = [], task.chance
+    record["results"] = evaluate(model, rows, None, model.tokenizer, task)
+    markdown = page_of(record, tmp_path)
+    assert record["diagnosis"]["verdict"].split(";")[0] in markdown.replace("\\", "")
+    for name in DEFINITIONS_OF_PATHS:
+        assert markdown.count(f"| `{name}` |") == 2  # the number, and what it means
+    assert "| `accuracy_given_first_step` |" not in markdown
+    assert "What the numbers of paths with other hard places mean" in markdown
+    hard, other = (record["results"]["hard_token_accuracy"]["value"], 1.0)
+    assert f"| {hard:.3f} | {task.chance['hard_token_accuracy']:.3f} | {other:.3f} |" in markdown
 
 
 def test_results_are_found_in_files_and_folders_each_once(runs, tmp_path):

@@ -11,7 +11,8 @@ from transformers import ByT5Tokenizer
 from hf_nextfail import StarGraph, load_tokenizer
 from hf_nextfail.errors import UsageError
 from hf_nextfail.objectives import OBJECTIVES
-from hf_nextfail.runs.sample import HARD, RIGHT, aligned, line_breaks, load_sample, sample_lines
+from hf_nextfail.runs.sample import HARD, RIGHT, aligned, line_breaks, load_sample, sample_lines, which_task
+from hf_nextfail.tasks import TASKS
 from hf_nextfail.tasks.base import SHARD_ROWS
 
 
@@ -204,6 +205,32 @@ def test_cells_stand_below_each_other():
         "ids         123    5",
         "hard token      ^^^^",
     ]
+
+
+@pytest.mark.parametrize("name", ["tree_star", "minimal_planning", "sibling_discovery"])
+def test_a_row_of_any_task_is_shown_with_its_hard_tokens(name):
+    kind, config_name = which_task(name, None)
+    sample = load_sample(config_name, "train", 1, kind=kind)
+    row = load_dataset(f"nextfail/{name}", config_name, split="train", num_train=2)[1]
+    assert {column: sample.row[column] for column in row} == row
+    text = shown(sample)
+    assert f"completion  {row['completion']}" in text
+    said = [line for line in text.splitlines() if line.startswith("hard token") and "guessing" in line]
+    assert len(said) == len(sample.hard)
+    for (place, chance), line in zip(sample.hard.items(), said, strict=True):
+        begin, end = kind().parts(row["completion"])[place]
+        assert line.startswith(f"hard token  {row['completion'][begin:end]}, part {place + 1} of ")
+        assert line.endswith(f"guessing gives {chance:.3g}")
+    assert ("^" in text) == bool(said)
+    assert {objective for objective in OBJECTIVES if re.search(rf"\b{objective}\b", text)} == OBJECTIVES.keys()
+
+
+def test_a_configuration_of_the_star_graph_needs_no_task():
+    assert which_task("d2_l5_n50_any", None) == (StarGraph, "d2_l5_n50_any")
+    assert which_task("star_graph", None) == which_task("star_graph", "d2_l5_n50")
+    assert which_task("crossing_star", "easy") == (TASKS["crossing_star"], "easy")
+    with pytest.raises(UsageError, match=r"there is no task 'tree_sta', only star_graph, .*did you mean 'tree_star'"):
+        which_task("tree_sta", None)
 
 
 @pytest.mark.parametrize(

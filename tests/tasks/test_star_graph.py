@@ -393,7 +393,8 @@ def test_hard_token_chance(degree, reverse, chance):
     ("degree", "path_length", "chance"), [(2, 5, (1 + 3 / 2) / 4), (1, 5, 1.0), (3, 2, 1.0), (4, 3, (1 + 1 / 4) / 2)]
 )
 def test_chance_where_the_goal_is_any_node(degree, path_length, chance):
-    assert StarGraph(degree, path_length, goal="any").chance["hard_token_accuracy"] == pytest.approx(chance)
+    assert StarGraph(degree, path_length, goal="any").chance["accuracy"] == pytest.approx(chance)
+    assert StarGraph(degree, path_length, goal="any").chance["hard_token_accuracy"] == 1 / degree
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,7 @@ def test_every_module_of_the_folder_is_registered_or_shared():
         "edge_construction",
         "graphs",
         "hashing",
+        "papers",
         "paths",
         "star_graph_text",
         "text",

@@ -12,6 +12,7 @@ from hf_nextfail.reporting.pictures.curves import learning_curves, plot_accuracy
 from hf_nextfail.reporting.pictures.graphs import plot_graph
 from hf_nextfail.reporting.pictures.grids import plot_grid
 from hf_nextfail.reporting.pictures.shares import accuracy_by_distance, plot_errors, plot_positions
+from hf_nextfail.reporting.pictures.texts import plot_row
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.trainings import Training, names_of, trainings_of
 
@@ -28,6 +29,7 @@ __all__ = [
     "plot_grid",
     "plot_learning",
     "plot_positions",
+    "plot_row",
 ]
 
 logger = logging.getLogger(__name__)

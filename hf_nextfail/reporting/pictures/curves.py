@@ -1,5 +1,6 @@
 """What is learnt when: lines over training steps."""
 
+import textwrap
 from collections.abc import Sequence
 from os import PathLike
 
@@ -56,11 +57,11 @@ def plot_accuracy(records: Sequence[Record], path: str | PathLike) -> None:
                 width = 1.6 if len(training.records) == 1 else 1.1
                 axes.plot(steps, accuracy, linewidth=width, markersize=4.5, markevery=[-1], clip_on=False, **look)
             axes.plot([], [], linewidth=1.6, markersize=4.5, label=label, **look)
-        axes.set_title(title_of(every, "whole answers right"))
+        axes.set_title(textwrap.fill(title_of(every, "whole answers right"), 44))  # the legend stands beside it
         axes.set_ylabel("accuracy, validation split")
         axes.set_xlabel("training steps")
         over_steps(axes, [point["step"] for record in drawn for point in record.history])
-        mark_chance(axes, [record.chance["hard_token_accuracy"] for record in drawn])
+        mark_chance(axes, [record.guessed_accuracy for record in drawn])
         splits = sorted({record.run["split"] for record in drawn})
         title = f"{' or '.join(splits)} accuracy, seeds\nthat solve the task"
         style = {"handlelength": 2.4, "labelspacing": 0.6, "title_fontsize": 8.5, "fontsize": 8}

@@ -1,71 +1,16 @@
-"""A star graph, the path to its goal, and what a model wrote instead."""
+"""A graph, the path to its goal, and what a model wrote instead."""
 
 import itertools
 import math
 import textwrap
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any
 
 from hf_nextfail.reporting.pictures.base import COLOURS, picture
-from hf_nextfail.tasks.star_graph_text import arms_of
+from hf_nextfail.reporting.pictures.layouts import Layout, lay_out
 
 TRUE, GOAL, WRITTEN, OTHER = COLOURS[1], COLOURS[0], COLOURS[3], "0.45"
 TAG = {"facecolor": "#FFF6D5", "edgecolor": "0.5", "linewidth": 0.6}
-LONG = 7  # arms of so many nodes lie beside each other like the teeth of a comb: a star of them would be mostly paper
-
-
-class Layout(NamedTuple):
-    """Where the nodes of a graph are drawn.
-
-    Args:
-        places (`dict`): node -> its x and y, in units of an edge or so.
-        sides (`dict`): neighbour of the start -> where its probability stands, x and y.
-        left, right, bottom, top (`float`): what of the plane is shown.
-        unit (`float`): inches.
-        font_size (`float`): of the nodes.
-    """
-
-    places: dict[int, tuple[float, float]]
-    sides: dict[int, tuple[float, float]]
-    left: float
-    right: float
-    bottom: float
-    top: float
-    unit: float
-    font_size: float
-
-
-def as_comb(start: int, arms: list[list[int]], room: float) -> Layout:
-    """Lay arms out from left to right, below each other."""
-    middle = (len(arms) - 1) / 2
-    spacing = 1 + 0.35 * room
-    first = 1 + 0.3 * middle  # many arms need room to fan out
-    places, sides = {start: (0.0, 0.0)}, {}
-    for number, arm in enumerate(arms):
-        y = (middle - number) * spacing
-        places |= {node: (first + distance, y) for distance, node in enumerate(arm)}
-        sides[arm[0]] = (first, y + 0.62)
-    reach = middle * spacing + 0.5
-    return Layout(places, sides, -0.5, first + len(arms[0]) - 0.5, -reach - 0.1 * room, reach + 0.35 * room, 0.42, 8)
-
-
-def as_star(start: int, arms: list[list[int]], room: float) -> Layout:
-    """Lay arms out around the start; one or two are a line."""
-    size = 9 if len(arms) <= 10 else 6.5
-    first = 1 + max(0, len(arms) - 8) / 8  # many arms need room around the start
-    if room and len(arms) > 2:  # and so do probabilities on the first edges, where it is plain whose they are
-        first = max(1.9, first + 0.6)
-    places, sides = {start: (0.0, 0.0)}, {}
-    for number, arm in enumerate(arms):
-        angle = 2 * math.pi * number / len(arms)
-        x, y = math.cos(angle), math.sin(angle)
-        places |= {node: ((first + distance) * x, (first + distance) * y) for distance, node in enumerate(arm)}
-        sides[arm[0]] = ((first - 0.8) * x, (first - 0.8) * y)
-        if len(arms) <= 2:
-            sides[arm[0]] = (first * x, 0.62)
-    across, down = zip(*places.values(), strict=True)
-    above, below = (0.8, 0.6) if room and len(arms) <= 2 else (0.5, 0.5)
-    return Layout(places, sides, min(across) - 0.5, max(across) + 0.5, min(down) - below, max(down) + above, 0.5, size)
 
 
 def unknown_words(written: list[str], places: dict[int, Any]) -> list[str]:
@@ -76,8 +21,9 @@ def unknown_words(written: list[str], places: dict[int, Any]) -> list[str]:
 def caption_of(row: dict[str, Any], written: list[str], places: dict[int, Any]) -> str:
     """Say which path is right, which was written, and what of it is not a node of the graph."""
     path = [str(node) for node in row["path"]]
-    # The direction in which a model writes does not stand in the row, but in what it wrote.
-    backwards = bool(written) and (written[0] == path[-1] or (written[-1] == path[0] and written[0] != path[0]))
+    # The direction in which a model writes may not stand in the row, but in what it wrote.
+    guessed = bool(written) and (written[0] == path[-1] or (written[-1] == path[0] and written[0] != path[0]))
+    backwards = row.get("reverse", guessed)
     right = path[::-1] if backwards else path
     unknown = unknown_words(written, places)
     lines = [f"right: {', '.join(right)}", f"written: {', '.join(written) or 'nothing'}"]
@@ -139,47 +85,71 @@ def legend_columns(width: float) -> int:
 
 
 def plot_graph(row: dict[str, Any], path: str | PathLike) -> None:
-    """Draw a star graph with the path to its goal, and beside it the one that a model wrote.
+    """Draw a graph with the path to its goal, and beside it the one that a model wrote.
 
     Args:
-        row (`dict`): `edges`, `path`, `start` and `goal`, as in the dataset; with `written` (texts of nodes in the
-            order of writing) and `probabilities` (text of a neighbour of the start -> its probability at the hard
-            token), as in `diagnose(...)["drawing"]`, also these.
+        row (`dict`): `edges`, `path`, `start` and `goal`, as in the dataset or of `Task.drawing`: with a `note`, and
+            `directed` if edges have no direction, and `numbered` if their order matters, also these; with `written`
+            (texts of nodes in the order of writing) and `probabilities` (text of a node that one may choose -> its
+            probability at the hard token), as in `diagnose(...)["drawing"]`, also these.
         path (path): where the picture goes, `.png` or `.svg`; equal rows give equal files.
     """
-    arms = [arm[1:] for arm in arms_of(row["edges"], row["start"])]
+    edges = [edge for edge in row["edges"] if min(edge) >= 0]  # what is filled up with -1 is none
+    row = row | {"edges": edges, "path": [node for node in row["path"] if node >= 0]}
     written, probabilities = row.get("written"), row.get("probabilities") or {}
-    lay_out = as_comb if len(arms[0]) >= LONG - 1 else as_star
-    layout = lay_out(row["start"], arms, 0.0 if written is None and not probabilities else 1.0)
-    width, height = layout.unit * (layout.right - layout.left), layout.unit * (layout.top - layout.bottom)
+    layout = lay_out(edges, row["path"], 0.0 if written is None and not probabilities else 1.0)
+    unit = layout.unit * (1 + 0.22 * extra_digits(layout)) * (1.3 if row.get("numbered") else 1)  # arrows need room
+    width, height = unit * (layout.right - layout.left), unit * (layout.top - layout.bottom)
     width = max(width, 2.9) + 0.1
-    caption = None
+    caption = row.get("note")
     if written is not None:
+        caption = caption_of(row, written, layout.places)
+    if caption is not None:
         per_line = int(width * 72 / 4.7)
-        lines = caption_of(row, written, layout.places).splitlines()
-        wrapped = [textwrap.fill(line, per_line, subsequent_indent="    ") for line in lines]
+        wrapped = [textwrap.fill(line, per_line, subsequent_indent="    ") for line in caption.splitlines()]
         caption = "\n".join(wrapped)
-        legend = -(-(2 + bool(probabilities)) // legend_columns(width))
+        legend = 0 if written is None else -(-(2 + bool(probabilities)) // legend_columns(width))
         height += 0.16 * (caption.count("\n") + 1 + legend) + 0.15
     with picture(path, width, max(height, 0.8) + 0.1, **{"savefig.dpi": 160 if width > 6 else 240}) as figure:
         axes = figure.add_subplot(aspect="equal")
-        size = layout.font_size
-        for source, target in row["edges"]:
-            colour = TRUE if target in row["path"] else "0.7"
-            style = {"arrowstyle": "-|>", "color": colour, "shrinkA": size, "shrinkB": size, "linewidth": 1.4}
-            axes.annotate("", layout.places[target], layout.places[source], arrowprops=style, zorder=2)
+        draw_edges(axes, row, layout)
         if written is not None:
             draw_written(axes, written, layout)
-            figure.supxlabel(caption, x=0.02, ha="left", fontsize=8.5, linespacing=1.25)
             add_legend(figure, bool(probabilities), width)
+        if caption is not None:
+            figure.supxlabel(caption, x=0.02, ha="left", fontsize=8.5, linespacing=1.25)
         for node, (x, y) in layout.places.items():
             colour = GOAL if node == row["goal"] else TRUE if node in row["path"] else OTHER
             fill, ink = (colour, "white") if node in (row["start"], row["goal"]) else ("white", colour)
             circle = {"boxstyle": "circle,pad=0.25", "facecolor": fill, "edgecolor": colour}
-            axes.text(x, y, str(node), ha="center", va="center", fontsize=size, color=ink, bbox=circle, zorder=4)
+            axes.text(
+                x, y, str(node), ha="center", va="center", fontsize=layout.font_size, color=ink, bbox=circle, zorder=4
+            )
         for node, side in layout.sides.items():
             if str(node) in probabilities:
-                draw_probability(axes, probabilities[str(node)], layout.places[node], side, size - 1)
+                draw_probability(axes, probabilities[str(node)], layout.places[node], side, layout.font_size - 1)
         axes.set_xlim(layout.left, layout.right)
         axes.set_ylim(layout.bottom, layout.top)
         axes.axis("off")
+
+
+def extra_digits(layout: Layout) -> int:
+    """Say how many digits the longest label has beyond two."""
+    return max(0, *(len(str(node)) - 2 for node in layout.places))
+
+
+def draw_edges(axes: Any, row: dict[str, Any], layout: Layout) -> None:
+    """Draw the edges, those of the path in its colour, and their numbers where their order matters."""
+    on_path = {frozenset(pair) for pair in itertools.pairwise(row["path"])}
+    arrow, size = "-|>" if row.get("directed", True) else "-", layout.font_size
+    circle = size * (1 + 0.3 * extra_digits(layout))
+    for number, (source, target) in enumerate(row["edges"], start=1):
+        colour = TRUE if frozenset((source, target)) in on_path else "0.7"
+        style = {"arrowstyle": arrow, "color": colour, "shrinkA": circle, "shrinkB": circle, "linewidth": 1.4}
+        places = layout.places[source], layout.places[target]
+        axes.annotate("", places[1], places[0], arrowprops=style, zorder=2)
+        if row.get("numbered"):
+            middle = [sum(pair) / 2 for pair in zip(*places, strict=True)]
+            tag = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none"}
+            style = {"ha": "center", "va": "center", "fontsize": size - 2, "color": "0.35", "bbox": tag}
+            axes.text(*middle, f"{number}.", zorder=3, **style)

@@ -79,7 +79,7 @@ def draw_panel(axes, trainings: Sequence[Training], looks: dict[str, dict]) -> N
     places, room = places_of(looks), ROOM / len(looks)
     for place, task in enumerate(tasks):
         of_task = [training for training in trainings if training.task == task]
-        chances = {record.chance["hard_token_accuracy"] for training in of_task for record in training.records}
+        chances = {record.guessed_accuracy for training in of_task for record in training.records}
         for chance in sorted(chances - {None}):
             style = {"color": "0.45", "linestyle": (0, (4, 3)), "linewidth": 0.9}
             axes.hlines(chance, place - 0.45, place + 0.45, label=GUESS, **style)

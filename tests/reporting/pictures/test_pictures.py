@@ -13,6 +13,7 @@ import matplotlib.text
 import matplotlib.transforms
 import numpy as np
 import pytest
+from known_rows import rows_of
 from made_records import OBJECTIVES
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -28,6 +29,7 @@ from hf_nextfail.reporting.pictures import (
     plot_grid,
     plot_learning,
     plot_positions,
+    plot_row,
 )
 from hf_nextfail.reporting.pictures.base import (
     OBJECTIVE_COLOURS,
@@ -41,7 +43,7 @@ from hf_nextfail.reporting.pictures.curves import learning_curves
 from hf_nextfail.reporting.pictures.shares import accuracy_by_distance, position_names
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.trainings import trainings_of
-from hf_nextfail.tasks import StarGraph
+from hf_nextfail.tasks import TASKS, StarGraph
 from hf_nextfail.tasks.star_graph_text import arms_of
 
 
@@ -289,6 +291,59 @@ def test_nothing_stands_on_anything_else_or_outside(tmp_path, figures, records):
             assert not box.padded(-1).overlaps(axes.bbox), (path.name, text)
 
 
+# Rows of every task: of those with several shapes, some that differ.
+DRAWINGS = {
+    "star_graph": ["d3_l5_n50_any", "d2_l9_n50"],
+    "tree_star": ["d2_b2_s2_l5_n50", "d5_b2_s1_l5_n50"],
+    "crossing_star": ["medium", "hard"],
+    "minimal_planning": ["l7_n14", "l2_n3"],
+    "in_weights_star": ["d5000_l5_p4_g0", "d2_l2_p0_g0"],
+    "countdown": ["n5"],
+    "word_problem": ["s5_l36"],
+    "sibling_discovery": ["p5_c2500_g0", "p2_c4_g0_first"],
+    "triangle_discovery": ["n200_d60_g0"],
+    "circle_construction": ["l9_n15", "l3_n9"],
+    "line_construction": ["l9_n15"],
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_row_of_every_task_is_drawn_and_everything_can_be_read(tmp_path, figures, name):
+    for config_name in DRAWINGS[name]:
+        task = TASKS[name].from_config_name(config_name)
+        drawing = task.drawing(rows_of(task, 1)[0])
+        plot_row(drawing, tmp_path / "row.png")
+        height, width, _ = pixels(tmp_path / "row.png").shape
+        assert 100 <= height <= 2500
+        assert 400 <= width <= 2500
+        words, page = words_and_boxes(figures[-1]), figures[-1].bbox.padded(3)
+        read = [text for text, _ in words]
+        if "table" in drawing:
+            assert {cell for line in drawing["table"] for cell in line if cell} <= set(read)
+        else:
+            assert {str(node) for edge in drawing["edges"] for node in edge} <= set(read)
+            assert count(tmp_path / "row.png", COLOURS[1]) > 100  # the path
+        assert (drawing.get("note") is None) or any(drawing["note"].split()[0] in text for text in read)
+        assert all(page.containsx(box.x0) and page.containsx(box.x1) for _, box in words), name
+        assert all(page.containsy(box.y0) and page.containsy(box.y1) for _, box in words), name
+        for (one, box), (other, other_box) in itertools.combinations(words, 2):
+            assert not box.padded(-1).overlaps(other_box.padded(-1)), (config_name, one, other)
+
+
+def test_what_was_written_in_a_graph_with_other_hard_places_is_drawn(tmp_path, figures):
+    task = TASKS["crossing_star"]()
+    row = rows_of(task, 1)[0]
+    hard, start = row["path"][row["hard_place"]], str(row["start"])
+    predicted = task.drawing(row) | {"written": [start, "99"], "probabilities": {str(hard): 0.25}}
+    plot_row(predicted, tmp_path / "row.png")
+    read = [text for text, _ in words_and_boxes(figures[-1])]
+    assert "0.25" in read
+    assert any(f"written: {start}, 99" in text and "not in this graph: 99" in text for text in read)
+    plot_row(predicted | {"written": ["99", start], "reverse": False}, tmp_path / "row.png")
+    assert any(f"right: {start}, " in text for text, _ in words_and_boxes(figures[-1]))
+    assert "-1" not in read
+
+
 def test_many_trainings_are_bounded_pictures(tmp_path, figures):
     """44 trainings of one task, and 44 tasks: no picture grows with them without end."""
     many = [diagnosed_record("teacher_forced") for _ in range(44)]
@@ -296,7 +351,7 @@ def test_many_trainings_are_bounded_pictures(tmp_path, figures):
         record.recipe["learning_rate"] = number / 1000
     paths = draw_pictures(many, tmp_path, formats=["png"])
     assert len(paths) == 4 + 6
-    assert "(9 of 44 trainings)" in figures[0].axes[0].get_title(loc="left")
+    assert "(9 of 44 trainings)" in figures[0].axes[0].get_title(loc="left").replace("\n", " ")
     for figure in figures:
         assert figure.get_figheight() < 9
         assert all(len(legend.texts) <= 10 for legend in figure.legends)
