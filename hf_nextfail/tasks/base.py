@@ -120,6 +120,13 @@ class Task(ABC):
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
         """Return 1.0 when `prediction` is a right completion of `row`, else 0.0; it may be any text."""
 
+    def measures(self, prediction: str, row: Mapping[str, Any]) -> Mapping[str, float]:
+        """Count what tells more of a prediction than its score, by the name of the result; by default nothing.
+
+        The same names for whatever a model writes. Evaluation averages them over rows.
+        """
+        return {}
+
     def split_key(self, columns: Columns) -> np.ndarray:
         """Return what decides the split, and which rows are about one problem: by default a hash of the prompt.
 

@@ -134,6 +134,11 @@ class Countdown(Task):
             valid.append(match is not None and takes(left, *match.groups()))
         return valid
 
+    def measures(self, prediction: str, row: Mapping[str, Any]) -> dict[str, float]:
+        """Return as `valid_equations` the share of equations that are valid; those that were not written are not."""
+        valid = self.valid_equations(prediction, row)
+        return {"valid_equations": sum(valid) / max(len(valid), len(row["numbers"]) - 1)}
+
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
         """Return 1.0 when every equation is valid, there are as many as needed, and the last gives the target."""
         valid = self.valid_equations(prediction, row)
