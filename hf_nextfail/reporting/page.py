@@ -16,7 +16,8 @@ from hf_nextfail.metrics import KINDS
 from hf_nextfail.reporting.markdown import anchors, code, fence, plain, table, to_html
 from hf_nextfail.reporting.pictures import PICTURES, PlannedPicture, draw_pictures, plan_pictures
 from hf_nextfail.reporting.record import Record
-from hf_nextfail.reporting.tables import distinct_names, format_accuracy, other_tokens, seen_graphs
+from hf_nextfail.reporting.reference_pages import RESULTS
+from hf_nextfail.reporting.tables import distinct_names, format_accuracy, further_results, other_tokens, seen_graphs
 from hf_nextfail.reporting.trainings import HEADINGS, Training, names_of, training_rows, trainings_of
 from hf_nextfail.tasks import StarGraph
 
@@ -78,7 +79,17 @@ def runs_table(names: Sequence[str], records: Sequence[Record]) -> str:
             rows.append(
                 [f"on {plain(record.test_file['path'])}{seen and f' ({seen})'}", *[""] * 5, on_file, *[""] * 4]
             )
+        for number, result in further_results(record).items():
+            train = record.estimate(f"train_{number}")
+            values = ["" if train is None else format_accuracy(train), format_accuracy(result)]
+            rows.append([code(number), *[""] * 4, *values, *[""] * 4])
     return table([*headings, "hard token", "chance", "other tokens", "steps"], rows, left=4)
+
+
+def meanings(records: Sequence[Record]) -> list[str]:
+    """Say what the results mean that only some tasks have."""
+    names = dict.fromkeys(name for record in records for name in further_results(record))
+    return [f"{code(name)}: {RESULTS[name][0]}." for name in names if name in RESULTS]
 
 
 def format_result(result: dict[str, Any] | None) -> str:
@@ -240,6 +251,7 @@ def page_text(
         count="One run" if len(records) == 1 else f"{len(records)} runs",
         trainings_table=trainings_table(trainings) if several else None,
         runs_table=runs_table(names, records),
+        meanings=meanings(records),
         star_graphs=any(record.run["task"] == StarGraph.name for record in records),
         overview=[picture for task, picture in shown if task is None],
         tasks=[part for part in parts if any(value for key, value in part.items() if key != "title")],

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.files import shipped_folder, write_whole
-from hf_nextfail.metrics import KINDS, METRICS_VERSION, SOLVED_ACCURACY
+from hf_nextfail.metrics import CREATIVITY, KINDS, METRICS_VERSION, SOLVED_ACCURACY
 from hf_nextfail.reporting.markdown import code, fence, plain, table
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.trainings import HEADINGS, training_of, training_rows, trainings_of
@@ -34,6 +34,8 @@ RESULTS = {
     ),
     "forced_token_accuracy": ("each node right, with the true previous tokens shown; one value a node", "see below"),
     "forced_hard_token_accuracy": ("the node next to the start right, with the true previous tokens shown", "1/d"),
+    **{name: (f"{meaning}; of creative tasks", "-") for name, meaning in CREATIVITY.items()},
+    "valid_equations": ("equations that are valid, of those written and those missing; of `countdown`", "-"),
 }
 
 #: Where the rows of a number come from, by the beginning of its name.
@@ -173,6 +175,9 @@ def metrics_page() -> str:
         "checkpoint that decodes otherwise than token by token, because it is not shown the true previous tokens.",
         "## `results` of a results.json",
         table(["number", "what is counted", "guessing an arm"], results, left=3),
+        "The outputs of creative tasks, 1,024 unless `--num_samples` says otherwise, are drawn at `--temperature` 1.0 "
+        "from all tokens, without top-k and top-p, which change how different outputs are; `run.sampling` says how. "
+        "Their standard errors are over outputs, and those of `creativity` and `different_share` of the jackknife.",
         "The beginning of the name says which rows:",
         table(["prefix", "rows"], prefixes, left=2),
         "## `diagnosis`: why a model fails",
