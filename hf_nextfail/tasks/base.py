@@ -122,6 +122,14 @@ class Task(ABC):
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
         """Return 1.0 when `prediction` is a right completion of `row`, else 0.0; it may be any text."""
 
+    def read_row(self, prompt: str, completion: str) -> Mapping[str, Any]:
+        """Read back from the texts of a row what `score` and `measures` look at; by default the texts themselves.
+
+        Raises:
+            ValueError: if they are not those of a row.
+        """
+        return {"prompt": prompt, "completion": completion}
+
     def measures(self, prediction: str, row: Mapping[str, Any]) -> Mapping[str, float]:
         """Count what tells more of a prediction than its score, by the name of the result; by default nothing.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from hf_nextfail.tasks.base import Columns, Task, keep_integer
 from hf_nextfail.tasks.hashing import mix_bits
-from hf_nextfail.tasks.text import TextColumn, format_labels
+from hf_nextfail.tasks.text import TextColumn, format_labels, labels_of
 
 OPERATIONS = "+-*/"
 LARGEST_NUMBER = 99
@@ -117,6 +117,11 @@ class Countdown(Task):
         targets = np.arange(TARGETS[0], TARGETS[1] + 1, dtype=np.uint64)
         places = np.searchsorted(np.sort(mix_bits(targets)), mix_bits(columns["target"].astype(np.uint64)))
         return places.astype(np.uint64)
+
+    def read_row(self, prompt: str, completion: str) -> dict[str, Any]:
+        """Read the numbers and the target. See [`Task.read_row`]."""
+        *numbers, target = labels_of(prompt.strip().removesuffix("|"))
+        return {"numbers": numbers, "target": target}
 
     def valid_equations(self, prediction: str, row: Mapping[str, Any]) -> list[bool]:
         """Say of each equation whether it is right and uses numbers that are left.

@@ -304,6 +304,16 @@ def test_right_completion_scores_one(task):
         assert task.score(" " + row["completion"].replace(",", " , ") + "\n", row) == 1.0
 
 
+@pytest.mark.parametrize("task", cases(VARIED))
+def test_texts_alone_say_what_is_scored(task):
+    rows = rows_of(task, 30, "test")
+    for row, other in zip(rows, [*rows[1:], rows[0]], strict=True):
+        read = task.read_row(row["prompt"], row["completion"])
+        for text in (row["completion"], other["completion"], row["completion"][:-1], row["prompt"], "", "0"):
+            assert task.score(text, read) == task.score(text, row)
+            assert task.measures(text, read) == task.measures(text, row)
+
+
 @pytest.mark.parametrize("task", cases(VARIED, GraphTask))
 def test_anything_else_scores_zero(task):
     for row in rows_of(task, 50):
