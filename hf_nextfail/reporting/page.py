@@ -131,6 +131,18 @@ def side_by_side(
     return table([first, *(plain(name) for name, _ in columns)], lines)
 
 
+def further_table(trainings: Sequence[Training]) -> str | None:
+    """Lay out the results that only some tasks have, means over seeds, a column for each training."""
+    numbers = dict.fromkeys(name for t in trainings for record in t.records for name in further_results(record))
+    values = [
+        {number: format_result(pooled([record.estimate(number) for record in t.records])) for number in numbers}
+        for t in trainings
+    ]
+    return (
+        side_by_side("number", numbers, list(zip(names_of(trainings), values, strict=True)), code) if numbers else None
+    )
+
+
 def versions_table(records: Sequence[Record]) -> str:
     """Lay out versions and machines, a column for all runs that agree in them."""
     kinds: dict[tuple, int] = {}
@@ -201,12 +213,14 @@ def task_part(trainings: Sequence[Training], pictures: Sequence[dict[str, str]])
             verdicts.append((plain(name + of_seed), plain(runs[0].diagnosis["verdict"])))
         reasons = dict.fromkeys(record.run["diagnosis_absent"] for record in training.records)
         undiagnosed += [(plain(name), plain(reason)) for reason in reasons if reason is not None]
+    several = any(len(training.records) > 1 for training in trainings)
     values = [(name, diagnosed_values(diagnoses)) for name, diagnoses in diagnosed]
     first = [(name, diagnoses[0]) for name, diagnoses in diagnosed]
     rows = ["rows (graphs)", *DEFINITIONS]
     return {
         "title": plain(trainings[0].task),
         "pictures": pictures,
+        "further_table": several and further_table(trainings),
         "undiagnosed": undiagnosed,
         "verdicts": verdicts,
         "numbers_table": values

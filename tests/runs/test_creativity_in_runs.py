@@ -1,6 +1,7 @@
 """A tiny model is trained on a creative task, measured at the end, and measured again from its folder."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,17 @@ def test_a_run_measures_creativity_at_its_end_and_evaluate_measures_the_same(fol
     page = report_runs([folder, tmp_path], tmp_path / "page").with_suffix(".md").read_text()
     assert page.count("| `creativity` |") == 2
     assert "`new_share`: outputs that were not trained on, of the coherent ones" in page
+    assert "### Numbers of this task alone" not in page
+
+
+def test_a_page_takes_the_seeds_of_a_training_together(folder, tmp_path):
+    record = Record.read(folder / "results.json")
+    for seed, value in ((1, 0.25), (2, 0.75)):
+        results = record.results | {"creativity": record.results["creativity"] | {"value": value}}
+        replace(record, run=record.run | {"seed": seed}, results=results).write(tmp_path / f"{seed}.json")
+    page = report_runs([tmp_path], tmp_path / "page").with_suffix(".md").read_text()
+    table = page.partition("### Numbers of this task alone")[2]
+    assert "| `creativity` | 0.500±0.354 |" in table
 
 
 def test_what_is_new_is_what_the_checkpoint_was_not_trained_on(folder, tmp_path):
