@@ -70,7 +70,7 @@ def test_planning_accuracy_scores_every_task_as_the_package_does(loaded, name):
     metric = loaded["planning_accuracy"]
     for config in {None, OTHER_CONFIGS.get(name)}:
         task = TASKS[name].from_config_name(config) if config else TASKS[name]()
-        rows = rows_of(task, 200, "test")
+        rows = rows_of(task, 120, "test")
         written = predictions_of(task, rows)
         pairs = list(zip(written, rows, strict=True))
         scores = [task.score(*pair) for pair in pairs]
