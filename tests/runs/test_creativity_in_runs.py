@@ -17,7 +17,6 @@ from hf_nextfail.runs.command_of_record import repeat
 from hf_nextfail.runs.measure_checkpoint import evaluate_checkpoint
 from hf_nextfail.runs.options import DataArguments
 from hf_nextfail.runs.report import report_runs
-from hf_nextfail.runs.rerun import computed, rerun
 
 CONFIG = "p2_c20_g0_s2"
 TRAINING = [
@@ -102,11 +101,6 @@ def test_what_is_new_is_what_the_checkpoint_was_not_trained_on(folder, tmp_path)
     assert unknown.results["creativity"] is unknown.results["new_share"] is None
     with pytest.raises(UsageError, match=r"temperature must be at least 0 and finite, got -1\.0"):
         measured(temperature=-1.0)
-
-
-def test_a_record_of_a_creative_task_runs_again(folder):
-    before, after = rerun(folder / "results.json")
-    assert computed(after) == computed(before)
 
 
 def test_options_of_drawing_are_checked_before_anything_is_trained():
