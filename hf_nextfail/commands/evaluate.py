@@ -51,6 +51,13 @@ ObjectiveName = Annotated[
 TaskName = Annotated[
     str | None, typer.Option("--task", help=f"A task of your own, in the place of --dataset_name: {FORMS}.")
 ]
+NumSamples = Annotated[
+    int | None, typer.Option("--num_samples", help="Outputs to draw, of a creative task, to measure creativity; 1024.")
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option("--temperature", help="At which they are drawn, without top-k or top-p; 1.0. 0 is greedy."),
+]
 BatchSize = Annotated[int, typer.Option("--batch_size", help="Rows of one pass.")]
 TrustRemoteCode = Annotated[bool, typer.Option("--trust_remote_code", help="Run code that comes with the checkpoint.")]
 
@@ -75,6 +82,9 @@ def evaluate(
     decoding: DecodingName = None,
     objective: ObjectiveName = None,
     task: TaskName = None,
+    num_samples: NumSamples = None,
+    temperature: Temperature = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of what is drawn.")] = 0,
     batch_size: BatchSize = 256,
     output_dir: Annotated[Path, typer.Option("--output_dir", help="Folder for all evaluations.")] = Path(
         "runs/evaluate"
@@ -98,6 +108,9 @@ def evaluate(
     record = evaluate_checkpoint(
         model,
         batch_size,
+        num_samples=num_samples,
+        temperature=temperature,
+        seed=seed,
         dataset_name=dataset_name,
         dataset_config=dataset_config,
         split=split,

@@ -40,7 +40,8 @@ def push_dataset(
 
 def push_metric(
     name: Annotated[
-        str, typer.Argument(help="path_accuracy, hard_token_accuracy or valid_path_rate.")
+        str,
+        typer.Argument(help="planning_accuracy, creativity, path_accuracy, hard_token_accuracy, valid_path_rate."),
     ] = "path_accuracy",
     repo: Annotated[
         str | None,

@@ -14,9 +14,8 @@ from datasets import Dataset
 
 from hf_nextfail.data.builder import TaskConfig, task_features
 from hf_nextfail.data.problem_keys import graph_hashes, texts_digest
+from hf_nextfail.data.trained_rows import MOST_ROWS, which_were_trained_on
 from hf_nextfail.tasks import StarGraph
-from hf_nextfail.tasks.base import SHARD_ROWS
-from hf_nextfail.tasks.graphs import hash_edges
 from hf_nextfail.tasks.star_graph_text import parse_problem
 
 logger = logging.getLogger(__name__)
@@ -24,8 +23,6 @@ logger = logging.getLogger(__name__)
 GZIP = b"\x1f\x8b"
 #: What editors and shells put in front of text, and the encoding that it says.
 BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-#: A stream of more training rows is not generated again to look for graphs in it: these many take seconds.
-MOST_ROWS = 2_000_000
 
 
 def read_lines(path: Path) -> list[str]:
@@ -128,15 +125,6 @@ def config_for(rows: Dataset, degree: int, length: int, task: StarGraph) -> str:
     known = [one.num_nodes for one in grid if (one.degree, one.path_length) == (degree, length)]
     num_nodes = min((number for number in known if number >= labels), default=labels)
     return StarGraph(degree, length, num_nodes, task.reverse).config_name
-
-
-def which_were_trained_on(graphs: np.ndarray, config: TaskConfig) -> np.ndarray:
-    """Say which of these hashes of graphs stand in the training rows of a configuration, made again shard by shard."""
-    found = np.zeros(len(graphs), dtype=bool)
-    for shard in range(-(-config.num_train // SHARD_ROWS)):
-        num_rows = min(SHARD_ROWS, config.num_train - shard * SHARD_ROWS)
-        found |= np.isin(graphs, hash_edges(config.task.sample_shard("train", shard, config.seed, num_rows)["edges"]))
-    return found
 
 
 def describe_test_file(path: str | None, dataset: Dataset | None, trained: TaskConfig | None) -> dict[str, Any] | None:

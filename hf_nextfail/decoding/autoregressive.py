@@ -4,10 +4,23 @@ from typing import ClassVar
 
 import torch
 from torch import nn
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from hf_nextfail.data.rows import Batch, Rows
 from hf_nextfail.decoding.base import Decoding
+from hf_nextfail.decoding.parallel_generate import perturbed
+
+
+class Perturbing(LogitsProcessor):
+    """Draw tokens by one's own generator, which `generate` does not take: see [`perturbed`]."""
+
+    def __init__(self, temperature: float, generator: torch.Generator | None):
+        self.temperature = temperature
+        self.generator = generator
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Add noise to the scores of the next token, `(B, V)`."""
+        return perturbed(scores, self.temperature, self.generator)
 
 
 class AutoregressiveDecoding(Decoding):
@@ -43,8 +56,16 @@ class AutoregressiveDecoding(Decoding):
         return rows.lay_out(rows.completion_ids, self.pad_token_id)
 
     @torch.no_grad()
-    def write(self, model: nn.Module, rows: Rows, num_tokens: int) -> torch.Tensor:
-        """Write greedily, with the model's own cache. See [`Decoding.write`]."""
+    def write(
+        self,
+        model: nn.Module,
+        rows: Rows,
+        num_tokens: int,
+        temperature: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """Write with the model's own cache. See [`Decoding.write`]."""
+        drawing = LogitsProcessorList([Perturbing(temperature, generator)] if temperature else [])
         completions = rows.prompt_ids.new_full((len(rows), num_tokens), self.pad_token_id)
         settings = model.generation_config
         model.generation_config = GenerationConfig()  # a checkpoint's own may sample, penalise or suppress tokens
@@ -57,7 +78,8 @@ class AutoregressiveDecoding(Decoding):
                     prompts,
                     attention_mask=torch.ones_like(prompts),
                     max_new_tokens=num_tokens,
-                    do_sample=False,
+                    do_sample=False,  # what is drawn is the likeliest after the noise
+                    logits_processor=drawing,
                     pad_token_id=self.pad_token_id,
                     eos_token_id=self.eos_token_id,
                 )[:, length:]

@@ -73,13 +73,27 @@ class Decoding(ABC):
         """
 
     @abstractmethod
-    def write(self, model: nn.Module, rows: Rows, num_tokens: int) -> torch.Tensor:
-        """Write completions greedily from the prompts alone: what the model does when it is used.
+    def write(
+        self,
+        model: nn.Module,
+        rows: Rows,
+        num_tokens: int,
+        temperature: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """Write completions from the prompts alone: what the model does when it is used.
+
+        By default it writes greedily. Drawn tokens are drawn from all there are: a top-k or top-p would change how
+        different outputs are, which is what drawing them measures.
 
         Args:
             model (`nn.Module`): a causal LM in evaluation mode.
             rows (`Rows`): `B` of them, of `int64` as `Rows.take` gives them; their completions are not read.
             num_tokens (`int`, >= 1): how many tokens to write at most, `T`.
+            temperature (`float`, >= 0, *optional*, defaults to 0.0): what logits are divided by before tokens are
+                drawn; 0 takes the likeliest.
+            generator (`torch.Generator`, *optional*): what draws, on the device of the model; by default the one of
+                the device.
 
         Returns:
             `torch.Tensor` `(B, T)` of ids, the padding id after an end token.

@@ -17,7 +17,8 @@ class InsertingDecoding(ParallelDecoding):
 
     Every position sees all others, so the causal mask is replaced. A gap is read at the token before it, the first one
     at the last token of the prompt. That a row is complete is said by the dummy token, in the first gap: once it has
-    more than half of the probability, as the paper's stop head must have. Nothing is inserted after `num_tokens`.
+    more than half of the probability, as the paper's stop head must have, also where tokens are drawn. Nothing is
+    inserted after `num_tokens`.
 
     A completion can be written in many orders, so one pass cannot say how likely it or a token of it is. Only what is
     written is measured.
@@ -46,7 +47,16 @@ class InsertingDecoding(ParallelDecoding):
         """Refuse: there is nothing to score. See [`Decoding.scores_tokens`]."""
         raise TypeError(f"one pass of a model that writes by {self.name} does not say how likely each token is")
 
-    def write(self, model: nn.Module, rows: Rows, num_tokens: int) -> torch.Tensor:
-        """Insert token by token. See [`Decoding.write`]."""
+    def write(
+        self,
+        model: nn.Module,
+        rows: Rows,
+        num_tokens: int,
+        temperature: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """Insert token by token; a token is drawn together with its gap. See [`Decoding.write`]."""
         special = (self.dummy_token_id, self.pad_token_id, self.eos_token_id)
-        return inserting_generate.insert(model, rows.prompt_ids, rows.lengths[:, 0], num_tokens, *special)
+        return inserting_generate.insert(
+            model, rows.prompt_ids, rows.lengths[:, 0], num_tokens, *special, temperature, generator
+        )

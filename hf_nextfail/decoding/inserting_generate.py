@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .parallel_generate import ended, generate_by, logits_behind, seen_by_all
+from .parallel_generate import ended, generate_by, logits_behind, perturbed, seen_by_all
 
 
 @torch.no_grad()
@@ -21,6 +21,8 @@ def insert(
     dummy_token_id: int,
     pad_token_id: int,
     eos_token_id: int | list[int] | None = None,
+    temperature: float = 0.0,
+    generator: torch.Generator | None = None,
 ) -> torch.Tensor:
     """Write completions from prompts alone, in each step the one token, in the one gap, that is likeliest.
 
@@ -40,6 +42,8 @@ def insert(
         num_tokens (`int`, >= 1): how many tokens to write at most, `T`.
         dummy_token_id (`int`), pad_token_id (`int`): of the tokenizer; the dummy token is what says "complete".
         eos_token_id (`int` or list of them, *optional*): what ends a completion.
+        temperature (`float`, >= 0), generator (`torch.Generator`, *optional*): draw a token and its gap, see
+            `perturbed`. Whether a row is complete is not drawn.
 
     Returns:
         `torch.Tensor` `(B, T)` of ids, the padding id behind what is complete and after an end token.
@@ -54,7 +58,9 @@ def insert(
         goes_on = goes_on & (complete <= scores.logsumexp(dim=1))
         if not goes_on.any():
             break
-        likeliest = scores.argmax(dim=1, keepdim=True)  # (B, 1), of all tokens in all gaps
+        likeliest = perturbed(scores, temperature, generator).argmax(
+            dim=1, keepdim=True
+        )  # (B, 1), of all tokens in all gaps
         gap, token = likeliest // logits.shape[2], likeliest % logits.shape[2]
         place = torch.arange(count + 1, device=written.device)
         longer = torch.where(place == gap, token, written.gather(1, place - (place > gap).long()))

@@ -58,10 +58,19 @@ class ParallelDecoding(Decoding):
         """Show dummies. See [`Decoding.view`]."""
         return rows.lay_out(torch.full_like(rows.completion_ids, self.dummy_token_id), self.pad_token_id)
 
-    def write(self, model: nn.Module, rows: Rows, num_tokens: int) -> torch.Tensor:
-        """Write greedily in one pass. See [`Decoding.write`]."""
+    def write(
+        self,
+        model: nn.Module,
+        rows: Rows,
+        num_tokens: int,
+        temperature: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """Write in one pass; what is drawn for a token does not depend on the others. See [`Decoding.write`]."""
         special = (self.dummy_token_id, self.pad_token_id, self.eos_token_id)
-        return parallel_generate.decode_in_parallel(model, rows.prompt_ids, rows.lengths[:, 0], num_tokens, *special)
+        return parallel_generate.decode_in_parallel(
+            model, rows.prompt_ids, rows.lengths[:, 0], num_tokens, *special, temperature, generator
+        )
 
     def generation_config(self, max_new_tokens: int | None) -> GenerationConfig:
         """Say how a checkpoint decodes. See [`Decoding.generation_config`]."""

@@ -27,6 +27,8 @@ def decode_in_parallel(
     dummy_token_id: int,
     pad_token_id: int,
     eos_token_id: int | list[int] | None = None,
+    temperature: float = 0.0,
+    generator: torch.Generator | None = None,
 ) -> torch.Tensor:
     """Write completions from prompts followed by dummy tokens, all tokens at once.
 
@@ -44,19 +46,22 @@ def decode_in_parallel(
         num_tokens (`int`, >= 1): how many tokens to write, `T`.
         dummy_token_id (`int`), pad_token_id (`int`): of the tokenizer.
         eos_token_id (`int` or list of them, *optional*): what ends a completion.
+        temperature (`float`, >= 0), generator (`torch.Generator`, *optional*): draw tokens; see `perturbed`.
 
     Returns:
         `torch.Tensor` `(B, T)` of ids, the padding id after an end token.
     """
-    logits = logits_behind(
-        model,
-        prompt_ids,
-        prompt_lengths,
-        prompt_ids.new_full((len(prompt_ids), num_tokens - 1), dummy_token_id),
-        pad_token_id,
-        torch.Tensor.long,
-    )
-    return ended(logits.argmax(dim=-1), pad_token_id, eos_token_id)
+    shown = prompt_ids.new_full((len(prompt_ids), num_tokens - 1), dummy_token_id)
+    logits = logits_behind(model, prompt_ids, prompt_lengths, shown, pad_token_id, torch.Tensor.long)
+    return ended(perturbed(logits, temperature, generator).argmax(dim=-1), pad_token_id, eos_token_id)
+
+
+def perturbed(logits: torch.Tensor, temperature: float, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Add noise by which the likeliest is a draw from `softmax(logits / temperature)`: the Gumbel-max trick."""
+    if not temperature:
+        return logits
+    waits = torch.empty_like(logits, dtype=torch.float32).exponential_(generator=generator)
+    return logits.float() - temperature * waits.clamp_min(torch.finfo(torch.float32).tiny).log()
 
 
 def logits_behind(

@@ -85,11 +85,18 @@ class UnmaskingDecoding(ParallelDecoding):
         """Show masks. See [`Decoding.view`]."""
         return self.lay_out(rows, torch.full_like(rows.completion_ids, self.dummy_token_id))
 
-    def write(self, model: nn.Module, rows: Rows, num_tokens: int) -> torch.Tensor:
-        """Write in steps. See [`Decoding.write`]."""
+    def write(
+        self,
+        model: nn.Module,
+        rows: Rows,
+        num_tokens: int,
+        temperature: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """Write in steps, of tokens that are drawn those first that are surest. See [`Decoding.write`]."""
         special = (self.dummy_token_id, self.pad_token_id, self.eos_token_id)
         return unmasking_generate.unmask(
-            model, rows.prompt_ids, rows.lengths[:, 0], num_tokens, *special, num_steps=self.num_steps
+            model, rows.prompt_ids, rows.lengths[:, 0], num_tokens, *special, self.num_steps, temperature, generator
         )
 
     def generation_config(self, max_new_tokens: int | None) -> GenerationConfig:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .parallel_generate import ended, first_given, generate_by, logits_behind, seen_by_all
+from .parallel_generate import ended, first_given, generate_by, logits_behind, perturbed, seen_by_all
 
 
 @torch.no_grad()
@@ -23,6 +23,8 @@ def unmask(
     pad_token_id: int,
     eos_token_id: int | list[int] | None = None,
     num_steps: int | None = None,
+    temperature: float = 0.0,
+    generator: torch.Generator | None = None,
 ) -> torch.Tensor:
     """Write completions from prompts followed by masks, in each step those tokens that the model is surest of.
 
@@ -42,6 +44,8 @@ def unmask(
         dummy_token_id (`int`), pad_token_id (`int`): of the tokenizer; the dummy token is the mask.
         eos_token_id (`int` or list of them, *optional*): what ends a completion.
         num_steps (`int`, >= 1, *optional*): `N`; by default, and at most, as many as tokens.
+        temperature (`float`, >= 0), generator (`torch.Generator`, *optional*): draw tokens, see `perturbed`; how sure
+            the model is of one that was drawn is the probability that it gives it.
 
     Returns:
         `torch.Tensor` `(B, T)` of ids, the padding id after an end token.
@@ -51,11 +55,15 @@ def unmask(
     kept = torch.zeros_like(written, dtype=torch.bool)
     for step in range(1, num_steps + 1):
         logits = logits_behind(model, prompt_ids, prompt_lengths, written, pad_token_id, seen_by_all)[:, :-1]
-        confidence, likeliest = logits.float().softmax(dim=-1).max(dim=-1)  # (B, T)
+        probabilities = logits.float().softmax(dim=-1)
+        confidence, predicted = probabilities.max(dim=-1)  # (B, T)
+        if temperature:
+            predicted = perturbed(logits, temperature, generator).argmax(dim=-1)
+            confidence = probabilities.gather(2, predicted[..., None])[..., 0]
         # Kept tokens rank first, since 2 is above any probability; among equals, the first in the row.
         order = confidence.masked_fill(kept, 2.0).argsort(dim=1, descending=True, stable=True)
         chosen = torch.zeros_like(kept).scatter(1, order[:, : num_tokens * step // num_steps], True) & ~kept
-        written = torch.where(chosen, likeliest, written)
+        written = torch.where(chosen, predicted, written)
         kept = kept | chosen
     return ended(written, pad_token_id, eos_token_id)
 

@@ -8,13 +8,15 @@ from datasets import Dataset
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.data.problem_keys import problem_keys
 from hf_nextfail.data.row_store import RowStore
 from hf_nextfail.data.tokenization import in_plain_python
 from hf_nextfail.decoding import Decoding, find_decoding
+from hf_nextfail.evaluation.creativity import Sampling, measure_creativity
 from hf_nextfail.evaluation.inference import Inference
 from hf_nextfail.evaluation.parts import first_hard_places, has_parts, part_of_each_token, part_texts
-from hf_nextfail.evaluation.verify import verified
+from hf_nextfail.evaluation.verify import measured, verified
 from hf_nextfail.metrics import correct_nodes, token_accuracy
 from hf_nextfail.metrics.standard_error import Estimate, summarise
 from hf_nextfail.models.checks import check_fits
@@ -55,8 +57,8 @@ def evaluate(
         task (`Task`, *optional*): what the rows are of: says what is right, what the parts of an answer are, and which
             is the hard one. Without it, right is the completion itself, and there are no numbers per part.
         batch_size (`int`, >= 1, *optional*, defaults to 256): rows of one pass.
-        per_part (`bool`, *optional*, defaults to `True`): also compute the numbers per part, such as nodes, which need
-            decoding.
+        per_part (`bool`, *optional*, defaults to `True`): also compute the numbers per part, such as nodes, and the
+            measures of the task, which need decoding.
         description (`str`, *optional*): log that it begins, and show a progress bar, under this name.
         shared (`bool`, *optional*, defaults to `False`): divide the rows among the processes that accelerate knows.
             Each has the whole model, and each must call this; all get the same numbers.
@@ -73,6 +75,7 @@ def evaluate(
           star graph the node next to the start.
         - `forced_token_accuracy`, `forced_hard_token_accuracy`: the same with the true previous tokens shown; `None`
           for a decoding that shows none. (`accuracy` under forcing is `accuracy`, as said above.)
+        - the `measures` of the task, such as `valid_equations` of `countdown`.
 
     Raises:
         ValueError: if the dataset is empty, a stream, has an empty row, one that the model has no positions or
@@ -110,7 +113,18 @@ def evaluate(
             part_of_token = part_of_each_token(tokenizer, completions, scores.correct.shape[1], task)
             forced = correct_nodes(scores.correct.numpy(), part_of_token)
         results |= of_parts(answers, references, forced, first_hard_places(task, dataset), groups)
+    if task is not None and per_part and measured(task, completions[0], dataset[0]):
+        written = written or inference.write_texts(rows, scores, completions)
+        results |= of_measures(task, written, dataset, groups)
     return results
+
+
+def of_measures(
+    task: Task, written: Sequence[str], dataset: Dataset, groups: np.ndarray | None
+) -> dict[str, Estimate]:
+    """Average what a task counts of each text beside its score."""
+    counted = [measured(task, text, row) for text, row in zip(written, dataset, strict=True)]
+    return {name: summarise(np.array([numbers[name] for numbers in counted]), groups) for name in counted[0]}
 
 
 def of_parts(
@@ -152,6 +166,8 @@ def evaluate_all(
     batch_size: int,
     progress: bool,
     shared: bool = False,
+    sampling: Sampling | None = None,
+    trained: TaskConfig | None = None,
 ) -> dict[str, Estimate | None]:
     """Evaluate a model on several datasets: the numbers of a run.
 
@@ -160,13 +176,19 @@ def evaluate_all(
         datasets (mapping): what the names of the results begin with, such as `train_` -> rows.
         progress (`bool`): show a progress bar.
         shared (`bool`, *optional*, defaults to `False`): divide the rows among processes, as `evaluate` does.
+        sampling (`Sampling`, *optional*): of a creative task, how outputs are drawn; `None` for others.
+        trained (`TaskConfig`, *optional*): of a creative task, the rows that the model was trained on.
 
     Returns:
-        `dict` from names to `Estimate`s; see [`hf_nextfail.evaluate`].
+        `dict` from names to `Estimate`s; see [`hf_nextfail.evaluate`] and [`measure_creativity`].
     """
     results: dict[str, Estimate | None] = {}
     for prefix, dataset in datasets.items():
         description = f"Evaluating {prefix.replace('_', ' ')}rows" if progress else None
-        measured = evaluate(model, dataset, decoding, tokenizer, task, batch_size, True, description, shared)
-        results |= {prefix + name: result for name, result in measured.items()}
+        numbers = evaluate(model, dataset, decoding, tokenizer, task, batch_size, True, description, shared)
+        results |= {prefix + name: result for name, result in numbers.items()}
+    if sampling is not None:
+        description = "Drawing outputs" if progress else None
+        subject = (model, datasets[""], decoding, tokenizer, task)
+        results |= measure_creativity(*subject, trained, sampling, batch_size, description, shared)
     return results

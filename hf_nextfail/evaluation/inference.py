@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -87,24 +88,35 @@ class Inference:
             self._everyones(log_probs, len(inside)).double().masked_fill(~inside, 0),
         )
 
-    def write(self, rows: RowStore, which: torch.Tensor) -> torch.Tensor:
-        """Decode the rows of the given indices greedily and free-running: ids `(len(which), T)`."""
+    def write(
+        self,
+        rows: RowStore,
+        which: torch.Tensor,
+        temperature: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """Decode the rows of the given indices free-running, by default greedily: ids `(len(which), T)`.
+
+        See [`Decoding.write`] for `temperature` and `generator`.
+        """
         num_tokens = rows.completions.longest
         if not len(which):
             return torch.zeros((0, num_tokens), dtype=torch.int64)
         was_training = self.model.training
         self.model.eval()
-        decoded = [self._write(rows.take(indices), num_tokens) for indices in self._batches(which, "decoding")]
+        drawing = {"temperature": temperature, "generator": generator} if temperature else {}
+        batches = self._batches(which, "decoding")
+        decoded = [self._write(rows.take(indices), num_tokens, drawing) for indices in batches]
         self.model.train(was_training)
         return self._everyones(decoded, len(which))
 
-    def _write(self, rows: Rows, num_tokens: int) -> torch.Tensor:
+    def _write(self, rows: Rows, num_tokens: int, drawing: dict[str, Any]) -> torch.Tensor:
         # Behind the longest prompt of a batch there may be too few positions for its longest completion.
         fit = min(num_tokens, self.num_positions - rows.prompt_ids.shape[1])
         if fit < rows.completion_ids.shape[1] and len(rows) > 1:
             halves = torch.arange(len(rows)).chunk(2)
-            return torch.cat([self._write(rows.take(half), num_tokens) for half in halves])
-        written = self.decoding.write(self.model, rows.to(self.device), fit)
+            return torch.cat([self._write(rows.take(half), num_tokens, drawing) for half in halves])
+        written = self.decoding.write(self.model, rows.to(self.device), fit, **drawing)
         return pad(written, (0, num_tokens - fit), value=self.tokenizer.pad_token_id)
 
     def write_texts(self, rows: RowStore, scores: Scores | None, completions: Sequence[str]) -> list[str]:

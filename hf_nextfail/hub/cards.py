@@ -170,7 +170,10 @@ def evaluation_name(record: Record) -> str:
     if record.test_file is not None:
         digests.append(record.test_file.get("rows_sha256"))
     digests = [digest[:8] for digest in digests if digest is not None]
-    return "-".join(filter(None, [what, run["dataset_config"], split, rows, seed, *digests, run["decoding"]]))
+    name = [what, run["dataset_config"], split, rows, seed, *digests, run["decoding"]]
+    if run["sampling"] is not None:
+        name.append("{num_samples}_samples-temperature_{temperature:g}-seed_{seed}".format(**run["sampling"]))
+    return "-".join(filter(None, name))
 
 
 def eval_results(record: Record) -> dict[str, str]:

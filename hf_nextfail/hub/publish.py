@@ -119,8 +119,8 @@ def push_metric(
     """Publish a metric as a Space, so that `evaluate.load(repo_id)` finds it.
 
     Args:
-        name (`str`, *optional*, defaults to `"path_accuracy"`): `"hard_token_accuracy"`, `"path_accuracy"` or
-            `"valid_path_rate"`.
+        name (`str`, *optional*, defaults to `"path_accuracy"`): a folder of `hub_cards/spaces`, such as
+            `"planning_accuracy"`.
         repo_id (`str`, *optional*): where to, by default `nextfail/{name}`; created if it does not exist.
         private (`bool`, *optional*): whether a repository that this creates is private.
         token (`str`, *optional*): by default the one of `HF_TOKEN` or `hf auth login`.

@@ -1,7 +1,7 @@
 """Several runs on one page: Markdown with pictures beside it, and HTML that holds them."""
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -9,14 +9,15 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from hf_nextfail.diagnoses import Definition, PathDiagnosis, StarGraphDiagnosis, definitions_of
+from hf_nextfail.diagnoses import PathDiagnosis, StarGraphDiagnosis, definitions_of
 from hf_nextfail.errors import make_output_folder
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.metrics import KINDS
 from hf_nextfail.reporting.markdown import anchors, code, fence, plain, table, to_html
+from hf_nextfail.reporting.meanings import definition_rows, meanings
 from hf_nextfail.reporting.pictures import PICTURES, PlannedPicture, draw_pictures, plan_pictures
 from hf_nextfail.reporting.record import Record
-from hf_nextfail.reporting.tables import distinct_names, format_accuracy, other_tokens, seen_graphs
+from hf_nextfail.reporting.tables import distinct_names, format_accuracy, further_results, other_tokens, seen_graphs
 from hf_nextfail.reporting.trainings import HEADINGS, Training, names_of, training_rows, trainings_of
 from hf_nextfail.tasks import StarGraph
 
@@ -78,6 +79,10 @@ def runs_table(names: Sequence[str], records: Sequence[Record]) -> str:
             rows.append(
                 [f"on {plain(record.test_file['path'])}{seen and f' ({seen})'}", *[""] * 5, on_file, *[""] * 4]
             )
+        for number, result in further_results(record).items():
+            train = record.estimate(f"train_{number}")
+            values = ["" if train is None else format_accuracy(train), format_accuracy(result)]
+            rows.append([code(number), *[""] * 4, *values, *[""] * 4])
     return table([*headings, "hard token", "chance", "other tokens", "steps"], rows, left=4)
 
 
@@ -119,6 +124,18 @@ def side_by_side(
     """Lay out values of several trainings, a column for each."""
     lines = [[show(row), *(plain(values.get(row, "-")) for _, values in columns)] for row in rows]
     return table([first, *(plain(name) for name, _ in columns)], lines)
+
+
+def further_table(trainings: Sequence[Training]) -> str | None:
+    """Lay out the results that only some tasks have, means over seeds, a column for each training."""
+    numbers = dict.fromkeys(name for t in trainings for record in t.records for name in further_results(record))
+    values = [
+        {number: format_result(pooled([record.estimate(number) for record in t.records])) for number in numbers}
+        for t in trainings
+    ]
+    return (
+        side_by_side("number", numbers, list(zip(names_of(trainings), values, strict=True)), code) if numbers else None
+    )
 
 
 def versions_table(records: Sequence[Record]) -> str:
@@ -191,6 +208,7 @@ def task_part(trainings: Sequence[Training], pictures: Sequence[dict[str, str]])
             verdicts.append((plain(name + of_seed), plain(runs[0].diagnosis["verdict"])))
         reasons = dict.fromkeys(record.run["diagnosis_absent"] for record in training.records)
         undiagnosed += [(plain(name), plain(reason)) for reason in reasons if reason is not None]
+    several = any(len(training.records) > 1 for training in trainings)
     values = [(name, diagnosed_values(diagnoses)) for name, diagnoses in diagnosed]
     first = [(name, diagnoses[0]) for name, diagnoses in diagnosed]
     numbers = dict.fromkeys(name for _, diagnosis in first for name in definitions_of(diagnosis))
@@ -198,6 +216,7 @@ def task_part(trainings: Sequence[Training], pictures: Sequence[dict[str, str]])
     return {
         "title": plain(trainings[0].task),
         "pictures": pictures,
+        "further_table": several and further_table(trainings),
         "undiagnosed": undiagnosed,
         "verdicts": verdicts,
         "numbers_table": values
@@ -217,11 +236,6 @@ def definitions_tables(diagnoses: Sequence[dict[str, Any]]) -> dict[str, str | N
         name: table(headings, definition_rows(kind.definitions), left=6) if kind.definitions in used else None
         for name, kind in tables.items()
     }
-
-
-def definition_rows(definitions: Mapping[str, Definition]) -> list[list[str]]:
-    """Lay out what numbers mean as rows of Markdown."""
-    return [[code(name), *map(plain, definition)] for name, definition in definitions.items()]
 
 
 def again(trainings: Sequence[Training], commands: Sequence[str]) -> str:
@@ -258,6 +272,7 @@ def page_text(
         count="One run" if len(records) == 1 else f"{len(records)} runs",
         trainings_table=trainings_table(trainings) if several else None,
         runs_table=runs_table(names, records),
+        meanings=meanings(records),
         star_graphs=any(record.run["task"] == StarGraph.name for record in records),
         overview=[picture for task, picture in shown if task is None],
         tasks=[part for part in parts if any(value for key, value in part.items() if key != "title")],

@@ -78,7 +78,8 @@ class Record:
               looked).
             - `objective`: how the model was trained; `None` where nobody knows; `objective_options`, and
               `num_head_parameters` that were trained beside the model. `decoding`: how it writes, a name in
-              `DECODINGS` or of one of your own.
+              `DECODINGS` or of one of your own. `sampling`: of a creative task, the `num_samples`, `temperature` and
+              `seed` of the outputs that were drawn; `None` where none were.
             - `seed`, `steps`, `epochs`, `examples` (rows seen, an epoch's last batch counted as a full one),
               `stopped_at_accuracy`: `None` where nothing was trained.
             - `precision`, `fast_path` (see `hf_nextfail.models.fast_path`), `device`, `device_name`, `num_threads`,

@@ -27,6 +27,7 @@ RUN: dict[str, Types] = {
     "objective": (str, NoneType),
     "objective_options": (dict, NoneType),
     "decoding": (str,),
+    "sampling": (dict, NoneType),
     "num_parameters": (int,),
     "num_head_parameters": (int, NoneType),
     "num_trainable_parameters": (int, NoneType),

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hf_nextfail.reporting.record import Record
+from hf_nextfail.reporting.schema import PER_NODE, PREFIXES, SCALARS
 
 NARROWEST = 11  # what a column that folds its words keeps: the width of `0.504±0.004`
 
@@ -57,6 +58,16 @@ def other_tokens(record: Record) -> float | None:
         return None
     others = [value for node, value in enumerate(per_token["value"]) if node != record.run["hard_node"]]
     return sum(others) / len(others) if others else None
+
+
+def further_results(record: Record) -> dict[str, dict[str, Any] | None]:
+    """Return the results that only some tasks have, such as `creativity`, on the split that was measured."""
+    known = (*SCALARS, *PER_NODE)
+    return {
+        name: result
+        for name, result in record.results.items()
+        if name not in known and not name.startswith(tuple(filter(None, PREFIXES)))
+    }
 
 
 def diagnosis_table(diagnosis: dict[str, Any]) -> Table:
@@ -126,6 +137,9 @@ def results_table(records: Sequence[Record]) -> Table:
         )
         if record.test_file is not None:
             table.add_row("on test file", "", format_accuracy(record.estimate("test_file_accuracy")))
+        for name, result in further_results(record).items():
+            train = record.estimate(f"train_{name}")
+            table.add_row(name, train and format_accuracy(train), format_accuracy(result))
     return table
 
 

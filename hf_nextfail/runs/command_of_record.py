@@ -85,6 +85,7 @@ def measuring(record: Record) -> str:
         "dataset_seed": run["dataset_seed"],
         "test_file": test_file,
         "decoding": run["decoding"],
+        **(run["sampling"] or {}),
     }
     command = "evaluate" if "loss" in results else "diagnose"
     given = {name: value for name, value in options.items() if value is not None}

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from hf_nextfail.data.room import who_is_to_blame
 from hf_nextfail.data.tokenization import load_tokenizer, longest_row, tokenize_dataset
 from hf_nextfail.decoding import DECODINGS, AutoregressiveDecoding, Decoding, find_decoding, says_decoding
 from hf_nextfail.errors import UsageError, did_you_mean
+from hf_nextfail.evaluation.creativity import Sampling
 from hf_nextfail.evaluation.diagnose import NUM_DIAGNOSED, diagnose
 from hf_nextfail.evaluation.evaluate import NUM_TRAIN_SAMPLE, evaluate_all
 from hf_nextfail.evaluation.parts import check_fast, has_parts
@@ -78,11 +79,11 @@ class Subject:
     """A checkpoint to measure, with the rows to measure it on.
 
     Args:
-        model, tokenizer, decoding: the checkpoint and how it writes.
-        task (`Task`, *optional*): `None` for your own data.
+        model, tokenizer, decoding, task: the checkpoint, how it writes, what is asked; no task for your own data.
         datasets (`dict`): tokenized rows, by the prefix of their results: `""` and `"test_file_"`.
         run (`dict`): what their record says under `run`.
         test_file (`dict`, *optional*): what it says of the file.
+        trained (`TaskConfig`, *optional*): the rows of the task that it was trained on; `None` where nobody knows.
     """
 
     model: nn.Module
@@ -92,6 +93,7 @@ class Subject:
     datasets: dict[str, Dataset]
     run: dict[str, Any]
     test_file: dict[str, Any] | None
+    trained: TaskConfig | None
 
 
 def load_subject(
@@ -184,8 +186,9 @@ def load_subject(
         "device": str(model.device),
         "num_threads": torch.get_num_threads(),
     }
-    in_words = describe_test_file(test_file, datasets.get("test_file_"), rows_trained_on(training))
-    return Subject(model, tokenizer, how, of_task, datasets, run, in_words)
+    trained = rows_trained_on(training, dataset_name, None if of_task is None else type(of_task))
+    in_words = describe_test_file(test_file, datasets.get("test_file_"), trained)
+    return Subject(model, tokenizer, how, of_task, datasets, run, in_words, trained)
 
 
 def decoding_by(objective: type[Objective] | None, decoding: str | None) -> str | type[Decoding] | None:
@@ -231,13 +234,22 @@ def check_batch_size(batch_size: int) -> None:
         raise UsageError(f"batch_size must be at least 1, got {batch_size}")
 
 
-def evaluate_checkpoint(name_or_path: str, batch_size: int = 256, progress: bool = True, **options: Any) -> Record:
+def evaluate_checkpoint(
+    name_or_path: str,
+    batch_size: int = 256,
+    progress: bool = True,
+    num_samples: int | None = None,
+    temperature: float | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> Record:
     """Measure any checkpoint, ours or not, without training it.
 
     Args:
         name_or_path (`str`): a causal LM on the Hub, or a folder.
         batch_size (`int`, >= 1, *optional*, defaults to 256): rows of one pass.
         progress (`bool`, *optional*, defaults to `True`): show a progress bar.
+        num_samples, temperature, seed: of a creative task, how outputs are drawn; see [`Sampling`].
         options: the other arguments of [`load_subject`].
 
     Returns:
@@ -248,15 +260,15 @@ def evaluate_checkpoint(name_or_path: str, batch_size: int = 256, progress: bool
     """
     check_batch_size(batch_size)
     subject = load_subject(name_or_path, **options)
+    task, what = subject.task, (subject.model, subject.tokenizer, subject.decoding, subject.task, subject.datasets)
     began = time.perf_counter()
     try:
-        results = evaluate_all(
-            subject.model, subject.tokenizer, subject.decoding, subject.task, subject.datasets, batch_size, progress
-        )
+        sampling = Sampling.of(task, num_samples, temperature, seed)
+        results = evaluate_all(*what, batch_size, progress, sampling=sampling, trained=subject.trained)
     except ValueError as error:
         raise UsageError(f"{subject.run['dataset_name']}: {error}") from error
-    timings = evaluation_timings(began)
-    return Record.build(subject.task, subject.run, results, test_file=subject.test_file, timings=timings)
+    run = subject.run | {"sampling": sampling and asdict(sampling)}
+    return Record.build(task, run, results, test_file=subject.test_file, timings=evaluation_timings(began))
 
 
 def diagnose_checkpoint(

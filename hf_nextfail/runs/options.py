@@ -11,6 +11,7 @@ from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.data.own_dataset import load_own_dataset
 from hf_nextfail.data.registration import NAMESPACE, task_class
 from hf_nextfail.errors import did_you_mean
+from hf_nextfail.evaluation.creativity import NUM_SAMPLES, TEMPERATURE, Sampling
 from hf_nextfail.models.checks import check_model_source
 from hf_nextfail.models.fast_path import FAST_PATHS
 from hf_nextfail.own_code import FORMS, is_reference
@@ -57,6 +58,14 @@ class DataArguments:
         default=None,
         metadata={"help": "A text file in the paper's format, evaluated beside the test split of the star graph."},
     )
+    num_samples: int | None = field(
+        default=None,
+        metadata={"help": f"Outputs drawn at the end to measure creativity, of creative tasks; {NUM_SAMPLES:,}."},
+    )
+    temperature: float | None = field(
+        default=None,
+        metadata={"help": f"At which they are drawn, without top-k or top-p; {TEMPERATURE}."},
+    )
 
     def __post_init__(self):
         if self.task is not None:
@@ -74,6 +83,7 @@ class DataArguments:
             raise ValueError(f"streaming goes with rows that are generated, not with those of {self.dataset_name}")
         if self.test_file is not None and kind is not StarGraph:
             raise ValueError(f"test_file goes with {NAMESPACE}/{StarGraph.name}, not with {self.dataset_name}")
+        self.sampling(seed=0)
         if self.test_file is not None and not Path(self.test_file).is_file():
             raise ValueError(f"test_file: there is no file {self.test_file}")
 
@@ -81,6 +91,10 @@ class DataArguments:
     def generated(self) -> Task | None:
         """The task whose rows are generated, `None` for your own data."""
         return self.config and self.config.task
+
+    def sampling(self, seed: int) -> Sampling | None:
+        """Say how outputs of a creative task are drawn; `None` for other rows."""
+        return Sampling.of(self.generated, self.num_samples, self.temperature, seed)
 
     def sizes(self) -> dict[str, int]:
         """Return the sizes of splits that were asked for, by the names of the options of `load_dataset`."""

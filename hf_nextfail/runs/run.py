@@ -254,10 +254,10 @@ def measure_run(run: Run, trainer: NextFailTrainer, evaluated: dict[str, Dataset
     task, args, began = run.data.generated, run.training, time.perf_counter()
     tokenizer, decoding, shared = trainer.processing_class, trainer.objective.decoding, trainer.has_whole_model
     progress = not args.disable_tqdm and trainer.is_world_process_zero()
+    sampling = run.data.sampling(args.seed)
+    subject = (measured_model(trainer), tokenizer, decoding, task, evaluated, args.eval_batch_size)
     try:
-        results = evaluate_all(
-            measured_model(trainer), tokenizer, decoding, task, evaluated, args.eval_batch_size, progress, shared
-        )
+        results = evaluate_all(*subject, progress, shared, sampling, run.data.config)
     except ValueError as error:
         raise TrainingError(f"{run.name} is trained and saved, but not measured: {error}") from error
     training = trainer.describe()
@@ -273,6 +273,7 @@ def measure_run(run: Run, trainer: NextFailTrainer, evaluated: dict[str, Dataset
             "rows_sha256": texts_digest(evaluated[""]),
             "model": run.model.model_name_or_path or run.model.model_type,
             "weights_sha256": weights_digest(run.folder),
+            "sampling": sampling and dataclasses.asdict(sampling),
             "diagnosis_absent": INTERRUPTED,
             **training,
         },

@@ -16,7 +16,7 @@ from hf_nextfail.own_code import is_reference, without_folder
 from hf_nextfail.reporting.record import Record, is_local
 from hf_nextfail.reporting.schema import check
 from hf_nextfail.runs.options import checked_reference
-from hf_nextfail.tasks import StarGraph
+from hf_nextfail.tasks import StarGraph, Task
 
 logger = logging.getLogger(__name__)
 
@@ -95,16 +95,33 @@ def of_recipe(path: Path | None) -> dict[str, Any]:
     return said | {"decoding": objective and objective.decoding_class.name}
 
 
-def rows_trained_on(training: dict[str, Any]) -> TaskConfig | None:
-    """Return the rows of the star graph that a checkpoint was trained on, as it says; `None` where nobody knows."""
-    if training.get("dataset_name") != f"{NAMESPACE}/{StarGraph.name}":
+def rows_trained_on(training: dict[str, Any], dataset_name: str, kind: type[Task] | None) -> TaskConfig | None:
+    """Return the rows of a task that a checkpoint was trained on, as it says.
+
+    Args:
+        training (`dict`): what `trained_on` returns.
+        dataset_name (`str`), kind (`type[Task]`, *optional*): of the task; `None` for data of your own.
+
+    Returns:
+        `TaskConfig`; `None` where nobody knows, or it was trained on something else.
+    """
+    if not training or kind is None or not same_dataset(dataset_name, training["dataset_name"]):
         return None
     sizes = {"num_train": training["num_train"], "num_validation": 0, "num_test": 0}
     options = {name: value for name, value in sizes.items() if value is not None}
     try:
-        return TaskConfig.resolve(StarGraph, training["dataset_config"], seed=training["dataset_seed"], **options)
+        return TaskConfig.resolve(kind, training["dataset_config"], seed=training["dataset_seed"], **options)
     except ValueError:  # no run of ours was trained on that
         return None
+
+
+def same_dataset(one: str, other: str) -> bool:
+    """Say whether two names are of one dataset, however each is written, and wherever a file is now."""
+    if is_reference(one) and is_reference(other):
+        return without_folder(one) == without_folder(other)
+    if is_local(one) and is_local(other):
+        return Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
+    return one == other
 
 
 def what_to_measure_on(
@@ -138,11 +155,7 @@ def what_to_measure_on(
             *(name_or_path, known, StarGraph.grid[0]),
         )
     dataset_name = dataset_name or known
-    same = dataset_name == known
-    if not same and is_local(dataset_name) and is_local(known):  # however each is written
-        same = Path(dataset_name).expanduser().resolve() == Path(known).expanduser().resolve()
-    if is_reference(dataset_name) and is_reference(known):  # wherever the file is now
-        same = without_folder(dataset_name) == without_folder(known)
+    same = same_dataset(dataset_name, known)
     if dataset_config is None and same:
         dataset_config = training.get("dataset_config")
     own = same and dataset_config == training.get("dataset_config")

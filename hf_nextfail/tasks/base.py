@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from hf_nextfail.errors import did_you_mean
+from hf_nextfail.tasks.config_names import coded_name, form_of_names, readable, value_of
 from hf_nextfail.tasks.hashing import hash_texts
 from hf_nextfail.tasks.papers import Paper
 from hf_nextfail.tasks.text import TextColumn
@@ -102,8 +103,9 @@ class Task(ABC):
     separator: ClassVar[str] = ""
     #: Whether all completions of a configuration have one number of words; then they do not end with an end token.
     fixed_length: ClassVar[bool] = False
-    #: What stands for each field in names such as `d2_l5_n50`, that of a switch only where it is on; without codes,
-    #: names are such as `degree_2-length_5`.
+    #: What stands for each field in names such as `d2_l5_n50`, that of a switch only where it is on, and one that
+    #: begins with `_` only where the field has another value than by default; without codes, names are such as
+    #: `degree_2-length_5`.
     codes: ClassVar[Mapping[str, str]] = {}
 
     @property
@@ -122,6 +124,21 @@ class Task(ABC):
     @abstractmethod
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
         """Return 1.0 when `prediction` is a right completion of `row`, else 0.0; it may be any text."""
+
+    def read_row(self, prompt: str, completion: str) -> Mapping[str, Any]:
+        """Read back from the texts of a row what `score` and `measures` look at; by default the texts themselves.
+
+        Raises:
+            ValueError: if they are not those of a row.
+        """
+        return {"prompt": prompt, "completion": completion}
+
+    def measures(self, prediction: str, row: Mapping[str, Any]) -> Mapping[str, float]:
+        """Count what tells more of a prediction than its score, by the name of the result; by default nothing.
+
+        The same names for whatever a model writes. Evaluation averages them over rows.
+        """
+        return {}
 
     def split_key(self, columns: Columns) -> np.ndarray:
         """Return what decides the split, and which rows are about one problem: by default a hash of the prompt.
@@ -185,25 +202,25 @@ class Task(ABC):
             if isinstance(value, str) and not re.fullmatch(r"[\w.]+", value):
                 raise ValueError(f"{name} must be of letters, digits, dots and underscores, got {value!r}")
         if self.codes:
-            switches = {name: "" if value is True else value for name, value in values.items() if value is not False}
-            return "_".join(f"{self.codes[name]}{value}" for name, value in switches.items())
+            return coded_name(values, self.codes, {field.name: field.default for field in fields(self)})
         return "-".join(f"{name}_{value}" for name, value in values.items()) or "default"
 
     @classmethod
     def from_config_name(cls, config_name: str, **overrides: Any) -> Self:
         """Read a configuration name; raise `ValueError` for any other text, or when an override contradicts it."""
-        form = form_of_names(cls)
+        form = form_of_names(cls.codes, {field.name: field.default for field in fields(cls)})
         match = re.fullmatch(form, config_name)
         if match is None:
             example = cls().config_name
             hint = did_you_mean(config_name, (*cls.grid, example)) or f", such as {example!r}"
             raise ValueError(f"unknown config {config_name!r} of {cls.name}: use {readable(form)}{hint}")
-        named = {
-            field.name: match[field.name] is not None
-            if cls.codes and isinstance(field.default, bool)
-            else value_of(field.name, match[field.name], field.default)
-            for field in fields(cls)
-        }
+        named = {}
+        for field in fields(cls):
+            text = match[field.name]
+            if cls.codes and isinstance(field.default, bool):
+                named[field.name] = text is not None
+            else:
+                named[field.name] = field.default if text is None else value_of(field.name, text, field.default)
         for name, value in overrides.items():
             if named.get(name) != value:
                 raise ValueError(
@@ -281,38 +298,3 @@ def check_task_class(kind: type[Task]) -> None:
                 f"the field {field.name} of the task {kind.__name__} must have a default: a number, a text, True or "
                 "False"
             )
-
-
-def form_of_names(kind: type[Task]) -> str:
-    """Write the regular expression of the configuration names of a task."""
-    if not kind.codes:
-        return "-".join(f"{field.name}_(?P<{field.name}>.+?)" for field in fields(kind)) or "default"
-    form = ""
-    for field in fields(kind):
-        code = "_" * bool(form) + kind.codes[field.name]
-        switch = isinstance(field.default, bool)
-        form += f"(?P<{field.name}>{code})?" if switch else f"{code}(?P<{field.name}>.+?)"
-    return form
-
-
-def readable(form: str) -> str:
-    """Write the form of configuration names for people: `digits_<digits>`, or `l<length>[_rev]`."""
-    form = re.sub(r"\(\?P<\w+>(_\w+)\)\?", r"[\1]", form)
-    return re.sub(r"\(\?P(<\w+>)\.\+\?\)", r"\1", form)
-
-
-def value_of(name: str, text: str, default: Any) -> Any:
-    """Read the value of a field of a configuration name, of the type that its default has.
-
-    Raises:
-        ValueError: if the text is of another type, or is not how that value is written.
-    """
-    kind = type(default)
-    if kind is bool and text in ("True", "False"):
-        return text == "True"
-    try:
-        if kind in (int, float, str) and str(kind(text)) == text:
-            return kind(text)
-    except ValueError:
-        pass  # not a number
-    raise ValueError(f"{name} must be written like {default!r}, got {text!r}")

@@ -10,7 +10,7 @@ import numpy as np
 from hf_nextfail.tasks.base import Columns, Task, keep_integer
 from hf_nextfail.tasks.hashing import mix_bits
 from hf_nextfail.tasks.papers import BEYOND_AUTOREGRESSION, Paper
-from hf_nextfail.tasks.text import TextColumn, format_labels
+from hf_nextfail.tasks.text import TextColumn, format_labels, labels_of
 
 OPERATIONS = "+-*/"
 LARGEST_NUMBER = 99
@@ -129,6 +129,11 @@ class Countdown(Task):
             table.append([f"{a} {OPERATIONS[operation]} {b} = {c}", ", ".join(map(str, left))])
         return {"table": table, "note": f"Reach {row['target']}, each number used once: one answer of several"}
 
+    def read_row(self, prompt: str, completion: str) -> dict[str, Any]:
+        """Read the numbers and the target. See [`Task.read_row`]."""
+        *numbers, target = labels_of(prompt.strip().removesuffix("|"))
+        return {"numbers": numbers, "target": target}
+
     def valid_equations(self, prediction: str, row: Mapping[str, Any]) -> list[bool]:
         """Say of each equation whether it is right and uses numbers that are left.
 
@@ -144,6 +149,11 @@ class Countdown(Task):
             match = EQUATION.fullmatch(text)
             valid.append(match is not None and takes(left, *match.groups()))
         return valid
+
+    def measures(self, prediction: str, row: Mapping[str, Any]) -> dict[str, float]:
+        """Return as `valid_equations` the share of equations that are valid; those that were not written are not."""
+        valid = self.valid_equations(prediction, row)
+        return {"valid_equations": sum(valid) / max(len(valid), len(row["numbers"]) - 1)}
 
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
         """Return 1.0 when every equation is valid, there are as many as needed, and the last gives the target."""

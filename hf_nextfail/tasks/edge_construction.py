@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hf_nextfail.tasks.base import Columns, keep_integer
-from hf_nextfail.tasks.creative import PROMPT, CreativeTask
+from hf_nextfail.tasks.creative import CreativeTask
 from hf_nextfail.tasks.graphs import sample_without_replacement
 from hf_nextfail.tasks.text import MAX_LABEL, TextColumn, format_labels, read_labels
 
@@ -29,13 +29,15 @@ class EdgeConstruction(CreativeTask):
     num_names: int = 15
 
     def __post_init__(self):
+        super().__post_init__()
         keep_integer(self, "length", 3, 30)
         keep_integer(self, "num_names", self.length, MAX_LABEL + 1, f" for {self.length} different ones")
 
     @property
     def title(self) -> str:
         """`Circle construction, 9 of 15 names`."""
-        return f"{self.name.replace('_', ' ').capitalize()}, {self.length} of {self.num_names} names"
+        title = f"{self.name.replace('_', ' ').capitalize()}, {self.length} of {self.num_names} names"
+        return title + self.seed_in_words
 
     @property
     def num_edges(self) -> int:
@@ -45,9 +47,9 @@ class EdgeConstruction(CreativeTask):
     @property
     def words(self) -> list[str]:
         """The names, and the signs between edges and at the end of the prompt."""
-        return [*map(str, range(self.num_names)), "|", PROMPT]
+        return [*map(str, range(self.num_names)), "|", *self.prompt_words]
 
-    def sample(self, rng: np.random.Generator, count: int) -> Columns:
+    def draw(self, rng: np.random.Generator, count: int) -> Columns:
         """Draw `count` walks: `edges` of `int32` in random order, `(count, num_edges, 2)`."""
         names = sample_without_replacement(rng, count, self.num_names, self.length).T
         first = sample_without_replacement(rng, count, self.num_edges, self.num_edges).T

@@ -12,7 +12,7 @@ from hf_nextfail.tasks.graphs import GraphTask
 from hf_nextfail.tasks.hashing import mix_bits
 from hf_nextfail.tasks.papers import GEOMETRIC_MEMORY, Paper
 from hf_nextfail.tasks.paths import nodes_match, write_nodes
-from hf_nextfail.tasks.text import MAX_LABEL, TextColumn, read_labels
+from hf_nextfail.tasks.text import MAX_LABEL, TextColumn, labels_of, read_labels
 
 #: The kinds of rows, and the sign behind the node that is asked about.
 PATH, FORWARD, BACKWARD = range(3)
@@ -143,16 +143,24 @@ class InWeightsStar(GraphTask):
         prompts = TextColumn.of([f"{node}{ends[kind]}" for node, kind in asked])
         return {"prompt": prompts, "completion": write_nodes(columns["answer"], ",")}
 
+    def read_row(self, prompt: str, completion: str) -> dict[str, Any]:
+        """Read the kind, the node that is asked about, and the answer. See [`Task.read_row`]."""
+        asked = prompt.strip().rstrip(".=><")
+        kind = KINDS.find(prompt.strip()[-1:] or "?")
+        if kind < 0 or not asked.isdecimal():
+            raise ValueError(f"a prompt must be a node and one of {KINDS}, pauses between them, got {prompt!r}")
+        return {"kind": kind, "node": int(asked), "answer": labels_of(completion)}
+
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
         """Return 1.0 when `prediction` is the path or the node at the other end of an edge, else 0.0."""
-        if (row["kind"], row["node"]) != (FORWARD, arms_of(self)[0, 0]):
+        if (row["kind"], row["node"]) != (FORWARD, arms_of_graph(self)[0, 0]):
             return nodes_match(prediction, [node for node in row["answer"] if node >= 0])
         nodes = read_labels(prediction) if isinstance(prediction, str) else None
-        return float(nodes is not None and len(nodes) == 1 and nodes[0] in arms_of(self)[:, 1])
+        return float(nodes is not None and len(nodes) == 1 and nodes[0] in arms_of_graph(self)[:, 1])
 
     def drawing(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Draw the arm that is asked about, and some others. See [`Task.drawing`]."""
-        arms = arms_of(self)
+        arms = arms_of_graph(self)
         on_one_arm = row["answer"][0] if row["kind"] == FORWARD else row["node"]  # not the root
         own = int(np.nonzero((arms == on_one_arm).any(axis=1))[0][0])
         others = [arm for arm in range(min(self.degree, ARMS_DRAWN + 1)) if arm != own][: ARMS_DRAWN - 1]
@@ -170,7 +178,7 @@ class InWeightsStar(GraphTask):
 
 
 @functools.lru_cache(maxsize=4)
-def arms_of(task: InWeightsStar) -> np.ndarray:
+def arms_of_graph(task: InWeightsStar) -> np.ndarray:
     """Return the nodes of each arm from the root, `(degree, path_length)`: a function of sizes and `graph_seed`."""
     size = 1 + task.degree * (task.path_length - 1)
     labels = np.random.default_rng(task.graph_seed).permutation(size).astype(np.int32)
@@ -180,7 +188,7 @@ def arms_of(task: InWeightsStar) -> np.ndarray:
 @functools.lru_cache(maxsize=4)
 def all_rows(task: InWeightsStar) -> Columns:
     """Return each row there is once: the paths, the edges, and the edges backwards."""
-    arms = arms_of(task)
+    arms = arms_of_graph(task)
     edges = np.stack([arms[:, :-1], arms[:, 1:]], axis=-1).reshape(-1, 2)
     counts = [len(arms), len(edges), len(edges)]
     answer = np.full((sum(counts), task.path_length), -1, np.int32)

@@ -95,6 +95,13 @@ class MinimalPlanning(PathTask):
             "completion": format_labels(edges, ",/" * (path.shape[1] - 2) + ",\0"),
         }
 
+    def read_row(self, prompt: str, completion: str) -> dict[str, Any]:
+        """Read the path. See [`Task.read_row`]."""
+        edges = self.canonical(completion)
+        if edges is None:
+            raise ValueError(f"a completion must be edges with slashes between them, got {completion!r}")
+        return {"path": [edges[0][0], *(target for _, target in edges)]}
+
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
         """Return 1.0 when `prediction` are the edges of the path of `row` in order, else 0.0."""
         return float(self.canonical(prediction) == tuple(itertools.pairwise(row["path"])))

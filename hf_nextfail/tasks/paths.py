@@ -7,7 +7,7 @@ import numpy as np
 
 from hf_nextfail.tasks.base import Columns
 from hf_nextfail.tasks.graphs import GraphTask, sample_without_replacement
-from hf_nextfail.tasks.text import TextColumn, format_labels
+from hf_nextfail.tasks.text import TextColumn, format_labels, labels_of
 
 
 class PathTask(GraphTask):
@@ -46,6 +46,10 @@ class PathTask(GraphTask):
         )
         between, behind, ends = self.signs
         return format_labels(problem, f",{between}" * (edges.shape[1] - 1) + f",{behind}" + f",{ends}")
+
+    def read_row(self, prompt: str, completion: str) -> dict[str, Any]:
+        """Read the path. See [`Task.read_row`]."""
+        return {"path": labels_of(completion)}
 
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
         """Return 1.0 when `prediction` is the path of `row`, else 0.0."""

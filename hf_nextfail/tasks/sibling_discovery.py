@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hf_nextfail.tasks.base import Columns, keep_integer
-from hf_nextfail.tasks.creative import PROMPT, CreativeTask
+from hf_nextfail.tasks.creative import CreativeTask
 from hf_nextfail.tasks.graphs import sample_without_replacement
 from hf_nextfail.tasks.text import TextColumn, format_labels, read_labels
 
@@ -70,6 +70,7 @@ class SiblingDiscovery(CreativeTask):
     parent_first: bool = False
 
     def __post_init__(self):
+        super().__post_init__()
         keep_integer(self, "num_parents", 1, MAX_CHILDREN // 2)
         why = f" for the {self.num_parents} parents"
         keep_integer(self, "num_children", 2 * self.num_parents, MAX_CHILDREN, why)
@@ -85,19 +86,19 @@ class SiblingDiscovery(CreativeTask):
     def title(self) -> str:
         """`Sibling discovery, 5 parents, 2500 children, graph 0`, and `parent first` if so."""
         size = f"{self.num_parents} parents, {self.num_children} children, graph {self.graph_seed}"
-        return f"Sibling discovery, {size}" + ", parent first" * self.parent_first
+        return f"Sibling discovery, {size}" + ", parent first" * self.parent_first + self.seed_in_words
 
     @property
     def words(self) -> list[str]:
         """The labels of parents and children, and the prompt."""
-        return [*map(str, range(self.num_parents + self.num_children)), PROMPT]
+        return [*map(str, range(self.num_parents + self.num_children)), *self.prompt_words]
 
     @property
     def children(self) -> np.ndarray:
         """The graph: the labels of the children of each parent, shape `(num_parents, num_children / num_parents)`."""
         return children_of(self.num_parents, self.num_children, self.graph_seed)
 
-    def sample(self, rng: np.random.Generator, count: int) -> Columns:
+    def draw(self, rng: np.random.Generator, count: int) -> Columns:
         """Draw `count` pairs of siblings: `siblings` of `int32`, `(count, 2)`, and their `parent`, `(count,)`."""
         parent = rng.integers(self.num_parents, size=count, dtype=np.int32)
         places = sample_without_replacement(rng, count, self.children.shape[1], 2)

@@ -251,6 +251,10 @@ class StarGraph(PathTask):
             "goal": problem.path[-1],
         }
 
+    def read_row(self, prompt: str, completion: str) -> dict[str, Any]:
+        """Read the row. See [`StarGraph.parse`]."""
+        return self.parse(prompt + completion)
+
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
         """Return 1.0 when `prediction` is the path of `row` in this task's direction, else 0.0."""
         return super().score(prediction, {"path": row["path"][::-1]} if self.reverse else row)

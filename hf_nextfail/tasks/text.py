@@ -55,6 +55,14 @@ def read_labels(text: str) -> tuple[int, ...] | None:
     return tuple(map(int, pieces)) if all(re.fullmatch(r"0|[1-9][0-9]{0,6}", piece) for piece in pieces) else None
 
 
+def labels_of(text: str) -> list[int]:
+    """Read labels between commas; raise `ValueError` for anything else."""
+    labels = read_labels(text)
+    if labels is None:
+        raise ValueError(f"a prompt or completion must be labels with commas between them, got {text!r}")
+    return list(labels)
+
+
 def format_labels(labels: np.ndarray, separators: str | np.ndarray) -> TextColumn:
     r"""Write rows of labels as decimal text, label `j` of every row followed by `separators[j]`.
 

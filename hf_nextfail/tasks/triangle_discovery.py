@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hf_nextfail.tasks.base import Columns, keep_integer
-from hf_nextfail.tasks.creative import PROMPT, CreativeTask
+from hf_nextfail.tasks.creative import CreativeTask
 from hf_nextfail.tasks.graphs import sample_without_replacement
 from hf_nextfail.tasks.text import TextColumn, format_labels, read_labels
 
@@ -63,6 +63,7 @@ class TriangleDiscovery(CreativeTask):
     graph_seed: int = 0
 
     def __post_init__(self):
+        super().__post_init__()
         keep_integer(self, "num_nodes", 3, 300)
         keep_integer(self, "degree", 2, self.num_nodes - 1, f" for {self.num_nodes} nodes")
         keep_integer(self, "graph_seed", 0)
@@ -75,12 +76,13 @@ class TriangleDiscovery(CreativeTask):
     @property
     def title(self) -> str:
         """`Triangle discovery, 200 nodes, degree 60, graph 0`."""
-        return f"Triangle discovery, {self.num_nodes} nodes, degree {self.degree}, graph {self.graph_seed}"
+        size = f"{self.num_nodes} nodes, degree {self.degree}, graph {self.graph_seed}"
+        return f"Triangle discovery, {size}{self.seed_in_words}"
 
     @property
     def words(self) -> list[str]:
         """The nodes, and the prompt."""
-        return [*map(str, range(self.num_nodes)), PROMPT]
+        return [*map(str, range(self.num_nodes)), *self.prompt_words]
 
     @property
     def adjacency(self) -> np.ndarray:
@@ -92,7 +94,7 @@ class TriangleDiscovery(CreativeTask):
         """All triangles of the graph, each once and sorted, shape `(triangles, 3)`."""
         return triangles_of(self.num_nodes, self.degree, self.graph_seed)
 
-    def sample(self, rng: np.random.Generator, count: int) -> Columns:
+    def draw(self, rng: np.random.Generator, count: int) -> Columns:
         """Draw `count` triangles: `nodes` of `int32`, `(count, 3)`."""
         drawn = self.triangles[rng.integers(len(self.triangles), size=count)]
         order = sample_without_replacement(rng, count, 3, 3).T

@@ -10,7 +10,7 @@ import numpy as np
 
 from hf_nextfail.tasks.base import Columns, Task, keep_integer
 from hf_nextfail.tasks.papers import NEXT_LATENT, Paper
-from hf_nextfail.tasks.text import TextColumn, format_labels, label_spans, read_labels
+from hf_nextfail.tasks.text import TextColumn, format_labels, label_spans, labels_of, read_labels
 
 GROUPS = ("a5", "s5")
 
@@ -90,6 +90,10 @@ class WordProblem(Task):
             "prompt": format_labels(columns["elements"], commas + "="),
             "completion": format_labels(columns["products"], commas + "\0"),
         }
+
+    def read_row(self, prompt: str, completion: str) -> dict[str, Any]:
+        """Read the products. See [`Task.read_row`]."""
+        return {"products": labels_of(completion)}
 
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
         """Return 1.0 when `prediction` is all of the running products, else 0.0."""

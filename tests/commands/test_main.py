@@ -95,7 +95,7 @@ def test_the_version(capsys):
         (["sample", "--picture", "a.gif"], "--picture must end in .png or .svg, got 'a.gif'"),
         (["sample", "--picture", "checkpoint/README.md/a.png"], "File exists"),
         (["sample", "--tokenizer", "./nothing"], "no tokenizer can be loaded from ./nothing"),
-        (["push-metric", "valid_paths"], "no metric 'valid_paths', only hard_token_accuracy, path_accuracy, valid"),
+        (["push-metric", "valid_paths"], "no metric 'valid_paths', only creativity, hard_token_accuracy, path"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(hub, checkpoint, tmp_path, monkeypatch, capfd, argv, words):

@@ -8,6 +8,7 @@ from tiny_rows import ragged_rows, random_rows
 from transformers import AutoModelForCausalLM
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
+from hf_nextfail.data.rows import Rows
 from hf_nextfail.decoding import DECODINGS, decoding_name, find_decoding
 
 TOKENIZER = numeral_tokenizer(num_nodes=10)
@@ -101,6 +102,46 @@ def test_generation_settings_of_the_checkpoint_do_not_matter(name, setting):
     model.generation_config.update(**setting)
     assert torch.equal(decoding.write(model, rows, NUM_TOKENS), expected)
     assert {key: getattr(model.generation_config, key) for key in setting} == setting  # and are left alone
+
+
+# Drawing
+
+
+@every_decoding
+def test_tokens_are_drawn_by_the_generator_and_nothing_else(name):
+    decoding, model, rows = DECODINGS[name](TOKENIZER), random_gpt2(), prompts()
+
+    def drawn(temperature, seed):
+        return decoding.write(model, rows, NUM_TOKENS, temperature, torch.Generator().manual_seed(seed))
+
+    greedy, first = decoding.write(model, rows, NUM_TOKENS), drawn(1.0, seed=0)
+    assert torch.equal(drawn(0.0, seed=0), greedy)
+    torch.manual_seed(5)  # whatever else is drawn meanwhile
+    assert torch.equal(drawn(1.0, seed=0), first)
+    assert not torch.equal(drawn(1.0, seed=1), first)
+    assert torch.equal(drawn(1e-6, seed=0), greedy)
+
+
+@every_decoding
+@torch.no_grad()
+def test_a_token_is_drawn_as_often_as_its_logits_divided_by_the_temperature_say(name):
+    decoding, model, temperature, count = DECODINGS[name](TOKENIZER), random_gpt2(), 3.0, 20_000
+    one = prompts().take(torch.tensor([0]))
+    rows = one.take(torch.zeros(count, dtype=torch.int64))
+    if name == "inserting":  # nothing is written yet, and whether anything is, is not drawn
+        model.get_output_embeddings().weight[decoding.dummy_token_id] = 0
+        batch = {"input_ids": one.prompt_ids[:, : one.lengths[0, 0]]}
+        shown = batch["input_ids"].shape[1]
+        logits = model(**batch, attention_mask=torch.zeros(1, 1, shown, shown)).logits[0, -1]
+        logits[decoding.dummy_token_id] = -torch.inf
+    else:
+        batch = decoding.view(Rows(one.prompt_ids, one.completion_ids[:, :1], torch.tensor([[one.lengths[0, 0], 1]])))
+        logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits[0, one.lengths[0, 0] - 1]
+    expected = (logits / temperature).softmax(dim=0)
+    written = decoding.write(model, rows, 1, temperature, torch.Generator().manual_seed(0))[:, 0]
+    shares = torch.bincount(written, minlength=len(expected)) / count
+    assert (shares - expected).abs().max() < 5 * (0.25 / count) ** 0.5
+    assert expected.max() < 0.9 and (expected > 0.05).sum() > 2
 
 
 # What a checkpoint says

@@ -22,7 +22,7 @@ from hf_nextfail.decoding import InsertingDecoding
 from hf_nextfail.evaluation.evaluate import evaluate
 from hf_nextfail.metrics import correct_nodes
 from hf_nextfail.objectives import OBJECTIVES, Objective
-from hf_nextfail.tasks import StarGraph
+from hf_nextfail.tasks import Countdown, StarGraph
 from hf_nextfail.training.collator import CompletionCollator
 
 END = "<|end|>"
@@ -465,6 +465,19 @@ def test_where_a_prompt_has_many_answers_the_verifier_decides():
     assert results["accuracy"]["value"] == 0.5
     assert set(results) == {"loss", "accuracy"}
     assert evaluate(model, rows, "autoregressive", tokenizer)["accuracy"]["value"] == 0  # by one pass, which knows one
+
+
+def test_what_a_task_counts_beside_its_score_is_averaged():
+    task = Countdown(3)
+    tokenizer = task_tokenizer(task)
+    prompt, completion = "14,83,3,23|", "83-14=69,69/3=23"
+    columns = {"prompt": [prompt, "1" + prompt], "numbers": [[14, 83, 3], [114, 83, 3]], "target": [23, 23]}
+    rows = Dataset.from_dict(columns | {"completion": [completion] * 2})
+    model = Answering(tokenizer, {prompt: completion, "1" + prompt: "114-83=31,31-3=2"})
+    results = evaluate(model, rows, "autoregressive", tokenizer, task)
+    assert (results["accuracy"]["value"], results["valid_equations"]["value"]) == (0.5, 0.75)
+    assert results["valid_equations"]["num_graphs"] == results["accuracy"]["num_graphs"] == 1  # one target
+    assert set(evaluate(model, rows, "autoregressive", tokenizer, task, per_part=False)) == {"loss", "accuracy"}
 
 
 # What is evaluated

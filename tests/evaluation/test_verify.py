@@ -9,7 +9,7 @@ from own_code.sums import Sums
 
 from hf_nextfail.data.numeral_tokenizer import numeral_tokenizer
 from hf_nextfail.data.word_tokenizer import task_tokenizer, word_tokenizer
-from hf_nextfail.evaluation.verify import check_task, verified
+from hf_nextfail.evaluation.verify import check_task, measured, verified
 from hf_nextfail.tasks import TASKS, StarGraph
 
 ROW = {"prompt": "100+200=", "completion": "300", "first": 100, "second": 200}
@@ -53,6 +53,31 @@ def score_with(answer):
 def test_a_verifier_that_fails_is_one_line(answer, reason):
     with pytest.raises(ValueError, match=reason) as failure:
         verified(score_with(answer), "", ROW)
+    assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (
+            lambda prediction, row: {"digits": len(prediction) // 0},
+            r"measures\('300', row\) of .* raises ZeroDivision",
+        ),
+        (lambda prediction, row: 3, "must be numbers by their names, got 3"),
+        (lambda prediction, row: {"digits": "three"}, "must be numbers by their names"),
+        (lambda prediction, row: {"token_accuracy": 1}, "must not be called token_accuracy, as another result is"),
+        (lambda prediction, row: {prediction: 1}, r"the same names for all texts, got \[''\] for '' and"),
+    ],
+)
+def test_measures_that_are_none_are_one_line(answer, reason):
+    @dataclass(frozen=True)
+    class Measured(Sums):
+        def measures(self, prediction, row):
+            return answer(prediction, row)
+
+    with pytest.raises(ValueError, match=reason) as failure:
+        measured(Measured(), "300", ROW)
+        check_task(Measured(), rows_of("own_code.sums:Sums"), task_tokenizer(Sums()))
     assert "\n" not in str(failure.value)
 
 

@@ -233,7 +233,7 @@ print(evaluate.load("nextfail/my_metric").compute(predictions=["3,1"], reference
 
 @pytest.mark.parametrize("name", ["path_acuracy", "nextfail/my_metric", "..", ""])
 def test_a_metric_that_does_not_exist_is_refused_before_the_hub_is_asked(hub, name):
-    known = "hard_token_accuracy, path_accuracy, valid_path_rate"
+    known = "creativity, hard_token_accuracy, path_accuracy, planning_accuracy, valid_path_rate"
     with pytest.raises(UsageError, match=f"there is no metric '{name}', only {known}") as error:
         push_metric(name)
     assert ("did you mean 'path_accuracy'?" in str(error.value)) == (name == "path_acuracy")

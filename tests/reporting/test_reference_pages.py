@@ -10,11 +10,9 @@ from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.metrics import KINDS
 from hf_nextfail.reporting import reference_pages
+from hf_nextfail.reporting.meanings import KIND_MEANINGS, PREFIXES, RESULTS
 from hf_nextfail.reporting.reference_pages import (
     FOLDERS,
-    KIND_MEANINGS,
-    PREFIXES,
-    RESULTS,
     metrics_page,
     pages,
     results_page,

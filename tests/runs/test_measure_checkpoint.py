@@ -119,6 +119,7 @@ def test_a_checkpoint_is_measured_as_it_was_trained(ours):
     assert record.test_file is None
     assert {name for name in run if run[name] is None} == {
         "started_from",
+        "sampling",
         "objective_options",
         "num_head_parameters",
         "sources",

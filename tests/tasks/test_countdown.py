@@ -100,6 +100,7 @@ def test_what_is_valid(prediction, valid):
     assert Countdown().valid_equations(prediction, ROW) == valid
     right = len(valid) == 3 and all(valid) and prediction.rstrip().endswith("=23")
     assert Countdown().score(prediction, ROW) == float(right)
+    assert Countdown().measures(prediction, ROW) == {"valid_equations": sum(valid) / max(len(valid), 3)}
 
 
 def test_a_number_that_is_there_twice_is_used_twice():

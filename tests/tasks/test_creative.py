@@ -1,5 +1,7 @@
 """What holds for every creative task: coherent, the same, new."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,9 @@ from hypothesis import strategies as st
 from known_rows import rows_of, texts_of
 from problem_strategies import examples
 
+from hf_nextfail.data.word_tokenizer import task_tokenizer
 from hf_nextfail.tasks import SPLITS, TASKS, CreativeTask, split_of
+from hf_nextfail.tasks.creative import LETTERS
 from hf_nextfail.tasks.hashing import hash_numbers
 
 CREATIVE = [name for name, kind in TASKS.items() if issubclass(kind, CreativeTask)]
@@ -50,6 +54,40 @@ def test_most_rows_are_different_and_some_coherent_ones_stay_unseen(task):
     others = {task.canonical(text) for text in texts_of(task, 2_000)}
     assert len(trained) > 3_000
     assert len(others - trained) > 0.2 * len(others)  # those of the other splits at least
+
+
+@pytest.mark.parametrize("task", DEFAULTS)
+def test_seeds_are_random_words_in_front_that_change_nothing_else(task):
+    seeded = type(task).from_config_name(f"{task.config_name}_s4")
+    assert seeded == replace(task, seed_length=4)
+    assert seeded.title == f"{task.title}, seeds of 4 letters"
+    assert seeded.words == [*task.words, *LETTERS]
+    plain = task.sample(np.random.default_rng(0), 500)
+    columns = seeded.sample(np.random.default_rng(0), 500)
+    assert columns.keys() - plain.keys() == {"seed"}
+    for name, values in plain.items():
+        np.testing.assert_array_equal(columns[name], values)
+    np.testing.assert_array_equal(seeded.split_key(columns), task.split_key(plain))
+    text = seeded.to_text(columns)
+    assert text["completion"].tolist() == task.to_text(plain)["completion"].tolist()
+    prompts = text["prompt"].tolist()
+    assert prompts == [",".join(LETTERS[letter] for letter in seed) + "=" for seed in columns["seed"].tolist()]
+    assert len(set(prompts)) > 490
+    assert all(np.bincount(column, minlength=26).min() > 0 for column in columns["seed"].T)
+    tokenizer = task_tokenizer(seeded)
+    ids = tokenizer(prompts)["input_ids"]
+    assert {len(row) for row in ids} == {5}
+    assert tokenizer.batch_decode(ids) == prompts
+
+
+@pytest.mark.parametrize("task", DEFAULTS)
+def test_other_lengths_of_seeds_are_refused_in_one_line(task):
+    for name in ("{}_s0", "{}_s04", "{}_s", "{}_s65", "s4_{}", "{}_s4_s4", "{}_s-1", "{}_s4_first"):
+        with pytest.raises(ValueError) as failure:
+            type(task).from_config_name(name.format(task.config_name))
+        assert "\n" not in str(failure.value)
+    with pytest.raises(ValueError, match=r"use \w+<\w+>[\w<>]+(\[_first\])?\[_s<seed_length>\], such as"):
+        type(task).from_config_name("")
 
 
 @pytest.mark.parametrize("task", DEFAULTS)

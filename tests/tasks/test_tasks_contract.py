@@ -54,9 +54,9 @@ VARIED = {
     "in_weights_star": ["d5000_l5_p4_g0", "d30_l2_p0_g7"],
     "countdown": ["n4", "n3", "n6"],
     "word_problem": ["a5_l12", "s5_l1", "s5_l36"],
-    "sibling_discovery": ["p5_c2500_g0", "p2_c40_g7_first"],
+    "sibling_discovery": ["p5_c2500_g0", "p2_c40_g7_first_s10"],
     "triangle_discovery": ["n200_d60_g0", "n20_d12_g7"],
-    "circle_construction": ["l9_n15", "l7_n7"],
+    "circle_construction": ["l9_n15", "l7_n7_s4"],
     "line_construction": ["l9_n15", "l8_n8"],
 }
 # Small configurations that have graphs in common.
@@ -75,10 +75,16 @@ OTHER_VALUES = {
     "in_weights_star": {"degree": 4999, "path_length": 4, "num_pauses": 5, "graph_seed": 1},
     "countdown": {"num_numbers": 5},
     "word_problem": {"group": "s5", "length": 11},
-    "sibling_discovery": {"num_parents": 4, "num_children": 500, "graph_seed": 1, "parent_first": True},
-    "triangle_discovery": {"num_nodes": 150, "degree": 50, "graph_seed": 1},
-    "circle_construction": {"length": 8, "num_names": 20},
-    "line_construction": {"length": 8, "num_names": 20},
+    "sibling_discovery": {
+        "num_parents": 4,
+        "num_children": 500,
+        "graph_seed": 1,
+        "parent_first": True,
+        "seed_length": 4,
+    },
+    "triangle_discovery": {"num_nodes": 150, "degree": 50, "graph_seed": 1, "seed_length": 1},
+    "circle_construction": {"length": 8, "num_names": 20, "seed_length": 4},
+    "line_construction": {"length": 8, "num_names": 20, "seed_length": 4},
 }
 
 
@@ -134,6 +140,7 @@ def test_every_module_of_the_folder_is_registered_or_shared():
     modules = {path.stem for path in folder.glob("*.py")} - {
         "__init__",
         "base",
+        "config_names",
         "creative",
         "edge_construction",
         "graphs",
@@ -296,6 +303,16 @@ def test_right_completion_scores_one(task):
     for row in rows_of(task, 200):
         assert task.score(row["completion"], row) == 1.0
         assert task.score(" " + row["completion"].replace(",", " , ") + "\n", row) == 1.0
+
+
+@pytest.mark.parametrize("task", cases(VARIED))
+def test_texts_alone_say_what_is_scored(task):
+    rows = rows_of(task, 30, "test")
+    for row, other in zip(rows, [*rows[1:], rows[0]], strict=True):
+        read = task.read_row(row["prompt"], row["completion"])
+        for text in (row["completion"], other["completion"], row["completion"][:-1], row["prompt"], "", "0"):
+            assert task.score(text, read) == task.score(text, row)
+            assert task.measures(text, read) == task.measures(text, row)
 
 
 @pytest.mark.parametrize("task", cases(VARIED, GraphTask))
