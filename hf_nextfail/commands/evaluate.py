@@ -1,13 +1,14 @@
 """`nextfail evaluate` and `nextfail diagnose`: measure a checkpoint without training it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hf_nextfail.commands.terminal import open_console
-from hf_nextfail.errors import UsageError, check_output_folder, make_output_folder
+from hf_nextfail.errors import UsageError, check_output_folder, did_you_mean, make_output_folder
 from hf_nextfail.own_code import FORMS
+from hf_nextfail.tasks.star_graph import STYLES
 
 if TYPE_CHECKING:
     from hf_nextfail.reporting.record import Record
@@ -51,6 +52,29 @@ ObjectiveName = Annotated[
 TaskName = Annotated[
     str | None, typer.Option("--task", help=f"A task of your own, in the place of --dataset_name: {FORMS}.")
 ]
+Style = Annotated[
+    str | None,
+    typer.Option(
+        "--style",
+        help="instruct: ask star graphs in plain English, for checkpoints that were never trained on them; then 1000 "
+        "rows by default.",
+    ),
+]
+NumShots = Annotated[
+    int | None,
+    typer.Option("--num_shots", help="With --style instruct: so many answered training rows before each problem."),
+]
+Chat = Annotated[
+    bool, typer.Option("--chat", help="With --style instruct: ask by the chat template of the checkpoint's tokenizer.")
+]
+MaxNewTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--max_new_tokens",
+        help="With --style instruct: how much the checkpoint may write, more where it reasons before it answers; by "
+        "default twice the longest answer and 32.",
+    ),
+]
 BatchSize = Annotated[int, typer.Option("--batch_size", help="Rows of one pass.")]
 TrustRemoteCode = Annotated[bool, typer.Option("--trust_remote_code", help="Run code that comes with the checkpoint.")]
 
@@ -75,7 +99,13 @@ def evaluate(
     decoding: DecodingName = None,
     objective: ObjectiveName = None,
     task: TaskName = None,
-    batch_size: BatchSize = 256,
+    style: Style = None,
+    num_shots: NumShots = None,
+    chat: Chat = False,
+    max_new_tokens: MaxNewTokens = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch_size", help="Rows of one pass; 256, or 32 with --style instruct.")
+    ] = None,
     output_dir: Annotated[Path, typer.Option("--output_dir", help="Folder for all evaluations.")] = Path(
         "runs/evaluate"
     ),
@@ -88,26 +118,28 @@ def evaluate(
     from hf_nextfail.hub.publish import push_results as push
     from hf_nextfail.hub.push import check_access
     from hf_nextfail.reporting.tables import print_table, results_table
+    from hf_nextfail.runs.ask_checkpoint import ask_checkpoint
     from hf_nextfail.runs.measure_checkpoint import evaluate_checkpoint
 
+    trained = {"test_file": test_file, "decoding": decoding, "objective": objective, "task": task}
+    asked = {"num_shots": num_shots, "chat": chat or None, "max_new_tokens": max_new_tokens}
+    check_style(style, trained, asked)
     check_output_folder(output_dir)
     if push_results:
         if Path(model).is_dir():
             raise UsageError(f"--push_results needs a repository on the Hub, and {model} is a folder: name the model")
         check_access(model)
-    record = evaluate_checkpoint(
+    options = asked if style == "instruct" else trained
+    options = {name: value for name, value in (options | {"batch_size": batch_size}).items() if value is not None}
+    record = (ask_checkpoint if style == "instruct" else evaluate_checkpoint)(
         model,
-        batch_size,
         dataset_name=dataset_name,
         dataset_config=dataset_config,
         split=split,
         num_rows=num_rows,
         dataset_seed=dataset_seed,
-        test_file=test_file,
-        decoding=decoding,
-        objective=objective,
-        task=task,
         trust_remote_code=trust_remote_code,
+        **options,
     )
     run = record.run
     folder = measured_folder(output_dir, model, record)
@@ -118,6 +150,15 @@ def evaluate(
     console.print(f"results.json: {folder}", soft_wrap=True)
     if push_results:
         console.print(f"Added to {push(record, model).commit_url}", soft_wrap=True)
+
+
+def check_style(style: str | None, trained: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Raise `UsageError` for a style that there is none, or options that go with the other one."""
+    if style is not None and style not in STYLES:
+        raise UsageError(f"style must be symbols or instruct, got {style!r}{did_you_mean(style, STYLES)}")
+    wrong, with_style = (trained, "symbols") if style == "instruct" else (asked, "instruct")
+    if given := [name for name, value in wrong.items() if value is not None]:
+        raise UsageError(f"--{given[0]} goes with --style {with_style}: give that, or leave --{given[0]} out")
 
 
 def diagnose(

@@ -47,11 +47,17 @@ def run_row(name: str, record: Record, records: Sequence[Record]) -> list[str]:
         "-" if run["seed"] is None else plain(run["seed"]),
         format_accuracy(record.estimate("train_accuracy")),
         accuracy,
+        *([format_accuracy(record.estimate("choice_accuracy"))] if anybody_asked(records) else []),
         share(hard and hard["value"]),
         share(record.chance["hard_token_accuracy"]),
         share(other_tokens(record)),
         "-" if run["steps"] is None else f"{run['steps']:,}",
     ]
+
+
+def anybody_asked(records: Sequence[Record]) -> bool:
+    """Say whether a model was asked in plain English."""
+    return any(record.run["prompting"] is not None for record in records)
 
 
 def accuracy_heading(records: Sequence[Record]) -> str:
@@ -69,6 +75,7 @@ def trainings_table(trainings: Sequence[Training]) -> str:
 def runs_table(names: Sequence[str], records: Sequence[Record]) -> str:
     """Lay out the results of all runs; a test file takes a row of its own."""
     headings = ["run", "task", "objective", "model", "seed", "train accuracy", accuracy_heading(records)]
+    headings += ["choice accuracy"] if anybody_asked(records) else []
     rows = []
     for name, record in zip(names, records, strict=True):
         rows.append(run_row(name, record, records))
@@ -76,7 +83,8 @@ def runs_table(names: Sequence[str], records: Sequence[Record]) -> str:
             on_file = format_accuracy(record.estimate("test_file_accuracy"))
             seen = seen_graphs(record)
             rows.append(
-                [f"on {plain(record.test_file['path'])}{seen and f' ({seen})'}", *[""] * 5, on_file, *[""] * 4]
+                [f"on {plain(record.test_file['path'])}{seen and f' ({seen})'}", *[""] * 5, on_file]
+                + [""] * (len(headings) - 3)
             )
     return table([*headings, "hard token", "chance", "other tokens", "steps"], rows, left=4)
 
