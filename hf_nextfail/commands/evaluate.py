@@ -62,16 +62,16 @@ Style = Annotated[
 ]
 NumShots = Annotated[
     int | None,
-    typer.Option("--num_shots", help="With --style instruct: so many answered training rows before each problem."),
+    typer.Option("--num_shots", help="In plain English: so many answered training rows before each problem."),
 ]
 Chat = Annotated[
-    bool, typer.Option("--chat", help="With --style instruct: ask by the chat template of the checkpoint's tokenizer.")
+    bool, typer.Option("--chat", help="In plain English: ask by the chat template of the checkpoint's tokenizer.")
 ]
 MaxNewTokens = Annotated[
     int | None,
     typer.Option(
         "--max_new_tokens",
-        help="With --style instruct: how much the checkpoint may write, more where it reasons before it answers; by "
+        help="In plain English: how much the checkpoint may write, more where it reasons before it answers; by "
         "default twice the longest answer and 32.",
     ),
 ]
