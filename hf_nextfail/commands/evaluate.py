@@ -1,13 +1,14 @@
 """`nextfail evaluate` and `nextfail diagnose`: measure a checkpoint without training it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hf_nextfail.commands.terminal import open_console
-from hf_nextfail.errors import UsageError, check_output_folder, make_output_folder
+from hf_nextfail.errors import UsageError, check_output_folder, did_you_mean, make_output_folder
 from hf_nextfail.own_code import FORMS
+from hf_nextfail.tasks.star_graph import STYLES
 
 if TYPE_CHECKING:
     from hf_nextfail.reporting.record import Record
@@ -58,6 +59,37 @@ Temperature = Annotated[
     float | None,
     typer.Option("--temperature", help="At which they are drawn, without top-k or top-p; 1.0. 0 is greedy."),
 ]
+NumRows = Annotated[
+    int | None,
+    typer.Option(
+        "--num_rows",
+        help="Of the split and of --test_file, the first so many; by default 20000 of test, 5000 of validation, "
+        "10000 of train, and all of the file.",
+    ),
+]
+Style = Annotated[
+    str | None,
+    typer.Option(
+        "--style",
+        help="instruct: ask star graphs in plain English, for checkpoints that were never trained on them; then 1000 "
+        "rows by default.",
+    ),
+]
+NumShots = Annotated[
+    int | None,
+    typer.Option("--num_shots", help="In plain English: so many answered training rows before each problem."),
+]
+Chat = Annotated[
+    bool, typer.Option("--chat", help="In plain English: ask by the chat template of the checkpoint's tokenizer.")
+]
+MaxNewTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--max_new_tokens",
+        help="In plain English: how much the checkpoint may write, more where it reasons before it answers; by "
+        "default twice the longest answer and 32.",
+    ),
+]
 BatchSize = Annotated[int, typer.Option("--batch_size", help="Rows of one pass.")]
 TrustRemoteCode = Annotated[bool, typer.Option("--trust_remote_code", help="Run code that comes with the checkpoint.")]
 
@@ -67,14 +99,7 @@ def evaluate(
     dataset_name: DatasetName = None,
     dataset_config: DatasetConfig = None,
     split: Split = None,
-    num_rows: Annotated[
-        int | None,
-        typer.Option(
-            "--num_rows",
-            help="Of the split and of --test_file, the first so many; by default 20000 of test, 5000 of validation, "
-            "10000 of train, and all of the file.",
-        ),
-    ] = None,
+    num_rows: NumRows = None,
     dataset_seed: DatasetSeed = None,
     test_file: Annotated[
         str | None, typer.Option("--test_file", help="A file in the paper's format, evaluated beside the split.")
@@ -84,8 +109,14 @@ def evaluate(
     task: TaskName = None,
     num_samples: NumSamples = None,
     temperature: Temperature = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of what is drawn.")] = 0,
-    batch_size: BatchSize = 256,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of what is drawn; 0.")] = None,
+    style: Style = None,
+    num_shots: NumShots = None,
+    chat: Chat = False,
+    max_new_tokens: MaxNewTokens = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch_size", help="Rows of one pass; 256, or 32 with --style instruct.")
+    ] = None,
     output_dir: Annotated[Path, typer.Option("--output_dir", help="Folder for all evaluations.")] = Path(
         "runs/evaluate"
     ),
@@ -98,29 +129,29 @@ def evaluate(
     from hf_nextfail.hub.publish import push_results as push
     from hf_nextfail.hub.push import check_access
     from hf_nextfail.reporting.tables import print_table, results_table
+    from hf_nextfail.runs.ask_checkpoint import ask_checkpoint
     from hf_nextfail.runs.measure_checkpoint import evaluate_checkpoint
 
+    drawn = {"num_samples": num_samples, "temperature": temperature, "seed": seed}
+    trained = {"test_file": test_file, "decoding": decoding, "objective": objective, "task": task} | drawn
+    asked = {"num_shots": num_shots, "chat": chat or None, "max_new_tokens": max_new_tokens}
+    check_style(style, trained, asked)
     check_output_folder(output_dir)
     if push_results:
         if Path(model).is_dir():
             raise UsageError(f"--push_results needs a repository on the Hub, and {model} is a folder: name the model")
         check_access(model)
-    record = evaluate_checkpoint(
+    options = asked if style == "instruct" else trained
+    options = {name: value for name, value in (options | {"batch_size": batch_size}).items() if value is not None}
+    record = (ask_checkpoint if style == "instruct" else evaluate_checkpoint)(
         model,
-        batch_size,
-        num_samples=num_samples,
-        temperature=temperature,
-        seed=seed,
         dataset_name=dataset_name,
         dataset_config=dataset_config,
         split=split,
         num_rows=num_rows,
         dataset_seed=dataset_seed,
-        test_file=test_file,
-        decoding=decoding,
-        objective=objective,
-        task=task,
         trust_remote_code=trust_remote_code,
+        **options,
     )
     run = record.run
     folder = measured_folder(output_dir, model, record)
@@ -131,6 +162,15 @@ def evaluate(
     console.print(f"results.json: {folder}", soft_wrap=True)
     if push_results:
         console.print(f"Added to {push(record, model).commit_url}", soft_wrap=True)
+
+
+def check_style(style: str | None, trained: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Raise `UsageError` for a style that there is none, or options that go with the other one."""
+    if style is not None and style not in STYLES:
+        raise UsageError(f"style must be symbols or instruct, got {style!r}{did_you_mean(style, STYLES)}")
+    wrong, with_style = (trained, "symbols") if style == "instruct" else (asked, "instruct")
+    if given := [name for name, value in wrong.items() if value is not None]:
+        raise UsageError(f"--{given[0]} goes with --style {with_style}: give that, or leave --{given[0]} out")
 
 
 def diagnose(

@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 # Torch and the Hugging Face libraries take seconds to import, so each command imports what it needs when it is called:
 # `nextfail --help` answers at once.
+from hf_nextfail.commands.depth import depth
 from hf_nextfail.commands.environment import environment
 from hf_nextfail.commands.evaluate import diagnose, evaluate
 from hf_nextfail.commands.push import push_dataset, push_metric, push_model
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command("evaluate")(evaluate)
 app.command("diagnose")(diagnose)
+app.command("depth")(depth)
 app.command("sample")(sample)
 app.command("report")(report)
 app.command("rerun")(rerun)

@@ -8,12 +8,13 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets.builder import Key
 
 from hf_nextfail.data.room import check_disk
 from hf_nextfail.tasks import SPLITS, Task
 from hf_nextfail.tasks.base import SHARD_ROWS, Columns, check_integer, keep_integer
-from hf_nextfail.tasks.text import TextColumn
+from hf_nextfail.tasks.text import ROLES, Messages, TextColumn
 
 #: How many pieces a split is divided into at most, for workers and processes to share.
 MAX_PIECES = 1024
@@ -34,9 +35,23 @@ def to_arrow_lists(values: np.ndarray) -> pa.Array:
     return array
 
 
+def to_arrow_messages(messages: Messages) -> pa.Array:
+    """Turn prompts and completions into an Arrow array of lists of messages."""
+    said = [to_arrow_text(column) for column in (messages.prompt, messages.completion)]
+    count = len(said[0])
+    in_turn = pa.array(np.arange(2 * count).reshape(2, count).T.reshape(-1))
+    content = pc.utf8_rtrim_whitespace(pa.concat_arrays(said).take(in_turn))
+    role = pa.array(ROLES).take(pa.array(np.tile([0, 1], count)))
+    turns = pa.StructArray.from_arrays([role, content], ["role", "content"])
+    return pa.ListArray.from_arrays(pa.array(np.arange(0, 2 * count + 1, 2, dtype=np.int32)), turns)
+
+
 def to_arrow_table(task: Task, columns: Columns) -> pa.Table:
     """Turn sampled columns into the table that users see: the two texts first, then the structured columns."""
-    table = {name: to_arrow_text(column) for name, column in task.to_text(columns).items()}
+    table = {
+        name: to_arrow_messages(column) if isinstance(column, Messages) else to_arrow_text(column)
+        for name, column in task.to_text(columns).items()
+    }
     return pa.table(table | {name: to_arrow_lists(values) for name, values in columns.items()})
 
 
@@ -123,7 +138,10 @@ class TaskConfig(datasets.BuilderConfig):
         shard, place = divmod(index, SHARD_ROWS)
         columns = self.task.sample_shard(split, shard, self.seed, place + 1)
         columns = {name: values[-1:] for name, values in columns.items()}
-        texts = {name: TextColumn.of(column).tolist()[0] for name, column in self.task.to_text(columns).items()}
+        texts = {
+            name: (column if isinstance(column, Messages) else TextColumn.of(column)).tolist()[0]
+            for name, column in self.task.to_text(columns).items()
+        }
         return texts | {name: values[0].tolist() for name, values in columns.items()}
 
     def cache_options(self) -> dict[str, int]:

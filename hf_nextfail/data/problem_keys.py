@@ -35,7 +35,7 @@ def problem_keys(dataset: Dataset, task: Task | None) -> np.ndarray | None:
 
 
 def to_array(column: pa.Array) -> np.ndarray | None:
-    """Turn a column into an array whose first axis are the rows; `None` if rows have different shapes."""
+    """Turn a column into an array whose first axis are the rows; `None` for messages, or rows of different shapes."""
     shape = [len(column)]
     while pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
         lengths = column.value_lengths().unique()
@@ -45,6 +45,8 @@ def to_array(column: pa.Array) -> np.ndarray | None:
             return None
         shape.append(lengths[0].as_py() if len(lengths) else 0)
         column = column.flatten()
+    if pa.types.is_struct(column.type):
+        return None
     return column.to_numpy(zero_copy_only=False).reshape(shape)
 
 

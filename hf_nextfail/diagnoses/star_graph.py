@@ -21,6 +21,7 @@ from hf_nextfail.diagnoses.star_graph_verdict import verdict
 from hf_nextfail.metrics import KINDS, correct_nodes, path_kind, token_accuracy, valid_path
 from hf_nextfail.metrics.standard_error import summarise
 from hf_nextfail.tasks import StarGraph
+from hf_nextfail.tasks.star_graph_instruct import ARROW
 from hf_nextfail.tasks.star_graph_text import arms_of
 
 COUNTERFACTUAL = ("counterfactual_accuracy", "counterfactual_end_accuracy")
@@ -156,6 +157,8 @@ def read_graphs(rows: Sequence[Mapping[str, Any]]) -> tuple[StarGraph, list[list
     """
     graphs, shapes, largest = [], set(), 0
     for row in rows:
+        if ARROW in row["completion"]:
+            raise ValueError("a diagnosis needs paths in symbols, and here they are written in plain English")
         arms = sorted(arms_of(row["edges"], row["start"]), key=lambda arm: arm[-1] != row["goal"])
         written = [int(node) for node in row["completion"].split(",")]
         if arms[0] != row["path"] or written not in (arms[0], arms[0][::-1]):

@@ -29,6 +29,7 @@ from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.reporting.pictures import PICTURES
 from hf_nextfail.reporting.record import Record, is_local
 from hf_nextfail.reporting.tables import format_number, seen_graphs
+from hf_nextfail.reporting.trainings import asked_how
 from hf_nextfail.tasks import SPLITS, StarGraph
 from hf_nextfail.version import __version__
 
@@ -170,7 +171,8 @@ def evaluation_name(record: Record) -> str:
     if record.test_file is not None:
         digests.append(record.test_file.get("rows_sha256"))
     digests = [digest[:8] for digest in digests if digest is not None]
-    name = [what, run["dataset_config"], split, rows, seed, *digests, run["decoding"]]
+    asked = [part.replace(" ", "_") for part in asked_how(record)]
+    name = [what, run["dataset_config"], split, rows, seed, *digests, run["decoding"], *asked]
     if run["sampling"] is not None:
         name.append("{num_samples}_samples-temperature_{temperature:g}-seed_{seed}".format(**run["sampling"]))
     return "-".join(filter(None, name))
@@ -190,9 +192,10 @@ def eval_results(record: Record) -> dict[str, str]:
     if run["split"] != "test" or run["dataset_name"] is None or task_called(run["dataset_name"]) is None:
         return {}
     accuracy, task_name = record.results["accuracy"], run["dataset_name"].partition("/")[2]
-    training = "" if run["objective"] is None else f"objective {run['objective']}, "
+    training = [] if run["objective"] is None else [f"objective {run['objective']}"]
+    how = ", ".join([*training, *asked_how(record), run["decoding"]])
     notes = (
-        f"{training}{run['decoding']} decoding; exact match, greedy and free-running; standard error "
+        f"{how} decoding; exact match, greedy and free-running; standard error "
         f"{accuracy['standard_error']:.5f} over {accuracy['num_graphs']} graphs, n {accuracy['n']}, dataset seed "
         f"{run['dataset_seed']}; {task_name} {record.versions[task_name]}, metrics {record.versions['metrics']}"
     )

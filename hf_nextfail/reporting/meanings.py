@@ -1,10 +1,11 @@
 """What the numbers of a record mean, in words: pages and the reference page show the same."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from hf_nextfail.diagnoses import Definition
+from hf_nextfail.diagnoses import Definition, PathDiagnosis, StarGraphDiagnosis, definitions_of
 from hf_nextfail.metrics import CREATIVITY
-from hf_nextfail.reporting.markdown import code, plain
+from hf_nextfail.reporting.markdown import code, plain, table
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.tables import further_results
 
@@ -33,6 +34,13 @@ RESULTS = {
         "the first node that needs a plan right, with the true previous tokens shown",
         "1/d",
     ),
+    "answer_rate": ("asked in plain English: the model writes one path, right or wrong", "-"),
+    "choice_accuracy": (
+        "asked in plain English: of the first steps, one into each arm, the right one is the likeliest behind the "
+        "prompt and the first node: the hard token without any reasoning",
+        "1/d",
+    ),
+    "choice_mass": ("asked in plain English: the probability of all these steps together", "-"),
     **{name: (f"{meaning}; of creative tasks", "-") for name, meaning in CREATIVITY.items()},
     "valid_equations": ("equations that are valid, of those written and those missing; of `countdown`", "-"),
 }
@@ -65,3 +73,14 @@ def meanings(records: Sequence[Record]) -> list[str]:
     """Say what the results mean that only some tasks have."""
     names = dict.fromkeys(name for record in records for name in further_results(record))
     return [f"{code(name)}: {RESULTS[name][0]}." for name in names if name in RESULTS]
+
+
+def definitions_tables(diagnoses: Sequence[dict[str, Any]]) -> dict[str, str | None]:
+    """Lay out what the numbers of diagnoses mean, a table for star graphs and one for other paths."""
+    used = [definitions_of(diagnosis) for diagnosis in diagnoses]
+    tables = {"definitions_table": StarGraphDiagnosis, "path_definitions_table": PathDiagnosis}
+    headings = ["number", "what is counted", "chance", "plans", "Clever Hans", "errors add up"]
+    return {
+        name: table(headings, definition_rows(kind.definitions), left=6) if kind.definitions in used else None
+        for name, kind in tables.items()
+    }

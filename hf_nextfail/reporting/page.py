@@ -9,12 +9,12 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from hf_nextfail.diagnoses import PathDiagnosis, StarGraphDiagnosis, definitions_of
+from hf_nextfail.diagnoses import definitions_of
 from hf_nextfail.errors import make_output_folder
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.metrics import KINDS
 from hf_nextfail.reporting.markdown import anchors, code, fence, plain, table, to_html
-from hf_nextfail.reporting.meanings import definition_rows, meanings
+from hf_nextfail.reporting.meanings import definitions_tables, meanings
 from hf_nextfail.reporting.pictures import PICTURES, PlannedPicture, draw_pictures, plan_pictures
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.tables import distinct_names, format_accuracy, further_results, other_tokens, seen_graphs
@@ -48,11 +48,17 @@ def run_row(name: str, record: Record, records: Sequence[Record]) -> list[str]:
         "-" if run["seed"] is None else plain(run["seed"]),
         format_accuracy(record.estimate("train_accuracy")),
         accuracy,
+        *([format_accuracy(record.estimate("choice_accuracy"))] if anybody_asked(records) else []),
         share(hard and hard["value"]),
         share(record.chance["hard_token_accuracy"]),
         share(other_tokens(record)),
         "-" if run["steps"] is None else f"{run['steps']:,}",
     ]
+
+
+def anybody_asked(records: Sequence[Record]) -> bool:
+    """Say whether a model was asked in plain English."""
+    return any(record.run["prompting"] is not None for record in records)
 
 
 def accuracy_heading(records: Sequence[Record]) -> str:
@@ -70,6 +76,7 @@ def trainings_table(trainings: Sequence[Training]) -> str:
 def runs_table(names: Sequence[str], records: Sequence[Record]) -> str:
     """Lay out the results of all runs; a test file takes a row of its own."""
     headings = ["run", "task", "objective", "model", "seed", "train accuracy", accuracy_heading(records)]
+    headings += ["choice accuracy"] if anybody_asked(records) else []
     rows = []
     for name, record in zip(names, records, strict=True):
         rows.append(run_row(name, record, records))
@@ -77,7 +84,8 @@ def runs_table(names: Sequence[str], records: Sequence[Record]) -> str:
             on_file = format_accuracy(record.estimate("test_file_accuracy"))
             seen = seen_graphs(record)
             rows.append(
-                [f"on {plain(record.test_file['path'])}{seen and f' ({seen})'}", *[""] * 5, on_file, *[""] * 4]
+                [f"on {plain(record.test_file['path'])}{seen and f' ({seen})'}", *[""] * 5, on_file]
+                + [""] * (len(headings) - 3)
             )
         for number, result in further_results(record).items():
             train = record.estimate(f"train_{number}")
@@ -224,17 +232,6 @@ def task_part(trainings: Sequence[Training], pictures: Sequence[dict[str, str]])
         "absent": reasons_for_absence(first),
         "kinds_table": values and side_by_side("kind", KINDS, values),
         "examples": examples_of(first),
-    }
-
-
-def definitions_tables(diagnoses: Sequence[dict[str, Any]]) -> dict[str, str | None]:
-    """Lay out what the numbers of diagnoses mean, a table for star graphs and one for other paths."""
-    used = [definitions_of(diagnosis) for diagnosis in diagnoses]
-    tables = {"definitions_table": StarGraphDiagnosis, "path_definitions_table": PathDiagnosis}
-    headings = ["number", "what is counted", "chance", "plans", "Clever Hans", "errors add up"]
-    return {
-        name: table(headings, definition_rows(kind.definitions), left=6) if kind.definitions in used else None
-        for name, kind in tables.items()
     }
 
 

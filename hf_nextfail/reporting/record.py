@@ -86,12 +86,13 @@ class Record:
               `num_processes`: what rounding depends on. `sources`: whose code was run that is not ours: `objective`
               and `task`, each `class`, `file` and `sha256`.
             - `diagnosis_absent`: why there is no diagnosis; `None` if there is one, or nobody knows.
+            - `prompting`: how a model was asked in plain English: `num_shots`, `chat`, `max_new_tokens`; or `None`.
         results (`dict`): name -> `{value, standard_error, n, num_graphs}`, or `None` where the number does not exist;
             see `hf_nextfail.evaluate`. Names without a prefix are on `split`, the test split after training;
             `train_...` on the first 10,000 training rows; `test_file_...` on the file of `--test_file`. Which names
             there are depends on the data: `estimate` looks one up.
         chance (`dict`): what guessing gives, by the name of a result, `None` where no guess is needed. Always with
-            `hard_token_accuracy`: of the star graph, guessing an arm.
+            `hard_token_accuracy`: of the star graph, guessing an arm; so is `choice_accuracy`, in plain English.
         test_file (`dict`, *optional*): `path`, and `seen_share`: how many of its graphs stand in the rows that the run
             trained on; `None` where nobody knows.
         diagnosis (`dict`, *optional*): why the model fails, on the first 2,000 rows of `split`; see

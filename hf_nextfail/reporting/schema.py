@@ -45,7 +45,9 @@ RUN: dict[str, Types] = {
     "weights_sha256": (str, NoneType),
     "sources": (dict, NoneType),
     "diagnosis_absent": (str, NoneType),
+    "prompting": (dict, NoneType),
 }
+PROMPTING: dict[str, Types] = {"num_shots": (int,), "chat": (bool,), "max_new_tokens": (int,)}
 TIMINGS = ("train_seconds", "examples_per_second", "evaluation_seconds")
 #: The keys of `diagnosis`, and what each is where an earlier version did not write it.
 DIAGNOSIS = {
@@ -59,7 +61,10 @@ DIAGNOSIS = {
     "verdict": None,
 }
 #: The results that are one number, and those that are one number a node, on whichever rows.
-SCALARS = ("loss", "accuracy", "hard_token_accuracy", "forced_hard_token_accuracy")
+SCALARS = (
+    *("loss", "accuracy", "hard_token_accuracy", "forced_hard_token_accuracy"),
+    *("answer_rate", "choice_accuracy", "choice_mass"),
+)
 PER_NODE = ("token_accuracy", "forced_token_accuracy")
 PREFIXES = ("", "train_", "test_file_")
 
@@ -149,6 +154,8 @@ def check_parts(parts: Mapping[str, Any]) -> None:
     run = parts["run"]
     for key, types in RUN.items():
         check(f"run.{key}", run[key], *types)
+    for key, types in PROMPTING.items() if run["prompting"] is not None else ():
+        check(f"run.prompting.{key}", run["prompting"].get(key), *types)
     task_class = None if run["dataset_name"] is None else task_called(run["dataset_name"])
     if task_class is not None:
         check("run.dataset_config", run["dataset_config"], str)

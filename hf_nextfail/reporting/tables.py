@@ -109,9 +109,11 @@ def results_table(records: Sequence[Record]) -> Table:
     """
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("run", min_width=14, overflow="fold")
+    asked = any(record.run["prompting"] for record in records)
     for heading in (
         "train\naccuracy",
         "{}\naccuracy".format(" or ".join(dict.fromkeys(record.run["split"] for record in records))),
+        *(["choice\naccuracy"] if asked else []),
         "hard\ntoken",
         "chance",
         "other\ntokens",
@@ -126,6 +128,7 @@ def results_table(records: Sequence[Record]) -> Table:
             short_name(record, records),
             format_accuracy(record.estimate("train_accuracy")),
             format_accuracy(record.results["accuracy"]),
+            *([format_accuracy(record.estimate("choice_accuracy"))] if asked else []),
             *(
                 "-" if number is None else f"{number:.3f}"
                 for number in (hard and hard["value"], record.chance["hard_token_accuracy"], other_tokens(record))

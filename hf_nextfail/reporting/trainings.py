@@ -64,7 +64,7 @@ class Training:
 def reversed_paths(record: Record) -> bool:
     """Say whether a run writes its paths from the goal to the start."""
     diagnosed = record.diagnosis is not None and record.diagnosis["task"]["reverse"]
-    return diagnosed or (record.run["dataset_config"] or "").endswith("_rev")
+    return diagnosed or "rev" in (record.run["dataset_config"] or "").split("_")
 
 
 def objective_of(record: Record) -> str | None:
@@ -79,7 +79,16 @@ def training_of(record: Record) -> str:
     parts = [objective_of(record) or "trained elsewhere"]
     parts += ["reversed paths"] if reversed_paths(record) else []
     parts += [] if few is None else [f"{few:,} rows"]
-    return ", ".join(parts)
+    return ", ".join([*parts, *asked_how(record)])
+
+
+def asked_how(record: Record) -> list[str]:
+    """Say how a model was asked in plain English: `3 shots`, `chat`; nothing if it was not."""
+    prompting = record.run["prompting"]
+    if prompting is None:
+        return []
+    shots = prompting["num_shots"]
+    return [f"{shots} shot{'' if shots == 1 else 's'}", *(["chat"] if prompting["chat"] else [])]
 
 
 def trainings_of(records: Iterable[Record]) -> list[Training]:

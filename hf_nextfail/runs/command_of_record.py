@@ -87,9 +87,14 @@ def measuring(record: Record) -> str:
         "decoding": run["decoding"],
         **(run["sampling"] or {}),
     }
-    command = "evaluate" if "loss" in results else "diagnose"
+    command = "evaluate" if "loss" in results or run["prompting"] else "diagnose"
     given = {name: value for name, value in options.items() if value is not None}
-    return command_of(["nextfail", command, run["model"]], as_options(given))
+    asked = []
+    if run["prompting"]:
+        del given["decoding"]
+        numbers = {name: run["prompting"][name] for name in ("num_shots", "max_new_tokens")}
+        asked = as_options({"style": "instruct"} | numbers) + ([["--chat"]] if run["prompting"]["chat"] else [])
+    return command_of(["nextfail", command, run["model"]], as_options(given) + asked)
 
 
 def repeat(record: Record) -> tuple[str, str | None]:

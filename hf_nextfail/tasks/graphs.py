@@ -1,5 +1,6 @@
 """What graph tasks share: edges and their hash, nodes as parts, and labels drawn without replacement."""
 
+import itertools
 from collections.abc import Hashable
 from typing import ClassVar
 
@@ -76,3 +77,18 @@ def sample_few_of_many(rng: np.random.Generator, count: int, population: int, si
             picked[i] = np.where(places[k] == places[i], displaced[k], picked[i])
             displaced[i] = np.where(places[k] == i, displaced[k], displaced[i])
     return picked
+
+
+def all_stars(num_nodes: int, degree: int, path_length: int) -> np.ndarray:
+    """Enumerate the edges of every star graph once: `(graphs, E, 2)` of `int32`."""
+    size, graphs = 1 + degree * (path_length - 1), []
+    for start in range(num_nodes):
+        others = [node for node in range(num_nodes) if node != start]
+        for first in itertools.combinations(others, degree):  # sorted, so that each set of arms comes once
+            rest = [node for node in others if node not in first]
+            graphs += [[start, *first, *later] for later in itertools.permutations(rest, size - 1 - degree)]
+    labels = np.array(graphs, dtype=np.int32).reshape(len(graphs), size)
+    # Here the nodes at distance 1 come first, then the rest of arm 0, the rest of arm 1, ...
+    steps = path_length - 2
+    arms = [[0, 1 + a, *range(1 + degree + a * steps, 1 + degree + (a + 1) * steps)] for a in range(degree)]
+    return labels[:, [edge for arm in arms for edge in itertools.pairwise(arm)]]

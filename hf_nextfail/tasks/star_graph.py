@@ -1,28 +1,30 @@
 """The star-graph path task: find the one arm that leads from the start to the goal."""
 
 import functools
-import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from hf_nextfail.tasks.base import Columns, keep_integer, split_of
-from hf_nextfail.tasks.graphs import hash_edges, sample_without_replacement
+from hf_nextfail.tasks.graphs import all_stars, hash_edges, sample_without_replacement
 from hf_nextfail.tasks.papers import PITFALLS, Paper
 from hf_nextfail.tasks.paths import PathTask, shuffled_edges, written_nodes
+from hf_nextfail.tasks.star_graph_instruct import in_symbols, read_path, write_paths, write_prompts
 from hf_nextfail.tasks.star_graph_text import parse_problem
-from hf_nextfail.tasks.text import MAX_LABEL, TextColumn
+from hf_nextfail.tasks.text import MAX_LABEL, Messages, TextColumn
 
 #: A space with fewer graphs than this is enumerated, to learn whether each split owns a graph at all.
 ENUMERABLE_GRAPHS = 10_000
 CONFIG_NAME = re.compile(
-    r"d(?P<degree>\d+)_l(?P<path_length>\d+)_n(?P<num_nodes>\d+)(?P<goal>_any)?(?P<reverse>_rev)?", re.ASCII
+    r"d(?P<degree>\d+)_l(?P<path_length>\d+)_n(?P<num_nodes>\d+)(?P<goal>_any)?(?P<reverse>_rev)?(?P<style>_instruct)?",
+    re.ASCII,
 )
 GOALS = ("end", "any")
+STYLES = ("symbols", "instruct")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ class StarGraph(PathTask):
         reverse (`bool`, *optional*, defaults to `False`): write the completion from the goal to the start.
         goal (`str`, *optional*, defaults to `"end"`): `"end"`, the goal is the end of an arm, or `"any"`, it is any
             node of an arm but the start, each as likely, and the path stops there; not together with `reverse`.
+        style (`str`, *optional*, defaults to `"symbols"`): how a problem is written: `"symbols"` as in the paper,
+            `"instruct"` in plain English, with a column `messages`, for models that were never trained on it. The
+            graphs are the same.
 
     Raises:
         ValueError: naming the field, its value and the allowed range.
@@ -83,6 +88,7 @@ class StarGraph(PathTask):
     num_nodes: int = 50
     reverse: bool = False
     goal: str = "end"
+    style: str = "symbols"
 
     def __post_init__(self):
         keep_integer(self, "degree", 1)
@@ -93,6 +99,8 @@ class StarGraph(PathTask):
             raise ValueError(f"reverse must be true or false, got {self.reverse!r}")
         if self.goal not in GOALS:
             raise ValueError(f"goal must be 'end' or 'any', got {self.goal!r}")
+        if self.style not in STYLES:
+            raise ValueError(f"style must be 'symbols' or 'instruct', got {self.style!r}")
         if self.reverse and self.goal == "any":
             raise ValueError("reverse must be false where goal is 'any', got True")
 
@@ -102,15 +110,30 @@ class StarGraph(PathTask):
         return self.goal == "end"
 
     @property
+    def answers_are_unique(self) -> bool:
+        """Whether a path is written in one way only: not in plain English."""
+        return self.style == "symbols"
+
+    @property
+    def words(self) -> list[str]:
+        """The labels and signs; raises `ValueError` for plain English, which has no vocabulary of its own."""
+        if self.style == "instruct":
+            raise ValueError(
+                f"{self.config_name} is plain English, which takes the tokenizer of a pretrained model: give "
+                "model_name_or_path or a tokenizer, or leave _instruct out"
+            )
+        return super().words
+
+    @property
     def graph_size(self) -> int:
         """The number of nodes of one graph."""
         return 1 + self.degree * (self.path_length - 1)
 
     @property
     def config_name(self) -> str:
-        """`d{degree}_l{path_length}_n{num_nodes}`, with `_rev` when reversed, `_any` where the goal is any node."""
+        """`d{degree}_l{path_length}_n{num_nodes}`, with `_any`, `_rev` and `_instruct` where these are chosen."""
         shape = f"d{self.degree}_l{self.path_length}_n{self.num_nodes}"
-        return shape + "_any" * (self.goal == "any") + "_rev" * self.reverse
+        return shape + "_any" * (self.goal == "any") + "_rev" * self.reverse + "_instruct" * (self.style == "instruct")
 
     @classmethod
     def from_config_name(cls, config_name: str, **overrides: Any) -> "StarGraph":
@@ -123,12 +146,14 @@ class StarGraph(PathTask):
         if match is None:
             raise ValueError(
                 f"unknown config {config_name!r}: use d<degree>_l<path_length>_n<num_nodes>, with _rev for reversed "
-                f"paths, _any for goals anywhere, e.g. {cls.grid[0]!r}"
+                f"paths, _any for goals anywhere, _instruct for plain English, e.g. {cls.grid[0]!r}"
             )
         numbers = {name: int(match[name]) for name in ("degree", "path_length", "num_nodes")}
         named = numbers | {"reverse": bool(match["reverse"]), "goal": GOALS[bool(match["goal"])]}
+        named["style"] = STYLES[bool(match["style"])]
+        switches = (("reverse", True), ("goal", "any"), ("style", "instruct"))
         for field, value in overrides.items():
-            if named.get(field) != value and (field, value) not in (("reverse", True), ("goal", "any")):
+            if named.get(field) != value and (field, value) not in switches:
                 raise ValueError(
                     f"config {config_name!r} says {field}={named.get(field)}, but {field}={value!r} was given"
                 )
@@ -137,7 +162,8 @@ class StarGraph(PathTask):
     @property
     def title(self) -> str:
         """`G(2,3), 20 labels`."""
-        return f"G({self.degree},{self.path_length}), {self.num_nodes} labels" + ", any goal" * (self.goal == "any")
+        shape = f"G({self.degree},{self.path_length}), {self.num_nodes} labels"
+        return shape + ", any goal" * (self.goal == "any") + ", in English" * (self.style == "instruct")
 
     @property
     def hard_part(self) -> int:
@@ -151,10 +177,13 @@ class StarGraph(PathTask):
         Where the goal is any node, a goal next to the start needs none, so that more of the whole answers are right.
         """
         guess = None if self.reverse else 1 / self.degree
-        if self.goal == "end":
-            return {"hard_token_accuracy": guess}
-        unguessed = 1 / (self.path_length - 1)
-        return {"hard_token_accuracy": guess, "accuracy": unguessed + (1 - unguessed) / self.degree}
+        chances = {"hard_token_accuracy": guess}
+        if self.goal == "any":
+            unguessed = 1 / (self.path_length - 1)
+            chances["accuracy"] = unguessed + (1 - unguessed) / self.degree
+        if self.style == "instruct":
+            chances["choice_accuracy"] = None if self.reverse else chances.get("accuracy", guess)
+        return chances
 
     def hard_places(self, columns: Mapping[str, Sequence[Any]]) -> list[dict[int, float]]:
         """Say of each row whether the node next to the start needs a plan. See [`Task.hard_places`].
@@ -175,23 +204,7 @@ class StarGraph(PathTask):
 
     def all_graphs(self) -> np.ndarray:
         """Enumerate the edges of every graph once, shape `(num_graphs, E, 2)`."""
-        graphs = []
-        for start in range(self.num_nodes):
-            others = [node for node in range(self.num_nodes) if node != start]
-            for first in itertools.combinations(others, self.degree):  # sorted, so that each set of arms comes once
-                rest = [node for node in others if node not in first]
-                graphs += [
-                    [start, *first, *later]
-                    for later in itertools.permutations(rest, self.graph_size - 1 - self.degree)
-                ]
-        labels = np.array(graphs, dtype=np.int32).reshape(len(graphs), self.graph_size)
-        # Here the nodes at distance 1 come first, then the rest of arm 0, the rest of arm 1, ...
-        steps = self.path_length - 2
-        arms = [
-            [0, 1 + a, *range(1 + self.degree + a * steps, 1 + self.degree + (a + 1) * steps)]
-            for a in range(self.degree)
-        ]
-        return labels[:, [edge for arm in arms for edge in itertools.pairwise(arm)]]
+        return all_stars(self.num_nodes, self.degree, self.path_length)
 
     def check_split(self, split: str) -> None:
         """Raise `ValueError` when the space is so small that no graph of it falls into `split`."""
@@ -222,9 +235,17 @@ class StarGraph(PathTask):
             path = np.where(np.arange(self.path_length) < lengths[:, None], path, np.int32(-1))
         return self.columns_of(edges, path)
 
-    def to_text(self, columns: Columns) -> dict[str, TextColumn]:
-        """Write `a,b|c,d|.../start,goal=` and `start,...,goal` (`goal,...,start` when reversed), as in the paper."""
-        return super().to_text(columns | {"path": columns["path"][:, ::-1]} if self.reverse else columns)
+    def to_text(self, columns: Columns) -> dict[str, TextColumn | Messages]:
+        """Write `a,b|c,d|.../start,goal=` and `start,...,goal` (`goal,...,start` when reversed), as in the paper.
+
+        In plain English there are `messages`, too: what a user asks and an assistant answers.
+        """
+        if self.reverse:
+            columns = columns | {"path": columns["path"][:, ::-1]}
+        if self.style == "symbols":
+            return super().to_text(columns)
+        texts = {"prompt": write_prompts(columns, self.reverse), "completion": write_paths(columns["path"])}
+        return texts | {"messages": Messages(**texts)}
 
     def parse(self, text: str) -> dict[str, Any]:
         """Read `prompt + completion` of this configuration back into a row.
@@ -232,7 +253,8 @@ class StarGraph(PathTask):
         Raises:
             ValueError: with the reason, unless it is a problem of this configuration with its right completion.
         """
-        problem = parse_problem(text, self.goal)
+        instruct = self.style == "instruct"
+        problem = parse_problem(in_symbols(text, self.reverse) if instruct else text, self.goal)
         if problem.reverse != self.reverse:
             raise ValueError(f"the path runs from the {problem.way}, but {self.config_name} writes it the other way")
         if (problem.degree, problem.path_length) != (self.degree, self.path_length):
@@ -241,10 +263,11 @@ class StarGraph(PathTask):
             )
         if problem.edges.max() >= self.num_nodes:
             raise ValueError(f"the label {problem.edges.max()} is not below num_nodes={self.num_nodes}")
-        prompt, equals, completion = text.partition("=")
-        return {
-            "prompt": prompt + equals,
-            "completion": completion,
+        ends = text.rindex("\n" if instruct else "=") + 1
+        texts = {"prompt": text[:ends], "completion": text[ends:]}
+        if instruct:
+            texts["messages"] = Messages(*(TextColumn.of([said]) for said in texts.values())).tolist()[0]
+        return texts | {
             "edges": problem.edges.tolist(),
             "path": problem.path + [-1] * (self.path_length - len(problem.path)),
             "start": problem.path[0],
@@ -256,8 +279,27 @@ class StarGraph(PathTask):
         return self.parse(prompt + completion)
 
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
-        """Return 1.0 when `prediction` is the path of `row` in this task's direction, else 0.0."""
-        return super().score(prediction, {"path": row["path"][::-1]} if self.reverse else row)
+        """Return 1.0 when `prediction` is the path of `row` in this task's direction, else 0.0.
+
+        In plain English the path may stand in a sentence, in brackets, behind reasoning: see [`read_path`].
+        """
+        row = {"path": row["path"][::-1]} if self.reverse else row
+        if self.style == "symbols":
+            return super().score(prediction, row)
+        return float(self.canonical(prediction) == tuple(node for node in row["path"] if node >= 0))
+
+    def parts(self, completion: str) -> list[tuple[int, int]]:
+        """Divide a completion into its nodes: in plain English those of the path that it ends with."""
+        if self.style == "symbols":
+            return super().parts(completion)
+        return [span for _, span in read_path(completion)]
+
+    def canonical(self, prediction: str) -> Hashable | None:
+        """Return the nodes that are written as integers; `None` where there is no one path."""
+        if self.style == "symbols":
+            return super().canonical(prediction)
+        nodes = tuple(node for node, _ in read_path(prediction)) if isinstance(prediction, str) else ()
+        return None if None in nodes else nodes or None
 
 
 @functools.lru_cache

@@ -1,13 +1,15 @@
 """Text columns in the memory layout of Arrow, and labels as text."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 #: The largest label that `format_labels` writes and `read_labels` reads.
 MAX_LABEL = 10**7 - 1
+#: Who says a prompt, and who a completion.
+ROLES = ("user", "assistant")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,58 @@ class TextColumn:
         """Return the rows as Python strings."""
         data = self.data.tobytes()
         return [data[a:b].decode() for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Hold prompts and completions as what a user says and an assistant answers.
+
+    Args:
+        prompt (`TextColumn`), completion (`TextColumn`): of the same rows; blanks at their ends are not said.
+    """
+
+    prompt: TextColumn
+    completion: TextColumn
+
+    def tolist(self) -> list[list[dict[str, str]]]:
+        """Return each row as two messages, with `role` and `content`."""
+        texts = zip(self.prompt.tolist(), self.completion.tolist(), strict=True)
+        return [
+            [{"role": role, "content": text.rstrip()} for role, text in zip(ROLES, row, strict=True)] for row in texts
+        ]
+
+
+def expand(texts: TextColumn, signs: Mapping[str, str], before: str = "") -> TextColumn:
+    r"""Write texts in the place of signs.
+
+    Args:
+        texts (`TextColumn`): with the signs in it.
+        signs (mapping): from one character of ASCII to a text of ASCII.
+        before (`str`, *optional*): a text of ASCII that every row begins with.
+
+    Example:
+
+    ```python
+    >>> expand(TextColumn.of(["3|1", "20|5"]), {"|": " -> "}, before="path ").tolist()
+    ['path 3 -> 1', 'path 20 -> 5']
+
+    ```
+    """
+    codes = np.array([ord(sign) for sign in signs], np.uint8)
+    lengths = np.ones(256, np.int64)
+    lengths[codes] = [len(text) for text in signs.values()]
+    first = np.zeros(len(texts.data) + 1, np.int64)  # where what stands for a character begins, without `before`
+    np.cumsum(lengths[texts.data], out=first[1:])
+    offsets = first[texts.offsets] + len(before) * np.arange(len(texts.offsets))
+    row = np.repeat(np.arange(1, len(texts.offsets)), np.diff(texts.offsets))
+    place = first[:-1] + len(before) * row
+    data = np.empty(offsets[-1], np.uint8)
+    kept = lengths[texts.data] == 1
+    data[place[kept]] = texts.data[kept]
+    for sign, text in [*signs.items(), (None, before)]:
+        begins = offsets[:-1] if sign is None else place[texts.data == ord(sign)]
+        data[begins[:, None] + np.arange(len(text))] = np.frombuffer(text.encode("ascii"), np.uint8)
+    return TextColumn(data, offsets)
 
 
 def label_spans(text: str, sign: str = ",") -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ from hf_nextfail.commands.main import main
 from hf_nextfail.decoding import ParallelDecoding
 from hf_nextfail.reporting.pictures import plot_graph
 
-COMMANDS = ["env", "evaluate", "push-dataset", "push-metric", "push-model", "report", "sample"]
+COMMANDS = ["depth", "env", "evaluate", "push-dataset", "push-metric", "push-model", "report", "sample"]
 SIZES = ["--num_train", "20", "--num_validation", "5", "--num_test", "5"]
 
 

@@ -270,7 +270,7 @@ def test_a_pushed_run_holds_all_that_others_need_and_nothing_else(hub, runs, tra
         ".gitattributes",
         evaluation,
         "README.md",
-        *(f"{name}.png" for name in PICTURES if name != "grid"),  # which is of many runs
+        *(f"{name}.png" for name, picture in PICTURES.items() if picture.of != "page"),  # which is of many runs
         "chat_template.jinja",
         "config.json",
         *(["custom_generate/generate.py"] if training == "teacherless" else []),

@@ -124,6 +124,7 @@ def test_a_checkpoint_is_measured_as_it_was_trained(ours):
         "num_head_parameters",
         "sources",
         "diagnosis_absent",
+        "prompting",
         "seed",
         "steps",
         "epochs",

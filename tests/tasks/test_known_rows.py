@@ -3,7 +3,7 @@
 import pytest
 from known_rows import digest_of
 
-from hf_nextfail.tasks import TASKS
+from hf_nextfail.tasks import TASKS, StarGraph
 
 # Of the first 1,000 training rows of seed 0, by version and configuration.
 DIGESTS = {
@@ -78,6 +78,18 @@ DIGESTS = {
         "l9_n10": "a6fa74f3b02e3672",
     },
 }
+# Of configurations that are not in a grid.
+OTHERS = {
+    "d2_l5_n50_rev": "ae1f051ab6fdaa15",
+    "d2_l5_n50_any": "19524f0f6c00c97b",
+    "d2_l5_n50_instruct": "a48a44ed8b69ba7a",
+    "d2_l5_n50_rev_instruct": "6c5f9f9bb59431f6",
+}
+
+
+def test_known_rows_of_other_ways_to_write_a_star_graph():
+    rows = {config_name: digest_of(StarGraph.from_config_name(config_name)) for config_name in OTHERS}
+    assert (rows, StarGraph.version) == (OTHERS, "1.0.0")
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from hf_nextfail.reporting.pictures.base import COLOURS, PICTURE_FORMATS
 from hf_nextfail.reporting.pictures.curves import learning_curves, plot_accuracy, plot_learning
+from hf_nextfail.reporting.pictures.depth import asked_graph, plot_depth
 from hf_nextfail.reporting.pictures.graphs import plot_graph
 from hf_nextfail.reporting.pictures.grids import plot_grid
 from hf_nextfail.reporting.pictures.shares import accuracy_by_distance, plot_errors, plot_positions
@@ -24,6 +25,7 @@ __all__ = [
     "draw_pictures",
     "plan_pictures",
     "plot_accuracy",
+    "plot_depth",
     "plot_errors",
     "plot_graph",
     "plot_grid",
@@ -80,6 +82,14 @@ PICTURES: dict[str, Picture] = {
         "page",
         "Whole answers right, greedy and free-running, after training: a dot a seed. Dashed: what guessing the arm "
         "gives.",
+    ),
+    "depth": Picture(
+        plot_depth,
+        asked_graph,
+        "page",
+        "Right answers over path length of models that were asked in plain English, ± one standard error. First step: "
+        "of the steps into each arm, the right one is the most likely. Whole answer: the path that they write, "
+        "greedily. Dashed grey: what guessing the arm gives.",
     ),
     "accuracy": Picture(
         plot_accuracy,
@@ -141,8 +151,10 @@ def plan_pictures(records: Sequence[Record]) -> list[PlannedPicture]:
             stem += "_"
         planned.append(PlannedPicture(kind, stem, data, task, training))
 
-    if len(tasks) > 1:
-        plan("grid", [], [record for record in records if PICTURES["grid"].data(record)], None)
+    for kind, picture in PICTURES.items():
+        found = [record for record in records if picture.data(record)]
+        if picture.of == "page" and len({record.run["title"] for record in found}) > 1:
+            plan(kind, [], found, None)
     for task, of_task in tasks.items():
         where = [task] if len(tasks) > 1 else []
         for kind, picture in PICTURES.items():

@@ -132,6 +132,8 @@ def value_of(name: str, text: str, default: Any) -> Any:
 
 #: The largest label that `format_labels` writes and `read_labels` reads.
 MAX_LABEL = 10**7 - 1
+#: Who says a prompt, and who a completion.
+ROLES = ("user", "assistant")
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,58 @@ class TextColumn:
         """Return the rows as Python strings."""
         data = self.data.tobytes()
         return [data[a:b].decode() for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Hold prompts and completions as what a user says and an assistant answers.
+
+    Args:
+        prompt (`TextColumn`), completion (`TextColumn`): of the same rows; blanks at their ends are not said.
+    """
+
+    prompt: TextColumn
+    completion: TextColumn
+
+    def tolist(self) -> list[list[dict[str, str]]]:
+        """Return each row as two messages, with `role` and `content`."""
+        texts = zip(self.prompt.tolist(), self.completion.tolist(), strict=True)
+        return [
+            [{"role": role, "content": text.rstrip()} for role, text in zip(ROLES, row, strict=True)] for row in texts
+        ]
+
+
+def expand(texts: TextColumn, signs: Mapping[str, str], before: str = "") -> TextColumn:
+    r"""Write texts in the place of signs.
+
+    Args:
+        texts (`TextColumn`): with the signs in it.
+        signs (mapping): from one character of ASCII to a text of ASCII.
+        before (`str`, *optional*): a text of ASCII that every row begins with.
+
+    Example:
+
+    ```python
+    >>> expand(TextColumn.of(["3|1", "20|5"]), {"|": " -> "}, before="path ").tolist()
+    ['path 3 -> 1', 'path 20 -> 5']
+
+    ```
+    """
+    codes = np.array([ord(sign) for sign in signs], np.uint8)
+    lengths = np.ones(256, np.int64)
+    lengths[codes] = [len(text) for text in signs.values()]
+    first = np.zeros(len(texts.data) + 1, np.int64)  # where what stands for a character begins, without `before`
+    np.cumsum(lengths[texts.data], out=first[1:])
+    offsets = first[texts.offsets] + len(before) * np.arange(len(texts.offsets))
+    row = np.repeat(np.arange(1, len(texts.offsets)), np.diff(texts.offsets))
+    place = first[:-1] + len(before) * row
+    data = np.empty(offsets[-1], np.uint8)
+    kept = lengths[texts.data] == 1
+    data[place[kept]] = texts.data[kept]
+    for sign, text in [*signs.items(), (None, before)]:
+        begins = offsets[:-1] if sign is None else place[texts.data == ord(sign)]
+        data[begins[:, None] + np.arange(len(text))] = np.frombuffer(text.encode("ascii"), np.uint8)
+    return TextColumn(data, offsets)
 
 
 def label_spans(text: str, sign: str = ",") -> list[tuple[int, int]]:
@@ -773,6 +827,21 @@ def sample_few_of_many(rng: np.random.Generator, count: int, population: int, si
             picked[i] = np.where(places[k] == places[i], displaced[k], picked[i])
             displaced[i] = np.where(places[k] == i, displaced[k], displaced[i])
     return picked
+
+
+def all_stars(num_nodes: int, degree: int, path_length: int) -> np.ndarray:
+    """Enumerate the edges of every star graph once: `(graphs, E, 2)` of `int32`."""
+    size, graphs = 1 + degree * (path_length - 1), []
+    for start in range(num_nodes):
+        others = [node for node in range(num_nodes) if node != start]
+        for first in itertools.combinations(others, degree):  # sorted, so that each set of arms comes once
+            rest = [node for node in others if node not in first]
+            graphs += [[start, *first, *later] for later in itertools.permutations(rest, size - 1 - degree)]
+    labels = np.array(graphs, dtype=np.int32).reshape(len(graphs), size)
+    # Here the nodes at distance 1 come first, then the rest of arm 0, the rest of arm 1, ...
+    steps = path_length - 2
+    arms = [[0, 1 + a, *range(1 + degree + a * steps, 1 + degree + (a + 1) * steps)] for a in range(degree)]
+    return labels[:, [edge for arm in arms for edge in itertools.pairwise(arm)]]
 
 
 @dataclass(frozen=True)
@@ -1857,6 +1926,159 @@ def children_sets(num_parents: int, num_children: int, graph_seed: int) -> tuple
     return tuple(map(frozenset, children_of(num_parents, num_children, graph_seed).tolist()))
 
 
+ARROW = " -> "
+#: What a prompt says between its edges, by the direction of the answer.
+BEFORE_EDGES = "A directed graph has these edges:\n"
+QUESTIONS = {
+    False: (
+        "\nFind the path from node ",
+        " to node ",
+        ". Answer with the nodes of the path in order and nothing else, in the form ",
+    ),
+    True: (
+        "\nFind the path that leads to node ",
+        " from node ",
+        ". Answer with its nodes backwards, from the last one to the first, and nothing else, in the form ",
+    ),
+}
+BETWEEN_ENDS = " -> ... -> "
+BEHIND = ".\n"
+#: Signs that stand for these texts until labels are written, which takes one character behind each.
+SIGNS = "\x01\x02\x03\x04\x05\x06\x07"
+WORD = re.compile(r"[^\W_]+(?:[.'][^\W_]+)*")
+NODE_NUMBER = re.compile(r"0|[1-9][0-9]{0,6}")
+#: What may stand between two nodes of one path, beside signs.
+JOINING = re.compile(r"\\[a-z]*arrow|\\to\b|\b(?:and|then|nodes?)\b", re.IGNORECASE)
+#: What makes a number a negative one: a sign that does not stand between two words.
+SIGNED = re.compile(r"(?:\A|[^\w])[-\u2212]\Z")
+#: Where one statement ends: a sentence, a colon, an equals sign that is no arrow, an ellipsis, a fence, a blank line.
+ENDS = re.compile(r"[.!?](?=\s|\Z)|:|(?<!=)=(?![=>])|\.\.|…|`{3,}|~{3,}|#|\n\s*\n")
+
+
+def write_prompts(columns: Columns, reverse: bool) -> TextColumn:
+    """Ask for the paths of rows in plain English.
+
+    Args:
+        columns (`Columns`): `edges`, `start` and `goal`.
+        reverse (`bool`): ask for the path from the goal to the start.
+
+    Returns:
+        `TextColumn` of `rows` texts, each of which ends with a line break.
+    """
+    edges = padding_first(columns["edges"])
+    ends = [columns["goal"], columns["start"]] if reverse else [columns["start"], columns["goal"]]
+    labels = np.concatenate([edges.reshape(len(edges), -1), np.stack(ends * 2, axis=1)], axis=1)
+    arrow, comma, find, to, answer, between, behind = SIGNS
+    signs = (arrow + comma) * (edges.shape[1] - 1) + arrow + find + to + answer + between + behind
+    texts = (ARROW, ", ", *QUESTIONS[reverse], BETWEEN_ENDS, BEHIND)
+    return expand(format_labels(labels, signs), dict(zip(SIGNS, texts, strict=True)), before=BEFORE_EDGES)
+
+
+def write_paths(path: np.ndarray) -> TextColumn:
+    """Write rows of labels, `(rows, L)` and filled up with -1, with an arrow between two."""
+    signs = SIGNS[0] * (path.shape[1] - 1) + "\0"
+    return expand(format_labels(padding_first(path), signs), {SIGNS[0]: ARROW})
+
+
+def in_symbols(text: str, reverse: bool) -> str:
+    """Write prompt and completion of a problem in English as `a,b|c,d|.../start,goal=node,...,node`.
+
+    Raises:
+        ValueError: if the text has not the form of such a problem.
+    """
+    find, to, answer = QUESTIONS[reverse]
+    parts = (BEFORE_EDGES, r"(?P<edges>[0-9 ,>-]+)", find, "(?P<first>[0-9]+)", to, "(?P<last>[0-9]+)", answer)
+    parts += ("(?P=first)", BETWEEN_ENDS, "(?P=last)", BEHIND, "(?P<path>[0-9 >-]+)")
+    form = "".join(part if part.startswith("(") else re.escape(part) for part in parts)
+    match = re.fullmatch(form, text)
+    if match is None:
+        raise ValueError(f"not of the form {BEFORE_EDGES.strip()!r} with edges, question and path behind it")
+    edges = "|".join(edge.replace(ARROW, ",") for edge in match["edges"].split(", "))
+    ends = (match["last"], match["first"]) if reverse else (match["first"], match["last"])
+    return f"{edges}/{','.join(ends)}={match['path'].replace(ARROW, ',')}"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What one statement of a text says: its labels in order, those that stand together, and whether it has words.
+
+    Args:
+        runs (sequences of `(node, span)`): labels that follow each other with nothing but signs, `and`, `then` or
+            `node` between two; a number that is no label is the node `None`.
+        words (`bool`): whether other words stand in it.
+    """
+
+    runs: Sequence[Sequence[tuple[int | None, tuple[int, int]]]]
+    words: bool
+
+    @property
+    def path(self) -> Sequence[tuple[int | None, tuple[int, int]]] | None:
+        """The last run of several nodes, or of labels alone; `None` if the statement names no path.
+
+        A statement that names other nodes beside it has a path that is right of no graph: `(None, span)` stands in it.
+        """
+        paths = [run for run in self.runs if len(run) > 1 or not self.words]
+        if not paths:
+            return None
+        last = paths[-1]
+        nodes = {node for node, _ in last}
+        others = [(None, span) for run in self.runs for node, span in run if node not in nodes]
+        return [*last, *others]
+
+
+def statements(text: str) -> list[Statement]:
+    """Divide a text into statements."""
+    bounds = [0, *itertools.chain(*(end.span() for end in ENDS.finditer(text))), len(text)]
+    found = []
+    for begin, end in zip(bounds[::2], bounds[1::2], strict=True):
+        runs, words, joined = [], False, None  # joined: where what stands before a label begins, if it may join
+        for word in WORD.finditer(text, begin, end):
+            if not any(character.isdecimal() for character in word.group()):
+                continue
+            signed = SIGNED.search(text[max(0, word.start() - 2) : word.start()])
+            label = int(word.group()) if NODE_NUMBER.fullmatch(word.group()) and not signed else None
+            between = JOINING.sub(" ", text[begin if joined is None else joined : word.start()])
+            strange = WORD.search(between) is not None
+            words |= strange
+            if joined is None or strange:
+                runs.append([])
+            runs[-1].append((label, word.span()))
+            joined = word.end()
+        words |= WORD.search(JOINING.sub(" ", text[begin if joined is None else joined : end])) is not None
+        found.append(Statement(runs, words))
+    return found
+
+
+def read_path(text: str) -> list[tuple[int | None, tuple[int, int]]]:
+    """Find the path that a text in plain English ends with: the one reader of such answers.
+
+    People write paths in many ways: `17 -> 13 -> 11`, `[17, 13, 11]`, `17 13 11`, `17, 13 and 11`, in a sentence, a
+    code fence, or behind their reasoning. The text is divided into statements, and the last statement that names a
+    path decides: its last two or more labels in a row, or labels without any word beside them. Where it names other
+    nodes too, as in `17, 13, 11 or 8`, it names no one path, and a node of it is `None`.
+
+    Args:
+        text (`str`): whatever was written.
+
+    Returns:
+        The nodes, each with where it stands in the text; empty if there is no path.
+
+    Example:
+
+    ```python
+    >>> [node for node, _ in read_path("7 leads to 8, a dead end. So the path is **17 -> 13 -> 11**.")]
+    [17, 13, 11]
+    >>> [node for node, _ in read_path("17, 13, 11 or 8")]
+    [17, 13, 11, None]
+    >>> read_path("From 17 to 11? I do not know.")
+    []
+
+    ```
+    """
+    paths = [path for statement in statements(text) if (path := statement.path) is not None and path]
+    return list(paths[-1]) if paths else []
+
+
 LABEL = r"(?:0|[1-9][0-9]*)"
 PROBLEM = re.compile(
     rf"(?P<edges>{LABEL},{LABEL}(?:\|{LABEL},{LABEL})*)/(?P<start>{LABEL}),(?P<goal>{LABEL})=(?P<path>{LABEL}(?:,{LABEL})+)"
@@ -2000,9 +2222,11 @@ def parse_problem(text: str, goals: str = "end") -> Problem:
 #: A space with fewer graphs than this is enumerated, to learn whether each split owns a graph at all.
 ENUMERABLE_GRAPHS = 10_000
 CONFIG_NAME = re.compile(
-    r"d(?P<degree>\d+)_l(?P<path_length>\d+)_n(?P<num_nodes>\d+)(?P<goal>_any)?(?P<reverse>_rev)?", re.ASCII
+    r"d(?P<degree>\d+)_l(?P<path_length>\d+)_n(?P<num_nodes>\d+)(?P<goal>_any)?(?P<reverse>_rev)?(?P<style>_instruct)?",
+    re.ASCII,
 )
 GOALS = ("end", "any")
+STYLES = ("symbols", "instruct")
 
 
 @dataclass(frozen=True)
@@ -2020,6 +2244,9 @@ class StarGraph(PathTask):
         reverse (`bool`, *optional*, defaults to `False`): write the completion from the goal to the start.
         goal (`str`, *optional*, defaults to `"end"`): `"end"`, the goal is the end of an arm, or `"any"`, it is any
             node of an arm but the start, each as likely, and the path stops there; not together with `reverse`.
+        style (`str`, *optional*, defaults to `"symbols"`): how a problem is written: `"symbols"` as in the paper,
+            `"instruct"` in plain English, with a column `messages`, for models that were never trained on it. The
+            graphs are the same.
 
     Raises:
         ValueError: naming the field, its value and the allowed range.
@@ -2063,6 +2290,7 @@ class StarGraph(PathTask):
     num_nodes: int = 50
     reverse: bool = False
     goal: str = "end"
+    style: str = "symbols"
 
     def __post_init__(self):
         keep_integer(self, "degree", 1)
@@ -2073,6 +2301,8 @@ class StarGraph(PathTask):
             raise ValueError(f"reverse must be true or false, got {self.reverse!r}")
         if self.goal not in GOALS:
             raise ValueError(f"goal must be 'end' or 'any', got {self.goal!r}")
+        if self.style not in STYLES:
+            raise ValueError(f"style must be 'symbols' or 'instruct', got {self.style!r}")
         if self.reverse and self.goal == "any":
             raise ValueError("reverse must be false where goal is 'any', got True")
 
@@ -2082,15 +2312,30 @@ class StarGraph(PathTask):
         return self.goal == "end"
 
     @property
+    def answers_are_unique(self) -> bool:
+        """Whether a path is written in one way only: not in plain English."""
+        return self.style == "symbols"
+
+    @property
+    def words(self) -> list[str]:
+        """The labels and signs; raises `ValueError` for plain English, which has no vocabulary of its own."""
+        if self.style == "instruct":
+            raise ValueError(
+                f"{self.config_name} is plain English, which takes the tokenizer of a pretrained model: give "
+                "model_name_or_path or a tokenizer, or leave _instruct out"
+            )
+        return super().words
+
+    @property
     def graph_size(self) -> int:
         """The number of nodes of one graph."""
         return 1 + self.degree * (self.path_length - 1)
 
     @property
     def config_name(self) -> str:
-        """`d{degree}_l{path_length}_n{num_nodes}`, with `_rev` when reversed, `_any` where the goal is any node."""
+        """`d{degree}_l{path_length}_n{num_nodes}`, with `_any`, `_rev` and `_instruct` where these are chosen."""
         shape = f"d{self.degree}_l{self.path_length}_n{self.num_nodes}"
-        return shape + "_any" * (self.goal == "any") + "_rev" * self.reverse
+        return shape + "_any" * (self.goal == "any") + "_rev" * self.reverse + "_instruct" * (self.style == "instruct")
 
     @classmethod
     def from_config_name(cls, config_name: str, **overrides: Any) -> "StarGraph":
@@ -2103,12 +2348,14 @@ class StarGraph(PathTask):
         if match is None:
             raise ValueError(
                 f"unknown config {config_name!r}: use d<degree>_l<path_length>_n<num_nodes>, with _rev for reversed "
-                f"paths, _any for goals anywhere, e.g. {cls.grid[0]!r}"
+                f"paths, _any for goals anywhere, _instruct for plain English, e.g. {cls.grid[0]!r}"
             )
         numbers = {name: int(match[name]) for name in ("degree", "path_length", "num_nodes")}
         named = numbers | {"reverse": bool(match["reverse"]), "goal": GOALS[bool(match["goal"])]}
+        named["style"] = STYLES[bool(match["style"])]
+        switches = (("reverse", True), ("goal", "any"), ("style", "instruct"))
         for field, value in overrides.items():
-            if named.get(field) != value and (field, value) not in (("reverse", True), ("goal", "any")):
+            if named.get(field) != value and (field, value) not in switches:
                 raise ValueError(
                     f"config {config_name!r} says {field}={named.get(field)}, but {field}={value!r} was given"
                 )
@@ -2117,7 +2364,8 @@ class StarGraph(PathTask):
     @property
     def title(self) -> str:
         """`G(2,3), 20 labels`."""
-        return f"G({self.degree},{self.path_length}), {self.num_nodes} labels" + ", any goal" * (self.goal == "any")
+        shape = f"G({self.degree},{self.path_length}), {self.num_nodes} labels"
+        return shape + ", any goal" * (self.goal == "any") + ", in English" * (self.style == "instruct")
 
     @property
     def hard_part(self) -> int:
@@ -2131,10 +2379,13 @@ class StarGraph(PathTask):
         Where the goal is any node, a goal next to the start needs none, so that more of the whole answers are right.
         """
         guess = None if self.reverse else 1 / self.degree
-        if self.goal == "end":
-            return {"hard_token_accuracy": guess}
-        unguessed = 1 / (self.path_length - 1)
-        return {"hard_token_accuracy": guess, "accuracy": unguessed + (1 - unguessed) / self.degree}
+        chances = {"hard_token_accuracy": guess}
+        if self.goal == "any":
+            unguessed = 1 / (self.path_length - 1)
+            chances["accuracy"] = unguessed + (1 - unguessed) / self.degree
+        if self.style == "instruct":
+            chances["choice_accuracy"] = None if self.reverse else chances.get("accuracy", guess)
+        return chances
 
     def hard_places(self, columns: Mapping[str, Sequence[Any]]) -> list[dict[int, float]]:
         """Say of each row whether the node next to the start needs a plan. See [`Task.hard_places`].
@@ -2155,23 +2406,7 @@ class StarGraph(PathTask):
 
     def all_graphs(self) -> np.ndarray:
         """Enumerate the edges of every graph once, shape `(num_graphs, E, 2)`."""
-        graphs = []
-        for start in range(self.num_nodes):
-            others = [node for node in range(self.num_nodes) if node != start]
-            for first in itertools.combinations(others, self.degree):  # sorted, so that each set of arms comes once
-                rest = [node for node in others if node not in first]
-                graphs += [
-                    [start, *first, *later]
-                    for later in itertools.permutations(rest, self.graph_size - 1 - self.degree)
-                ]
-        labels = np.array(graphs, dtype=np.int32).reshape(len(graphs), self.graph_size)
-        # Here the nodes at distance 1 come first, then the rest of arm 0, the rest of arm 1, ...
-        steps = self.path_length - 2
-        arms = [
-            [0, 1 + a, *range(1 + self.degree + a * steps, 1 + self.degree + (a + 1) * steps)]
-            for a in range(self.degree)
-        ]
-        return labels[:, [edge for arm in arms for edge in itertools.pairwise(arm)]]
+        return all_stars(self.num_nodes, self.degree, self.path_length)
 
     def check_split(self, split: str) -> None:
         """Raise `ValueError` when the space is so small that no graph of it falls into `split`."""
@@ -2202,9 +2437,17 @@ class StarGraph(PathTask):
             path = np.where(np.arange(self.path_length) < lengths[:, None], path, np.int32(-1))
         return self.columns_of(edges, path)
 
-    def to_text(self, columns: Columns) -> dict[str, TextColumn]:
-        """Write `a,b|c,d|.../start,goal=` and `start,...,goal` (`goal,...,start` when reversed), as in the paper."""
-        return super().to_text(columns | {"path": columns["path"][:, ::-1]} if self.reverse else columns)
+    def to_text(self, columns: Columns) -> dict[str, TextColumn | Messages]:
+        """Write `a,b|c,d|.../start,goal=` and `start,...,goal` (`goal,...,start` when reversed), as in the paper.
+
+        In plain English there are `messages`, too: what a user asks and an assistant answers.
+        """
+        if self.reverse:
+            columns = columns | {"path": columns["path"][:, ::-1]}
+        if self.style == "symbols":
+            return super().to_text(columns)
+        texts = {"prompt": write_prompts(columns, self.reverse), "completion": write_paths(columns["path"])}
+        return texts | {"messages": Messages(**texts)}
 
     def parse(self, text: str) -> dict[str, Any]:
         """Read `prompt + completion` of this configuration back into a row.
@@ -2212,7 +2455,8 @@ class StarGraph(PathTask):
         Raises:
             ValueError: with the reason, unless it is a problem of this configuration with its right completion.
         """
-        problem = parse_problem(text, self.goal)
+        instruct = self.style == "instruct"
+        problem = parse_problem(in_symbols(text, self.reverse) if instruct else text, self.goal)
         if problem.reverse != self.reverse:
             raise ValueError(f"the path runs from the {problem.way}, but {self.config_name} writes it the other way")
         if (problem.degree, problem.path_length) != (self.degree, self.path_length):
@@ -2221,10 +2465,11 @@ class StarGraph(PathTask):
             )
         if problem.edges.max() >= self.num_nodes:
             raise ValueError(f"the label {problem.edges.max()} is not below num_nodes={self.num_nodes}")
-        prompt, equals, completion = text.partition("=")
-        return {
-            "prompt": prompt + equals,
-            "completion": completion,
+        ends = text.rindex("\n" if instruct else "=") + 1
+        texts = {"prompt": text[:ends], "completion": text[ends:]}
+        if instruct:
+            texts["messages"] = Messages(*(TextColumn.of([said]) for said in texts.values())).tolist()[0]
+        return texts | {
             "edges": problem.edges.tolist(),
             "path": problem.path + [-1] * (self.path_length - len(problem.path)),
             "start": problem.path[0],
@@ -2236,8 +2481,27 @@ class StarGraph(PathTask):
         return self.parse(prompt + completion)
 
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
-        """Return 1.0 when `prediction` is the path of `row` in this task's direction, else 0.0."""
-        return super().score(prediction, {"path": row["path"][::-1]} if self.reverse else row)
+        """Return 1.0 when `prediction` is the path of `row` in this task's direction, else 0.0.
+
+        In plain English the path may stand in a sentence, in brackets, behind reasoning: see [`read_path`].
+        """
+        row = {"path": row["path"][::-1]} if self.reverse else row
+        if self.style == "symbols":
+            return super().score(prediction, row)
+        return float(self.canonical(prediction) == tuple(node for node in row["path"] if node >= 0))
+
+    def parts(self, completion: str) -> list[tuple[int, int]]:
+        """Divide a completion into its nodes: in plain English those of the path that it ends with."""
+        if self.style == "symbols":
+            return super().parts(completion)
+        return [span for _, span in read_path(completion)]
+
+    def canonical(self, prediction: str) -> Hashable | None:
+        """Return the nodes that are written as integers; `None` where there is no one path."""
+        if self.style == "symbols":
+            return super().canonical(prediction)
+        nodes = tuple(node for node, _ in read_path(prediction)) if isinstance(prediction, str) else ()
+        return None if None in nodes else nodes or None
 
 
 @functools.lru_cache

@@ -625,7 +625,7 @@ def test_whatever_a_model_writes_is_drawn(tmp_path, written, unknown):
 def test_one_run_has_its_pictures_under_their_plain_names(tmp_path):
     paths = draw_pictures([diagnosed_record("teacherless")], tmp_path)
     assert [path.name for path in paths] == [
-        f"{name}.{suffix}" for name in PICTURES if name != "grid" for suffix in ("png", "svg")
+        f"{name}.{suffix}" for name, picture in PICTURES.items() if picture.of != "page" for suffix in ("png", "svg")
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
 
