@@ -86,14 +86,15 @@ FOLDERS = {
         [("accuracy.png", "Test accuracy by graph and training")],
     ),
     "objectives_cpu": Folder(
-        "Objectives on G(2,4) over 20 labels, all with one budget: the small GPT-2, batches of 256, learning rate "
-        "1e-3, one thread, 2,000 steps. A run ends before that only if its validation accuracy reaches 0.995. Options "
-        "are the defaults of each objective. Some runs leave the plateau of one half late (`fsp` after step 1,000 or "
-        "1,900): more steps would tell more. Accuracy of one half with *Clever Hans* at 1.000 is "
-        "a guess at the fork; far below one half, the nodes in between are not found either.",
+        "Objectives on G(2,4) over 20 labels, a part of the protocol `small`, all with one budget: the small GPT-2, "
+        "batches of 256, learning rate 1e-3, one thread, 2,000 steps. A run ends before that only if its validation "
+        "accuracy reaches 0.995. Options are the defaults of each objective. Some runs leave the plateau of one "
+        "half late (`fsp` after step 1,000 or 1,900): more steps would tell more. Accuracy of one half with *Clever "
+        "Hans* at 1.000 is a guess at the fork; far below one half, the nodes in between are not found either.",
         "export OMP_NUM_THREADS=1\n"
-        "nextfail reproduce objectives_cpu --jobs 2                    # all runs: some ten hours of one core\n"
-        "nextfail reproduce objectives_cpu --only 'nextlat-*'          # some: TRAINING-GRAPH-MODEL-SEED",
+        "nextfail reproduce small --only '*-d2_l4_n20-gpt2-*' --jobs 2    # all runs: some ten hours of one core\n"
+        "nextfail reproduce small --only 'nextlat-d2_l4_n20-gpt2-*'       # some: TRAINING-GRAPH-MODEL-SEED\n"
+        "nextfail leaderboard                                             # ranks them",
         [("accuracy.png", "Test accuracy of each objective, a dot a seed")],
     ),
     "g2_5_small": Folder(
@@ -252,10 +253,10 @@ def results_page(records: Mapping[str, Record]) -> str:
         "Every record (`results.json`) in these folders holds the recipe, the versions, the history and the diagnosis "
         "of its run. `nextfail report hub_cards/results/grid_cpu` shows records on one page, `nextfail "
         "rerun FILE` trains one again and compares numbers and weights. All of them come from CPUs: no GPU was at "
-        "hand, so `grid_paper.yaml` (the paper's models and graphs) has not been run.",
+        "hand, so the protocol `bachmann` (the paper's models and graphs) has not been run.",
         f"Mean over seeds, ± their standard deviation where there are several. *Solved*: seeds whose test accuracy is "
-        f"at least {SOLVED_ACCURACY}. *Hard token*: the node next to the start. *Clever Hans*: all after the first "
-        "step right, once that is given. [What the numbers mean](../METRICS.md).",
+        f"at least {SOLVED_ACCURACY}, with a 95 % Wilson interval. *Hard token*: the node next to the start. *Clever "
+        "Hans*: all after the first step right, once that is given. [What the numbers mean](../METRICS.md).",
         *(folder_part(name, folders[name]) for name in order),
         ELSEWHERE.strip(),
     ]
