@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 # `nextfail --help` answers at once.
 from hf_nextfail.commands.environment import environment
 from hf_nextfail.commands.evaluate import diagnose, evaluate
+from hf_nextfail.commands.leaderboard import leaderboard, push_results
 from hf_nextfail.commands.push import push_dataset, push_metric, push_model
 from hf_nextfail.commands.report import report
 from hf_nextfail.commands.reproduce import reproduce, rerun
@@ -38,11 +39,13 @@ app.command("diagnose")(diagnose)
 app.command("sample")(sample)
 app.command("report")(report)
 app.command("rerun")(rerun)
+app.command("leaderboard")(leaderboard)
 app.command("reproduce")(reproduce)
 app.command("env")(environment)
 app.command("push-dataset")(push_dataset)
 app.command("push-metric")(push_metric)
 app.command("push-model")(push_model)
+app.command("push-results")(push_results)
 
 
 @app.callback(invoke_without_command=True)

@@ -124,7 +124,8 @@ def check_budget(record: Record) -> None:
         return
     if steps > allowed:
         raise LeftOut(f"it took {steps:,} steps, and may take {allowed:,}")
-    if steps < allowed and not run["stopped_at_accuracy"]:
+    reached = [point["accuracy"] for point in record.history[-1:]]
+    if steps < allowed and not (run["stopped_at_accuracy"] and reached >= [recipe.get("stop_at_accuracy", 1.0)]):
         raise LeftOut(f"it ended at step {steps:,} of {allowed:,} without having solved the validation rows")
 
 

@@ -1,6 +1,7 @@
 """Which protocol a record belongs to: its recipe says so, by its values, never a name that somebody gave it."""
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -31,13 +32,20 @@ Setting = tuple[str, str, str]
 
 
 def values_of(options: Mapping[str, Any], num_processes: int = 1) -> dict[str, Any]:
-    """Return what a recipe fixes beside the objective, the data and the seed; `batch`: the rows of a step."""
+    """Return what a recipe fixes beside the objective, the data and the seed; `batch`: the rows of a step.
+
+    Raises:
+        TypeError, ValueError: if it is not one that can be run.
+    """
     left_out = (*PLACES, *OF_CELL, ROWS, ACCUMULATED)
     kept = {name: value for name, value in options.items() if name not in left_out and not WITHOUT_EFFECT.match(name)}
     kept = {name: value for name, value in kept.items() if name not in NOT_GIVEN or value != NOT_GIVEN[name]}
     # What transformers takes as JSON stands in a recipe as the text of it.
     kept |= {name: json.loads(value) for name, value in kept.items() if isinstance(value, str) and value[:1] == "{"}
-    kept["batch"] = options.get(ROWS, 8) * options.get(ACCUMULATED, 1) * num_processes
+    factors = (options.get(ROWS, 8), options.get(ACCUMULATED, 1), num_processes)
+    if not all(isinstance(factor, int) for factor in factors):
+        raise ValueError(f"{ROWS} and {ACCUMULATED} must be whole numbers")
+    kept["batch"] = math.prod(factors)
     return json.loads(json.dumps(kept))
 
 
