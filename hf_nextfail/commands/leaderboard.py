@@ -31,15 +31,21 @@ def leaderboard(
         Path, typer.Option("--output_dir", help="Folder for README.md, index.html and leaderboard.parquet.")
     ] = Path("leaderboard"),
     hub: Annotated[bool, typer.Option("--hub", help="Also collect whatever on the Hub is tagged nextfail.")] = False,
+    protocol: Annotated[
+        list[Path] | None,
+        typer.Option("--protocol", help="The file of a protocol of your own, beside ours; may be given again."),
+    ] = None,
 ) -> None:
     """Rank records: how many seeds solve each task, by protocol. Says of every record that does not count why."""
     from hf_nextfail.hub.collect import collect
     from hf_nextfail.reporting.leaderboard import leaderboard_of
     from hf_nextfail.reporting.leaderboard_page import write_leaderboard
+    from hf_nextfail.reporting.protocols import protocols_with
 
     check_output_folder(output_dir)
+    protocols = protocols_with(protocol or [])
     collected = collect(places or [], hub)
-    board = leaderboard_of(collected.submissions)
+    board = leaderboard_of(collected.submissions, protocols)
     board.left_out[:0] = collected.unreadable
     page = write_leaderboard(board, output_dir)
     show(board)
@@ -97,4 +103,6 @@ def show(board: "Leaderboard") -> None:
             table.add_row(one.contestant.title, str(one.solved), interval, in_words, accuracy_in_words(one))
         print_table(console, table)
     counted = sum(len(standing.counted) for standing in board.standings)
-    console.print(f"cells: {len(board.standings)}; records that count: {counted}, that do not: {len(board.left_out)}")
+    others = sum(len(standing.others) for standing in board.standings)
+    line = f"cells: {len(board.standings)}; records that count: {counted}, further ones of the same seeds: {others}, "
+    console.print(f"{line}left out: {len(board.left_out)}", soft_wrap=True, highlight=False)

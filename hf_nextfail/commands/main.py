@@ -23,12 +23,13 @@ from hf_nextfail.errors import UsageError, print_error
 from hf_nextfail.version import __version__
 
 #: Options that take one value each time that they are given.
-REPEATABLE = ("--configs", "--only")
+REPEATABLE = ("--configs", "--only", "--protocol")
 WAY_ON = "the same command begins again; reproduce keeps the runs that are finished"
 
 app = typer.Typer(
     name="nextfail",
-    help="Evaluate checkpoints on star graphs, and publish datasets, checkpoints and metrics on the Hugging Face Hub. "
+    help="Run and rank trainings, evaluate checkpoints, and publish datasets, checkpoints, metrics and results on the "
+    "Hugging Face Hub. "
     "Training is `accelerate launch recipes/finetune.py`.",
     add_completion=False,
     pretty_exceptions_enable=False,

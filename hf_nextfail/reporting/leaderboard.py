@@ -8,7 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hf_nextfail.metrics import METRICS_VERSION
-from hf_nextfail.reporting.protocols import Contestant, NoPlace, Place, Protocol, our_protocols, place_of
+from hf_nextfail.reporting.protocols import (
+    Contestant,
+    NoPlace,
+    Place,
+    Protocol,
+    option_of_objective,
+    our_protocols,
+    place_of,
+)
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.trainings import Solved, value_of
 from hf_nextfail.tasks import TASKS
@@ -200,13 +208,15 @@ def command_of_cell(protocol: Protocol, place: Place, records: Sequence[Record])
     """Write the command that runs a cell; `None` where no command line says what the contestant brings."""
     contestant = place.contestant
     named = next((name for name, training in protocol.contestants() if training == contestant), None)
-    if named is None and (contestant.sha256 is None or contestant.options != "{}" or contestant.reverse):
+    if named is None and (contestant.reference is None or contestant.options != "{}" or contestant.reverse):
         return None
-    own = "" if named else f" --objective {shlex.quote(f'./{contestant.objective}')}"
+    own = "" if named else option_of_objective(contestant.reference)
     threads = {record.run["num_threads"] for record in records if record.run["device"] == "cpu"} - {None}
     prefix = f"OMP_NUM_THREADS={threads.pop()} " if len(threads) == 1 else ""
     graph = protocol.graphs[place.task, place.config]
-    return f"{prefix}nextfail reproduce {protocol.name}{own} --only '{named or '*'}-{graph}-{place.model}-*'"
+    return (
+        f"{prefix}nextfail reproduce {shlex.quote(protocol.grid)}{own} --only '{named or '*'}-{graph}-{place.model}-*'"
+    )
 
 
 @dataclass

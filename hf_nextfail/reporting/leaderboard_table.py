@@ -14,7 +14,7 @@ from hf_nextfail.reporting.trainings import value_of
 #: The columns of `leaderboard.parquet`, which are the same whatever records there are.
 COLUMNS = {
     **dict.fromkeys(("protocol", "task", "config", "title", "family", "model", "objective"), pyarrow.string()),
-    **dict.fromkeys(("objective_options", "objective_sha256"), pyarrow.string()),
+    **dict.fromkeys(("objective_options", "objective_file", "objective_sha256"), pyarrow.string()),
     "reversed": pyarrow.bool_(),
     "seed": pyarrow.int64(),
     "solved": pyarrow.bool_(),
@@ -56,6 +56,7 @@ def record_row(board: Leaderboard, standing: Standing, submission: Submission) -
         "model": standing.model,
         "objective": standing.contestant.objective,
         "objective_options": standing.contestant.options,
+        "objective_file": standing.contestant.reference,
         "objective_sha256": standing.contestant.sha256,
         "reversed": standing.contestant.reverse,
         "seed": run["seed"],

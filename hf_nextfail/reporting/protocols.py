@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,9 +12,10 @@ from typing import Any
 
 from hf_nextfail.data.registration import NAMESPACE
 from hf_nextfail.errors import UsageError
-from hf_nextfail.own_code import is_reference, without_folder
+from hf_nextfail.own_code import references_in, without_folder
 from hf_nextfail.reporting.grid import Cell, grid_file, protocol_files, read_grid
 from hf_nextfail.reporting.record import NOT_GIVEN, PLACES, Record
+from hf_nextfail.reporting.trainings import objective_of
 from hf_nextfail.tasks import StarGraph
 
 #: Options that change what is seen and kept of a run, and how the same function is computed: not what it is.
@@ -60,6 +62,7 @@ class Protocol:
 
     Args:
         name (`str`): such as `small`.
+        grid (`str`): what `nextfail reproduce` calls it: the name of one of ours, else the file.
         settings (`dict`): from task, configuration and model to the values that a recipe must have; see `values_of`.
         models (`dict`): the families of the models.
         seeds (`dict`): from a setting to its seeds, in order.
@@ -69,6 +72,7 @@ class Protocol:
     """
 
     name: str
+    grid: str
     settings: dict[Setting, dict[str, Any]] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
     seeds: dict[Setting, list[int]] = field(default_factory=dict)
@@ -85,7 +89,7 @@ class Protocol:
         name = grid_file(path).get("protocol")
         if name is None:
             raise UsageError(f"{path} is no protocol: its first line must be protocol: NAME")
-        protocol = cls(name)
+        protocol = cls(name, name if path in protocol_files() else str(path))
         for cell in read_grid(path):
             protocol.add(path, cell)
         return protocol
@@ -117,23 +121,25 @@ class Contestant:
     """What competes in a protocol: the one part of a recipe that is free.
 
     Args:
-        objective (`str`): its name, of somebody's own its reference without a folder.
+        objective (`str`): its name.
         options (`str`): its `objective_options` as JSON.
         reverse (`bool`): whether it writes paths from the goal to the start.
-        sha256 (`str`, *optional*): of the file of an objective that is not ours.
+        reference (`str`, *optional*): the file, without its folder, and the class of an objective that is not ours.
+        sha256 (`str`, *optional*): of that file.
     """
 
     objective: str
     options: str = "{}"
     reverse: bool = False
+    reference: str | None = None
     sha256: str | None = None
 
     @property
     def title(self) -> str:
         """Say in words what it is."""
         options = [f"{name} {json.dumps(value)}" for name, value in json.loads(self.options).items()]
-        digest = [] if self.sha256 is None else [f"SHA-256 {self.sha256[:8]}"]
-        return ", ".join([self.objective, *["reversed paths"] * self.reverse, *options, *digest])
+        own = [] if self.sha256 is None else [f"{self.reference or 'a file'} with SHA-256 {self.sha256[:8]}"]
+        return ", ".join([self.objective, *["reversed paths"] * self.reverse, *options, *own])
 
 
 @dataclass(frozen=True)
@@ -158,6 +164,20 @@ def our_protocols() -> tuple[Protocol, ...]:
     return tuple(map(Protocol.read, protocol_files()))
 
 
+def protocols_with(files: Iterable[Path]) -> tuple[Protocol, ...]:
+    """Read protocols of somebody's own beside ours.
+
+    Raises:
+        UsageError: in one line, if a file is not one, or has the name of another.
+    """
+    protocols = {protocol.name: protocol for protocol in our_protocols()}
+    for path in files:
+        protocol = Protocol.read(path)
+        if protocols.setdefault(protocol.name, protocol) is not protocol:
+            raise UsageError(f"{path}: there is another protocol {protocol.name}: give it a name of its own")
+    return tuple(protocols.values())
+
+
 def contestant_of(record: Record) -> Contestant:
     """Return what a record was trained with that a protocol leaves free."""
     run, options = record.run, (record.recipe or {}).get("objective_options", {})
@@ -166,9 +186,16 @@ def contestant_of(record: Record) -> Contestant:
     if not isinstance(options, dict) or not isinstance(sha256, str | None):
         raise NoPlace("its objective_options must be an object, and the SHA-256 of its file a text")
     reverse = (run["dataset_config"] or "").endswith("_rev")
-    objective = run["objective"]
-    name = without_folder(objective) if is_reference(objective) else objective
-    return Contestant(name, json.dumps(options, sort_keys=True), reverse, sha256)
+    own = references_in(record.recipe or {}).get("objective")
+    reference = None if own is None else without_folder(own)
+    return Contestant(objective_of(record), json.dumps(options, sort_keys=True), reverse, reference, sha256)
+
+
+def option_of_objective(reference: str | None) -> str:
+    """Write the option that names an objective that is not ours, as a shell reads it; nothing for one of ours."""
+    if reference is None:
+        return ""
+    return f" --objective {shlex.quote(f'./{reference}' if '.py:' in reference else reference)}"
 
 
 def place_of(record: Record, protocols: Iterable[Protocol] | None = None) -> Place:

@@ -68,7 +68,7 @@ def test_a_results_dataset_gives_the_table_that_its_records_gave(hub, places, tm
     )
     capsys.readouterr()
     assert run("leaderboard", REPO, "--output_dir", "there") == 0
-    assert "cells: 2; records that count: 4, that do not: 1" in capsys.readouterr().out
+    assert "cells: 2; records that count: 4, further ones of the same seeds: 0, left out: 1" in capsys.readouterr().out
     # What is pushed again is the same commit, and what is pushed next replaces it.
     head = hub.head("dataset", REPO)
     assert run("push-results", *places, "--repo", REPO) == 0

@@ -147,17 +147,18 @@ def test_of_two_records_of_a_seed_the_newer_version_counts_else_the_one_handed_i
 
 
 def test_an_objective_of_ones_own_has_a_row_and_a_command_of_its_own():
-    options = {"recipe": {"objective": "mine.py:Mine"}}
+    recipe = {"recipe": {"objective": "mine.py:Mine"}}
     own = {
-        "objective": "mine.py:Mine",
+        "objective": "mine",
         "sources": {"objective": {"class": "Mine", "file": "mine.py", "sha256": "a" * 64}},
     }
-    (standing,) = leaderboard_of([submission(1.0, changes=options, **own)]).standings
-    assert standing.contestant.title == "mine.py:Mine, SHA-256 aaaaaaaa"
+    (standing,) = leaderboard_of([submission(1.0, changes=recipe, **own)]).standings
+    assert standing.contestant.title == "mine, mine.py:Mine with SHA-256 aaaaaaaa"
     assert standing.command == (
         "OMP_NUM_THREADS=1 nextfail reproduce small --objective ./mine.py:Mine --only '*-d2_l4_n20-gpt2-*'"
     )
-    (evil,) = leaderboard_of([submission(1.0, **own | {"objective": "x; rm -rf ~ #.py:Mine"})]).standings
+    recipe["recipe"]["objective"] = "x; rm -rf ~ #.py:Mine"
+    (evil,) = leaderboard_of([submission(1.0, changes=recipe, **own)]).standings
     assert "--objective './x; rm -rf ~ #.py:Mine' --only" in evil.command
     with_options = submission(1.0, changes={"recipe": {"objective_options": {"horizon": 1}}})
     assert leaderboard_of([with_options]).standings[0].command is None
@@ -283,7 +284,7 @@ def test_the_command_ranks_folders_and_says_what_it_leaves_out(tmp_path, monkeyp
     output = capsys.readouterr().out
     assert "left out: theirs/c/results.json: cannot be read as JSON" in output
     assert "left out: theirs/b/results.json: it is not of small: seed 7 is not one of 42, 1, 2" in output
-    assert "cells: 1; records that count: 1, that do not: 2" in output
+    assert "cells: 1; records that count: 1, further ones of the same seeds: 0, left out: 2" in output
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"README.md", "index.html", "leaderboard.parquet"}
     assert "nextfail rerun theirs/a/results.json" in (tmp_path / "out/index.html").read_text()
     assert run("nowhere") == 2

@@ -105,8 +105,9 @@ def test_a_contestant_brings_its_objective_and_options_alone(record):
     second = place_of(record)
     assert second.contestant == Contestant("nextlat", '{"horizon": 2}') != first.contestant
     assert second.contestant.title == "nextlat, horizon 2"
-    record.run.update(objective="mine.py:Mine", sources={"objective": {"class": "Mine", "sha256": "ab" * 32}})
-    assert place_of(record).contestant.title == "mine.py:Mine, horizon 2, SHA-256 abababab"
+    record.run.update(objective="mine", sources={"objective": {"class": "Mine", "sha256": "ab" * 32}})
+    record.recipe["objective"] = "/home/somebody/mine.py:Mine"
+    assert place_of(record).contestant.title == "mine, horizon 2, mine.py:Mine with SHA-256 abababab"
 
 
 BAD = {

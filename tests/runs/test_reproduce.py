@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -15,7 +16,7 @@ from hf_nextfail.errors import UsageError
 from hf_nextfail.reporting.grid import find_grid, protocol_files, read_grid
 from hf_nextfail.reporting.protocols import values_of
 from hf_nextfail.reporting.trainings import mean_and_deviation
-from hf_nextfail.runs.grid import conditions, parse_cells
+from hf_nextfail.runs.grid import conditions, longest_first, parse_cells
 from hf_nextfail.runs.reproduce import last_line, reproduce
 
 GRID = {
@@ -301,3 +302,21 @@ def test_our_grids_can_be_run_and_protocols_write_what_a_record_will_say(name, t
 )
 def test_last_line(output, line):
     assert last_line(output) == line
+
+
+def test_the_longest_runs_of_a_block_come_first_and_unknown_ones_before_them(tmp_path):
+    def seen(objective, seconds, **run):
+        known = {"objective": objective, "model": "gpt2", "steps": 9, "dataset_config": "d2_l3_n20"} | run
+        return SimpleNamespace(run=known, timings={"train_seconds": seconds})
+
+    cells = read_grid(written(tmp_path))
+    records = [
+        *(seen("teacherless", seconds) for seconds in (10.0, 20.0)),
+        seen("teacher_forced", 30.0, dataset_config="d2_l3_n20_rev"),
+        seen("teacher_forced", 1.0),
+        seen("teacher_forced", 900.0, steps=None),
+    ]
+    names = [cell.name for cell in longest_first(cells, records)]
+    assert names == [NAMES[2], NAMES[3], NAMES[0], NAMES[1], NAMES[4]]  # the last is another block's
+    assert [cell.name for cell in longest_first(cells, records[2:])] == [*NAMES[:4], NAMES[4]]
+    assert [cell.name for cell in longest_first(cells, [])] == NAMES
