@@ -1,7 +1,6 @@
 """`nextfail leaderboard` and `push-results`: rank records, and publish them."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,25 +66,16 @@ def push_results(
     print(commit.commit_url)
 
 
-def reasons(left_out: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Say why records do not count, once for those of one folder with the same reason; the page names each."""
-    grouped: dict[tuple[str, str], list[str]] = {}
-    for source, reason in left_out:
-        grouped.setdefault((source.rpartition("/")[0], reason), []).append(source)
-    for (folder, reason), sources in grouped.items():
-        yield f"{sources[0] if len(sources) == 1 else f'{len(sources)} records of {folder}'}: {reason}"
-
-
 def show(board: "Leaderboard") -> None:
     """Print the headline of each cell, and a line for each record that does not count."""
     from rich.table import Table
 
-    from hf_nextfail.reporting.leaderboard_page import accuracy_in_words
+    from hf_nextfail.reporting.leaderboard_page import accuracy_in_words, reasons
     from hf_nextfail.reporting.tables import print_table
 
     console = open_console()
-    for line in reasons(board.left_out):
-        console.print(f"left out: {line}", soft_wrap=True, highlight=False, markup=False)
+    for sources, reason in reasons(board.left_out):
+        console.print(f"left out: {sources}: {reason}", soft_wrap=True, highlight=False, markup=False)
     questions = Counter(standing.question for standing in board.standings)
     for question in questions:
         own = [standing for standing in board.standings if standing.question == question]

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -161,6 +161,15 @@ def matrices_of(board: Leaderboard) -> list[Matrix]:
     return matrices
 
 
+def reasons(left_out: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Say why records do not count, once for those of one folder with the same reason; the HTML names each."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for source, reason in left_out:
+        grouped.setdefault((source.rpartition("/")[0], reason), []).append(source)
+    for (folder, reason), sources in grouped.items():
+        yield sources[0] if len(sources) == 1 else f"{len(sources)} records of {folder}", reason
+
+
 def markdown_of(board: Leaderboard) -> str:
     """Write the standings as Markdown, with the headline first."""
     parts = [f"# {TITLE}", ABOUT]
@@ -188,7 +197,7 @@ def markdown_of(board: Leaderboard) -> str:
         parts += ["## Run a cell again", fence("\n".join(commands), "bash")]
     if board.left_out:
         parts += ["## Left out", f"{len(board.left_out)} records do not count:"]
-        parts.append("\n".join(f"- {code(source)}: {plain(reason)}" for source, reason in board.left_out))
+        parts.append("\n".join(f"- {plain(sources)}: {plain(reason)}" for sources, reason in reasons(board.left_out)))
     return "\n\n".join(parts) + "\n"
 
 

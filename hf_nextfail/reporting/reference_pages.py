@@ -1,6 +1,6 @@
-"""The pages that are generated from the code and the shipped records: what the numbers mean, and what came out.
+"""The pages that are generated from the code and the shipped records: what numbers mean, what came out, and who leads.
 
-`python -m hf_nextfail.reporting.reference_pages` writes both in a checkout; a test fails while one of them is old.
+`python -m hf_nextfail.reporting.reference_pages` writes all in a checkout; a test fails while one of them is old.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,8 @@ from typing import NamedTuple
 from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.files import shipped_folder, write_whole
 from hf_nextfail.metrics import KINDS, METRICS_VERSION, SOLVED_ACCURACY
+from hf_nextfail.reporting.leaderboard import Submission, leaderboard_of
+from hf_nextfail.reporting.leaderboard_page import markdown_of
 from hf_nextfail.reporting.markdown import code, fence, plain, table
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.trainings import HEADINGS, training_of, training_rows, trainings_of
@@ -269,10 +271,25 @@ def shipped_records() -> dict[str, Record]:
     return {path.relative_to(root).as_posix(): Record.read(path) for path in sorted(root.rglob("*.json"))}
 
 
+def standings_page(records: Mapping[str, Record]) -> str:
+    """Write the leaderboard of the records that ship with the package, by their path below `hub_cards/results`."""
+    places = {f"hub_cards/results/{path}": record.public() for path, record in records.items()}
+    board = leaderboard_of(Submission(record, path, f"nextfail rerun {path}") for path, record in places.items())
+    again = (
+        "`nextfail leaderboard` makes it a page to sort and filter, with your own runs among them; [a row of yours]"
+    )
+    title, _, standings = markdown_of(board).partition("\n\n")
+    return "\n\n".join([GENERATED, title, f"{again}(../CONTRIBUTING.md#a-row-in-three-commands).", standings])
+
+
 def pages() -> dict[Path, str]:
     """Return the generated files and what must stand in them."""
-    folder = shipped_folder("hub_cards")
-    return {folder / "METRICS.md": metrics_page(), folder / "results" / "README.md": results_page(shipped_records())}
+    folder, records = shipped_folder("hub_cards"), shipped_records()
+    return {
+        folder / "METRICS.md": metrics_page(),
+        folder / "LEADERBOARD.md": standings_page(records),
+        folder / "results" / "README.md": results_page(records),
+    }
 
 
 if __name__ == "__main__":

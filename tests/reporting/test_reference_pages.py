@@ -38,7 +38,7 @@ def row_of(page, training="teacher_forced"):
     return row
 
 
-@pytest.mark.parametrize("name", ["METRICS.md", "results/README.md"])
+@pytest.mark.parametrize("name", ["METRICS.md", "LEADERBOARD.md", "results/README.md"])
 def test_the_shipped_page_is_what_the_code_and_the_records_say(name):
     path = shipped_folder("hub_cards") / name
     again = "run python -m hf_nextfail.reporting.reference_pages"
