@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from hf_nextfail.commands.depth import depth
 from hf_nextfail.commands.environment import environment
 from hf_nextfail.commands.evaluate import diagnose, evaluate
+from hf_nextfail.commands.leaderboard import leaderboard, push_results
 from hf_nextfail.commands.push import push_dataset, push_metric, push_model
 from hf_nextfail.commands.report import report
 from hf_nextfail.commands.reproduce import reproduce, rerun
@@ -23,12 +24,13 @@ from hf_nextfail.errors import UsageError, print_error
 from hf_nextfail.version import __version__
 
 #: Options that take one value each time that they are given.
-REPEATABLE = ("--configs", "--only")
+REPEATABLE = ("--configs", "--only", "--protocol")
 WAY_ON = "the same command begins again; reproduce keeps the runs that are finished"
 
 app = typer.Typer(
     name="nextfail",
-    help="Evaluate checkpoints on star graphs, and publish datasets, checkpoints and metrics on the Hugging Face Hub. "
+    help="Run and rank trainings, evaluate checkpoints, and publish datasets, checkpoints, metrics and results on the "
+    "Hugging Face Hub. "
     "Training is `accelerate launch recipes/finetune.py`.",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -40,11 +42,13 @@ app.command("depth")(depth)
 app.command("sample")(sample)
 app.command("report")(report)
 app.command("rerun")(rerun)
+app.command("leaderboard")(leaderboard)
 app.command("reproduce")(reproduce)
 app.command("env")(environment)
 app.command("push-dataset")(push_dataset)
 app.command("push-metric")(push_metric)
 app.command("push-model")(push_model)
+app.command("push-results")(push_results)
 
 
 @app.callback(invoke_without_command=True)

@@ -3,13 +3,13 @@
 import contextlib
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Group
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
@@ -19,13 +19,16 @@ from hf_nextfail.errors import TrainingError, UsageError, check_output_folder, m
 from hf_nextfail.own_code import FORMS
 
 if TYPE_CHECKING:
-    from hf_nextfail.runs.grid import Cell
+    from hf_nextfail.reporting.grid import Cell
 
 STEP = re.compile(r"step [\d,]+ of ")  # what a run writes of itself: `hf_nextfail.training.progress`
 
 
 def reproduce(
-    grid: Annotated[str, typer.Argument(help="A YAML file, or ours: grid_cpu, grid_paper, objectives_cpu.")],
+    grid: Annotated[
+        str,
+        typer.Argument(help="A YAML file, or ours: small, bachmann, bst, ilm, nextlat, top (protocols), grid_cpu."),
+    ],
     output_dir: Annotated[
         Path | None, typer.Option("--output_dir", help="Folder for all runs.", show_default="runs/GRID")
     ] = None,
@@ -58,8 +61,9 @@ def reproduce(
     ] = False,
 ) -> None:
     """Run a grid of trainings, go on where it was stopped, and gather one table and one picture."""
-    from hf_nextfail.reporting.tables import in_time, print_table
-    from hf_nextfail.runs.grid import find_grid, parse_cells, read_grid, record_of, summary_table
+    from hf_nextfail.reporting.grid import find_grid
+    from hf_nextfail.reporting.tables import print_table
+    from hf_nextfail.runs.grid import cells_of, parse_cells, record_of, summary_table
     from hf_nextfail.runs.reproduce import gather, read_cluster, terminal_tables
     from hf_nextfail.runs.reproduce import reproduce as run_grid
 
@@ -67,7 +71,7 @@ def reproduce(
     folder = output_dir or Path("runs") / path.stem
     check_output_folder(folder)
     options = read_cluster(cluster, cluster_options)
-    cells = read_grid(path, objective, task)
+    cells = cells_of(path, objective, task)
     chosen = choose_cells(cells, only, path)
     all_runs = parse_cells(path, cells, folder)
     make_output_folder(folder)
@@ -78,23 +82,31 @@ def reproduce(
         for cell in missing:
             console.print(f"to run: {cell.name}", soft_wrap=True, highlight=False)
     elif missing:
-        runs = run_grid(chosen, all_runs, folder, jobs, cluster, options)
-        began, going_on = time.monotonic(), {cell.name: folder / "logs" / f"{cell.name}.txt" for cell in missing}
-        with Live(console=console, get_renderable=lambda: at_work(going_on), refresh_per_second=1, transient=True):
-            for number, (name, failure) in enumerate(runs, start=1):
-                del going_on[name]
-                failures += failure is not None
-                outcome = "finished" if failure is None else f"failed: {failure}"
-                seconds = time.monotonic() - began
-                left = f", about {in_time(seconds / number * len(going_on))} left" if going_on else ""
-                line = f"{number} of {len(missing)}: {name} {outcome} ({in_time(seconds)}{left})"
-                console.print(line, soft_wrap=True, highlight=False)
+        logs = {cell.name: folder / "logs" / f"{cell.name}.txt" for cell in missing}
+        failures = watch(run_grid(chosen, all_runs, folder, jobs, cluster, options), logs, console)
     page = gather(path, cells, all_runs, folder)
     for table in terminal_tables(summary_table(chosen, all_runs, folder)):
         print_table(console, table)
     console.print(f"The table, a picture and all results: {page.parent}", soft_wrap=True)
     if failures:
         raise TrainingError(f"{failures} of {len(missing)} runs failed; their output is in {folder / 'logs'}")
+
+
+def watch(runs: Iterable[tuple[str, str | None]], logs: dict[str, Path], console: Console) -> int:
+    """Print a line as each run ends, and meanwhile show the steps of the others; returns how many failed."""
+    from hf_nextfail.reporting.tables import in_time
+
+    began, going_on, failures = time.monotonic(), dict(logs), 0
+    with Live(console=console, get_renderable=lambda: at_work(going_on), refresh_per_second=1, transient=True):
+        for number, (name, failure) in enumerate(runs, start=1):
+            del going_on[name]
+            failures += failure is not None
+            outcome = "finished" if failure is None else f"failed: {failure}"
+            seconds = time.monotonic() - began
+            left = f", about {in_time(seconds / number * len(going_on))} left" if going_on else ""
+            line = f"{number} of {len(logs)}: {name} {outcome} ({in_time(seconds)}{left})"
+            console.print(line, soft_wrap=True, highlight=False)
+    return failures
 
 
 def at_work(logs: dict[str, Path]) -> Group:

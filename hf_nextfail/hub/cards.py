@@ -225,6 +225,25 @@ class PublishedConfig:
     picture: str
 
 
+def benchmark(published: Sequence[PublishedConfig]) -> str:
+    """Write the `eval.yaml` that makes a dataset on the Hub a benchmark.
+
+    The tasks have the ids that `eval_results` names, those of configurations, so that the Hub can list models by task.
+    """
+    content = {
+        "name": "nextfail: star graphs",
+        "description": "Exact match on paths through star graphs, greedy and free-running: only the first step needs "
+        "a plan, and next-token training stays at a guess.",
+        "evaluation_framework": "nextfail",
+        "tasks": [
+            {"id": entry.config.name, "config": entry.config.name, "split": "test"}
+            for entry in published
+            if "test" in entry.num_graphs
+        ],
+    }
+    return yaml.safe_dump(content, sort_keys=False)
+
+
 def test_repeats(entry: PublishedConfig) -> bool:
     """Say whether most test rows of a configuration repeat a graph."""
     return mostly_repeats(entry.config.num_test, entry.num_graphs.get("test", 0))

@@ -17,7 +17,7 @@ from hf_nextfail.data.problem_keys import problem_keys
 from hf_nextfail.data.registration import NAMESPACE
 from hf_nextfail.errors import UsageError, did_you_mean
 from hf_nextfail.files import shipped_folder
-from hf_nextfail.hub.cards import PublishedConfig, dataset_card, eval_results, evaluation_name, model_card
+from hf_nextfail.hub.cards import PublishedConfig, benchmark, dataset_card, eval_results, evaluation_name, model_card
 from hf_nextfail.hub.push import check_access, push_files
 from hf_nextfail.metrics import METRICS_VERSION
 from hf_nextfail.models.with_heads import HEADS_FILE
@@ -101,6 +101,7 @@ def push_dataset(
             path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
         }
         files["README.md"] = dataset_card(published, repo_id).encode()
+        files["eval.yaml"] = benchmark(published).encode()
         message = f"{', '.join(names)} by {StarGraph.name} {StarGraph.version}"
         if len(message) > 80:
             message = f"{len(names)} configurations by {StarGraph.name} {StarGraph.version}"

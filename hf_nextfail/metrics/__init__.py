@@ -4,6 +4,7 @@ from hf_nextfail.metrics.creativity import CREATIVITY, creativity
 from hf_nextfail.metrics.path_accuracy import correct_nodes, hard_token_accuracy, path_accuracy, token_accuracy
 from hf_nextfail.metrics.path_errors import KINDS, path_kind, valid_path
 from hf_nextfail.metrics.standard_error import mean_and_standard_error
+from hf_nextfail.metrics.wilson import wilson_interval
 
 #: Changes whenever the same predictions give other numbers.
 METRICS_VERSION = "1.1.0"
@@ -24,4 +25,5 @@ __all__ = [
     "path_kind",
     "token_accuracy",
     "valid_path",
+    "wilson_interval",
 ]

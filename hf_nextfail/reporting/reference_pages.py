@@ -1,6 +1,6 @@
-"""The pages that are generated from the code and the shipped records: what the numbers mean, and what came out.
+"""The pages that are generated from the code and the shipped records: what numbers mean, what came out, and who leads.
 
-`python -m hf_nextfail.reporting.reference_pages` writes both in a checkout; a test fails while one of them is old.
+`python -m hf_nextfail.reporting.reference_pages` writes all in a checkout; a test fails while one of them is old.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,8 @@ from hf_nextfail.diagnoses import PathDiagnosis
 from hf_nextfail.diagnoses.star_graph_numbers import DEFINITIONS
 from hf_nextfail.files import shipped_folder, write_whole
 from hf_nextfail.metrics import KINDS, METRICS_VERSION, SOLVED_ACCURACY
+from hf_nextfail.reporting.leaderboard import Submission, leaderboard_of
+from hf_nextfail.reporting.leaderboard_page import markdown_of
 from hf_nextfail.reporting.markdown import code, fence, plain, table
 from hf_nextfail.reporting.meanings import KIND_MEANINGS, PREFIXES, RESULTS, definition_rows
 from hf_nextfail.reporting.record import Record
@@ -51,14 +53,15 @@ FOLDERS = {
         [("accuracy.png", "Test accuracy by graph and training")],
     ),
     "objectives_cpu": Folder(
-        "Objectives on G(2,4) over 20 labels, all with one budget: the small GPT-2, batches of 256, learning rate "
-        "1e-3, one thread, 2,000 steps. A run ends before that only if its validation accuracy reaches 0.995. Options "
-        "are the defaults of each objective. Some runs leave the plateau of one half late (`fsp` after step 1,000 or "
-        "1,900): more steps would tell more. Accuracy of one half with *Clever Hans* at 1.000 is "
-        "a guess at the fork; far below one half, the nodes in between are not found either.",
+        "Objectives on G(2,4) over 20 labels, a part of the protocol `small`, all with one budget: the small GPT-2, "
+        "batches of 256, learning rate 1e-3, one thread, 2,000 steps. A run ends before that only if its validation "
+        "accuracy reaches 0.995. Options are the defaults of each objective. Some runs leave the plateau of one "
+        "half late (`fsp` after step 1,000 or 1,900): more steps would tell more. Accuracy of one half with *Clever "
+        "Hans* at 1.000 is a guess at the fork; far below one half, the nodes in between are not found either.",
         "export OMP_NUM_THREADS=1\n"
-        "nextfail reproduce objectives_cpu --jobs 2                    # all runs: some ten hours of one core\n"
-        "nextfail reproduce objectives_cpu --only 'nextlat-*'          # some: TRAINING-GRAPH-MODEL-SEED",
+        "nextfail reproduce small --only '*-d2_l4_n20-gpt2-*' --jobs 2    # all runs: some ten hours of one core\n"
+        "nextfail reproduce small --only 'nextlat-d2_l4_n20-gpt2-*'       # some: TRAINING-GRAPH-MODEL-SEED\n"
+        "nextfail leaderboard                                             # ranks them",
         [("accuracy.png", "Test accuracy of each objective, a dot a seed")],
     ),
     "g2_5_small": Folder(
@@ -258,10 +261,10 @@ def results_page(records: Mapping[str, Record]) -> str:
         "Every record (`results.json`) in these folders holds the recipe, the versions, the history and the diagnosis "
         "of its run. `nextfail report hub_cards/results/grid_cpu` shows records on one page, `nextfail "
         "rerun FILE` trains one again and compares numbers and weights. All of them come from CPUs: no GPU was at "
-        "hand, so `grid_paper.yaml` (the paper's models and graphs) has not been run.",
+        "hand, so the protocol `bachmann` (the paper's models and graphs) has not been run.",
         f"Mean over seeds, ± their standard deviation where there are several. *Solved*: seeds whose test accuracy is "
-        f"at least {SOLVED_ACCURACY}. *Hard token*: the node next to the start. *Clever Hans*: all after the first "
-        "step right, once that is given. [What the numbers mean](../METRICS.md).",
+        f"at least {SOLVED_ACCURACY}, with a 95 % Wilson interval. *Hard token*: the node next to the start. *Clever "
+        "Hans*: all after the first step right, once that is given. [What the numbers mean](../METRICS.md).",
         *(folder_part(name, folders[name]) for name in order),
         ELSEWHERE.strip(),
     ]
@@ -274,10 +277,25 @@ def shipped_records() -> dict[str, Record]:
     return {path.relative_to(root).as_posix(): Record.read(path) for path in sorted(root.rglob("*.json"))}
 
 
+def standings_page(records: Mapping[str, Record]) -> str:
+    """Write the leaderboard of the records that ship with the package, by their path below `hub_cards/results`."""
+    places = {f"hub_cards/results/{path}": record.public() for path, record in records.items()}
+    board = leaderboard_of(Submission(record, path, f"nextfail rerun {path}") for path, record in places.items())
+    again = (
+        "`nextfail leaderboard` makes it a page to sort and filter, with your own runs among them; [a row of yours]"
+    )
+    title, _, standings = markdown_of(board).partition("\n\n")
+    return "\n\n".join([GENERATED, title, f"{again}(../CONTRIBUTING.md#a-row-in-three-commands).", standings])
+
+
 def pages() -> dict[Path, str]:
     """Return the generated files and what must stand in them."""
-    folder = shipped_folder("hub_cards")
-    return {folder / "METRICS.md": metrics_page(), folder / "results" / "README.md": results_page(shipped_records())}
+    folder, records = shipped_folder("hub_cards"), shipped_records()
+    return {
+        folder / "METRICS.md": metrics_page(),
+        folder / "LEADERBOARD.md": standings_page(records),
+        folder / "results" / "README.md": results_page(records),
+    }
 
 
 if __name__ == "__main__":

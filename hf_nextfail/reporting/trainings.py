@@ -5,9 +5,9 @@ import re
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from hf_nextfail.metrics import SOLVED_ACCURACY
+from hf_nextfail.metrics import SOLVED_ACCURACY, wilson_interval
 from hf_nextfail.own_code import is_reference, without_folder
 from hf_nextfail.reporting.markdown import plain
 from hf_nextfail.reporting.record import PLACES, Record
@@ -16,6 +16,49 @@ from hf_nextfail.reporting.record import PLACES, Record
 WATCHING = re.compile(
     "(per_device_)?eval|logging|save_|dataloader|disable_tqdm|include_|num_diagnosed|num_test|test_file"
 )
+
+
+@dataclass(frozen=True)
+class Solved:
+    """How many runs of other seeds solve their task: the headline, since a mean hides that one gets 1.00, one 0.18.
+
+    Args:
+        runs, seeds (`int`): how many runs do, of how many.
+        steps (list of `int`): the steps that those took, ascending.
+    """
+
+    runs: int
+    seeds: int
+    steps: list[int]
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> Self:
+        """Count those of some records whose accuracy is at least `SOLVED_ACCURACY`."""
+        records = list(records)
+        solving = [record for record in records if value_of(record, "accuracy") >= SOLVED_ACCURACY]
+        steps = sorted(record.run["steps"] for record in solving if record.run["steps"] is not None)
+        return cls(len(solving), len(records), steps)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The chance that a run of a new seed solves the task lies here, 95 % sure."""
+        return wilson_interval(self.runs, self.seeds)
+
+    @property
+    def median_steps(self) -> float | None:
+        """The median of the steps to solve; `None` where no run solves the task."""
+        return statistics.median(self.steps) if self.steps else None
+
+    def steps_in_words(self) -> str:
+        """Write the median of the steps to solve and their range: `1,200 (1,100 to 1,500)`."""
+        if not self.steps:
+            return "-"
+        spread = f" ({range_of(self.steps)})" if self.steps[0] < self.steps[-1] else ""
+        return f"{self.median_steps:,.0f}{spread}"
+
+    def __str__(self) -> str:
+        """Write the headline: `2 of 3`."""
+        return f"{self.runs} of {self.seeds}"
 
 
 @dataclass(frozen=True)
@@ -51,10 +94,9 @@ class Training:
         return ", ".join(map(str, known)) or "-"
 
     @property
-    def solved(self) -> str:
-        """How many of the runs solve the task: `2 of 3`."""
-        tests = [value_of(record, "accuracy") for record in self.records]
-        return f"{sum(test >= SOLVED_ACCURACY for test in tests)} of {len(tests)}"
+    def solved(self) -> Solved:
+        """How many of the runs solve the task."""
+        return Solved.of(self.records)
 
     def mean(self, name: str) -> str:
         """Write the mean of a number over seeds, with their standard deviation where there are several."""
@@ -163,6 +205,11 @@ def range_of(counts: Iterable[int | None]) -> str:
     return " to ".join(f"{count:,}" for count in sorted({min(known), max(known)})) if known else "-"
 
 
+def interval_in_words(solved: Solved) -> str:
+    """Write the headline with its interval: `2 of 3 (0.21 to 0.94)`."""
+    return "{} ({:.2f} to {:.2f})".format(solved, *solved.interval)
+
+
 #: The columns of `training_rows`; the first four are texts.
 HEADINGS = (
     *("task", "training", "model", "seeds"),
@@ -177,7 +224,7 @@ def training_rows(trainings: Iterable[Training]) -> list[list[str]]:
         [
             *map(plain, (t.task, t.name, t.model, t.seeds)),
             *map(t.mean, means),
-            t.solved,
+            interval_in_words(t.solved),
             range_of(record.run["steps"] for record in t.records),
         ]
         for t in trainings

@@ -1,22 +1,19 @@
-"""A grid of trainings: what it asks for, and what came of it."""
+"""The runs of a grid of trainings, and what came of them."""
 
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from hf_nextfail.errors import UsageError, did_you_mean
-from hf_nextfail.files import read_yaml, shipped_folder
-from hf_nextfail.metrics import SOLVED_ACCURACY
+from hf_nextfail.errors import UsageError
 from hf_nextfail.objectives import objective_class
+from hf_nextfail.reporting.grid import Cell, read_grid
 from hf_nextfail.reporting.record import Record
+from hf_nextfail.reporting.trainings import Training, range_of
 from hf_nextfail.runs.recipes import Run, parse_runs
 from hf_nextfail.runs.resume import finished_record
-from hf_nextfail.tasks import TASKS
 
 #: The columns of a table of conditions.
 HEADINGS = (
@@ -32,72 +29,9 @@ HEADINGS = (
     "failed",
 )
 
-KEYS = ("base", "trainings", "models", "blocks")
-BLOCK_KEYS = ("trainings", "graphs", "models", "seeds", "options")
 
-
-@dataclass(frozen=True)
-class Cell:
-    """One run of a grid.
-
-    Args:
-        training, graph, model (`str`): the names of what is crossed; the graph as in `d2_l5_n50`.
-        seed (`int`): of weights and order.
-        options (`dict`): the recipe.
-    """
-
-    training: str
-    graph: str
-    model: str
-    seed: int
-    options: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """The run's: of its recipe, its folder and its record."""
-        return f"{self.training}-{self.graph}-{self.model}-seed_{self.seed}"
-
-    @property
-    def condition(self) -> tuple[str, str, str]:
-        """What the seeds of one row of the table share."""
-        return self.model, self.graph, self.training
-
-
-def find_grid(name: str) -> Path:
-    """Find a grid: a file, or the name of one of ours (`recipes/star_graph/` may be left out).
-
-    Raises:
-        UsageError: if no recipe or file has that name.
-    """
-    if Path(name).is_file():
-        return Path(name)
-    folder = shipped_folder("recipes")
-    ours = [f"{task}/{path.name}" for task in TASKS for path in sorted((folder / task).glob("*.yaml"))]
-    wanted = f"{name.removeprefix('recipes/').removesuffix('.yaml')}.yaml"
-    for known in ours:
-        if wanted in (known, Path(known).name):
-            return folder / known
-    names = [Path(known).stem for known in ours]
-    hint = did_you_mean(Path(wanted).stem, names) or f"; ours are {', '.join(names)}"
-    raise UsageError(f"there is no file and no grid {name}{hint}")
-
-
-def check_keys(path: Path, where: str, found: Any, known: Sequence[str]) -> None:
-    """Raise `UsageError` unless `found` is a mapping of known keys."""
-    if not isinstance(found, dict):
-        raise UsageError(f"{path}: {where} must be a mapping of {', '.join(known)}")
-    for key in found:
-        if key not in known:
-            hint = did_you_mean(str(key), known) or f"; known are {', '.join(known)}"
-            raise UsageError(f"{path}: {where}: unknown key {key!r}{hint}")
-
-
-def read_grid(path: Path, objective: str | None = None, task: str | None = None) -> list[Cell]:
-    """Read a grid file.
-
-    It is a YAML mapping: `base`, options of all runs; `trainings` and `models`, names with their options (a training
-    with `reverse: true` gets reversed paths); and `blocks`, a list of products, each of `trainings`, `graphs`,
-    `models` and `seeds`, with the `options` of these runs. Later options win: base, model, training, block.
+def cells_of(path: Path, objective: str | None = None, task: str | None = None) -> list[Cell]:
+    """Read a grid file, perhaps with another objective or task: see `hf_nextfail.reporting.grid.read_grid`.
 
     Args:
         path (`Path`): the file.
@@ -108,63 +42,13 @@ def read_grid(path: Path, objective: str | None = None, task: str | None = None)
     Raises:
         UsageError: in one line, for anything that is wrong.
     """
+    if objective is None:
+        return read_grid(path, None, task)
     try:
-        grid = read_yaml(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(str(error)) from error
-    check_keys(path, "a grid", grid, KEYS)
-    if not isinstance(grid.get("blocks"), list) or not grid["blocks"]:
-        raise UsageError(f"{path}: blocks must be a list of {', '.join(BLOCK_KEYS)}")
-    if objective is not None:
-        try:
-            name = objective_class(objective).name
-        except ValueError as error:
-            raise UsageError(f"--objective: {error}") from error
-        grid["trainings"] = {name: {"objective": objective}}
-        for block in filter(lambda block: isinstance(block, dict), grid["blocks"]):
-            block["trainings"] = [name]
-    if task is not None:
-        grid["base"] = grid.get("base", {}) | {"task": task}
-    cells: dict[str, Cell] = {}
-    for number, block in enumerate(grid["blocks"], start=1):
-        for cell in block_cells(path, grid, f"block {number}", block):
-            if cell.name in cells and objective is not None:  # of another training's block
-                continue
-            if cell.name in cells:
-                raise UsageError(f"{path}: block {number} asks for {cell.name}, which another block does already")
-            cells[cell.name] = cell
-    return list(cells.values())
-
-
-def block_cells(path: Path, grid: dict[str, Any], where: str, block: Any) -> Iterator[Cell]:
-    """Cross what a block names."""
-    check_keys(path, where, block, BLOCK_KEYS)
-    for key in BLOCK_KEYS[:-1]:
-        if not isinstance(block.get(key), list) or not block[key]:
-            raise UsageError(f"{path}: {where}: {key} must be a list, got {block.get(key)!r}")
-    for key, options in (("base", grid.get("base", {})), (f"{where}: options", block.get("options", {}))):
-        if not isinstance(options, dict):
-            raise UsageError(f"{path}: {key} must be a mapping of options, got {options!r}")
-    for key in ("trainings", "models", "graphs"):
-        for name in block[key]:
-            if not isinstance(name, str) or "/" in name:
-                raise UsageError(f"{path}: {where}: {key} must be names without a slash, got {name!r}")
-    for key in ("trainings", "models"):
-        known = grid.get(key)
-        if not isinstance(known, dict) or not all(isinstance(options, dict) for options in known.values()):
-            raise UsageError(f"{path}: {key} must be a mapping of names to options")
-        for name in block[key]:
-            if name not in known:
-                raise UsageError(f"{path}: {where}: there is no {name!r} among {key}: {', '.join(known)}")
-    for graph in block["graphs"]:
-        for model in block["models"]:
-            for training in block["trainings"]:
-                for seed in block["seeds"]:
-                    options = grid.get("base", {}) | grid["models"][model] | grid["trainings"][training]
-                    options |= block.get("options", {})
-                    reverse = options.pop("reverse", False)
-                    options |= {"dataset_config": f"{graph}_rev" if reverse else graph, "seed": seed}
-                    yield Cell(training, graph, model, seed, options)
+        name = objective_class(objective).name
+    except ValueError as error:
+        raise UsageError(f"--objective: {error}") from error
+    return read_grid(path, {name: {"objective": objective}}, task)
 
 
 def parse_cells(path: Path, cells: Sequence[Cell], folder: Path) -> dict[str, Run]:
@@ -209,20 +93,6 @@ def failure_of(folder: Path, cell: Cell) -> str | None:
     return path.read_text(encoding="utf-8").strip() if path.is_file() else None
 
 
-def mean_and_spread(values: Sequence[float]) -> str:
-    """Write the mean over seeds and their standard deviation, `0.504 ± 0.003`; of one seed, its value alone."""
-    if not values:  # of a task without that number
-        return "-"
-    if len(values) == 1:
-        return f"{values[0]:.3f}"
-    return f"{statistics.fmean(values):.3f} ± {statistics.stdev(values):.3f}"
-
-
-def numbers(records: Sequence[Record], name: str) -> list[float]:
-    """Collect a number of several records, of those that have it."""
-    return [estimate["value"] for record in records if (estimate := record.estimate(name)) is not None]
-
-
 def summary_row(cells: Sequence[Cell], runs: dict[str, Run], folder: Path) -> dict[str, str]:
     """Write the row of one condition: what its finished seeds gave, and what the others ended with."""
     cell, records = cells[0], {one.seed: record_of(runs[one.name]) for one in cells}
@@ -236,14 +106,13 @@ def summary_row(cells: Sequence[Cell], runs: dict[str, Run], folder: Path) -> di
         "failed": "; ".join(f"seed {seed}: {line}" for seed, line in failures.items() if line),
     }
     if done:
-        values = list(done.values())
-        tests, steps = numbers(values, "accuracy"), sorted(record.run["steps"] for record in values)
+        training = Training(cell.graph, cell.training, cell.model, list(done.values()))
         row |= {
-            "train accuracy": mean_and_spread(numbers(values, "train_accuracy")),
-            "test accuracy": mean_and_spread(tests),
-            "hard token": mean_and_spread(numbers(values, "hard_token_accuracy")),
-            "solved": f"{sum(test >= SOLVED_ACCURACY for test in tests)} of {len(tests)}",
-            "steps": f"{steps[0]:,}" if steps[0] == steps[-1] else f"{steps[0]:,} to {steps[-1]:,}",
+            "train accuracy": training.mean("train_accuracy"),
+            "test accuracy": training.mean("accuracy"),
+            "hard token": training.mean("hard_token_accuracy"),
+            "solved": str(training.solved),
+            "steps": range_of(record.run["steps"] for record in training.records),
         }
     return row
 
@@ -263,3 +132,29 @@ def conditions(cells: Sequence[Cell]) -> dict[tuple[str, str, str], list[Cell]]:
 def summary_table(cells: Sequence[Cell], runs: dict[str, Run], folder: Path) -> list[dict[str, str]]:
     """Return the rows of the table, one a condition: a text for each of `HEADINGS`."""
     return [summary_row(group, runs, folder) for group in conditions(cells).values()]
+
+
+# Which run comes first
+
+
+def longest_first(cells: Sequence[Cell], records: Iterable[Record]) -> list[Cell]:
+    """Order cells block by block, the longest of each first, so that at the end no core waits for a late long one.
+
+    How long a run takes is told by records of the same objective and model: those of the same data, else of any.
+    Where there are none, nobody knows, and the run comes first.
+    """
+    seconds: dict[tuple, list[float]] = {}
+    for record in records:
+        run, taken = record.run, record.timings["train_seconds"]
+        if taken is not None and run["steps"]:
+            for key in ((run["objective"], run["model"], run["dataset_config"]), (run["objective"], run["model"])):
+                seconds.setdefault(key, []).append(taken)
+
+    def expected(cell: Cell) -> float:
+        options = cell.options
+        model = options.get("model_type") or options.get("model_name_or_path")
+        key = (options.get("objective", "teacher_forced"), model)
+        known = seconds.get((*key, options["dataset_config"])) or seconds.get(key)
+        return statistics.fmean(known) if known else float("inf")
+
+    return sorted(cells, key=lambda cell: (cell.block, -expected(cell)))

@@ -13,16 +13,12 @@ from rich.table import Table
 from hf_nextfail.errors import UsageError, alone_in
 from hf_nextfail.files import write_whole
 from hf_nextfail.metrics import SOLVED_ACCURACY
+from hf_nextfail.reporting.grid import Cell
 from hf_nextfail.reporting.markdown import plain, table
 from hf_nextfail.reporting.pictures import PICTURE_FORMATS, plot_grid
 from hf_nextfail.reporting.record import Record
-from hf_nextfail.runs.grid import (
-    HEADINGS,
-    Cell,
-    record_of,
-    summary_table,
-    write_recipes,
-)
+from hf_nextfail.reporting.reference_pages import shipped_records
+from hf_nextfail.runs.grid import HEADINGS, longest_first, record_of, summary_table, write_recipes
 from hf_nextfail.runs.processes import last_line, run_here, training_command
 from hf_nextfail.runs.recipes import Run
 
@@ -147,7 +143,7 @@ def reproduce(
     cluster: str | None = None,
     cluster_options: dict[str, Any] | None = None,
 ) -> Iterator[tuple[str, str | None]]:
-    """Run what of a grid is not finished, each run as an independent process.
+    """Run what of a grid is not finished, each run as an independent process, by block the longest first.
 
     Args:
         cells (sequence of `Cell`): from `read_grid`.
@@ -166,8 +162,10 @@ def reproduce(
     for name in ("failed", "recipes"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     with alone_in(folder):
-        failed, missing = folder / "failed", [cell for cell in cells if record_of(runs[cell.name]) is None]
-        recipes = write_recipes(missing, folder / "recipes")
+        failed, records = folder / "failed", {cell.name: record_of(runs[cell.name]) for cell in cells}
+        missing = [cell for cell in cells if records[cell.name] is None]
+        known = [*shipped_records().values(), *filter(None, records.values())]
+        recipes = write_recipes(longest_first(missing, known), folder / "recipes")
         commands = {recipe.stem: training_command(recipe, folder) for recipe in recipes}
         for name in commands:
             (failed / f"{name}.txt").unlink(missing_ok=True)

@@ -106,6 +106,9 @@ def test_the_card_says_what_is_there(hub):
         assert f"{row['prompt']}\n{row['completion']}\n" in card.text
         assert files[f"gallery/{name}.png"].startswith(b"\x89PNG")
         assert f"(gallery/{name}.png)" in card.text
+    benchmark = yaml.safe_load(files["eval.yaml"])
+    assert benchmark.keys() == {"name", "description", "evaluation_framework", "tasks"}
+    assert benchmark["tasks"] == [{"id": name, "config": name, "split": "test"} for name in CONFIGS]
     for word in (StarGraph.version, "seed 3", "12, 2 and 2 of 16", "@inproceedings", hf_nextfail.__version__):
         assert word in card.text
     assert "needs none" in next(line for line in card.text.splitlines() if line.startswith("| `d2_l3_n20_rev`"))

@@ -548,8 +548,18 @@ class Handler(BaseHTTPRequestHandler):
             self.hub.save(repository)
         self.send_json({"url": url, "name": repo_id, "id": uuid.uuid4().hex[:24]})
 
+    @route("GET", r"/api/(?P<folder>models|datasets|spaces)")
+    def listing(self, folder: str) -> None:
+        """List the public repositories that carry a tag."""
+        paths = sorted((self.hub.root / "repos" / folder).glob("*/*.json"))
+        listed = [self.described(folder, f"{path.parent.name}/{path.stem}") for path in paths]
+        self.send_json([one for one in listed if not one["private"] and self.query.get("filter") in one["tags"]])
+
     @route("GET", API, rf"{API}/revision/{REVISION}")
     def info(self, folder: str, repo_id: str, revision: str = "main") -> None:
+        self.send_json(self.described(folder, repo_id, revision))
+
+    def described(self, folder: str, repo_id: str, revision: str = "main") -> dict[str, Any]:
         repository = self.repository(folder, repo_id)
         oid = repository.revision(revision)
         commit = repository.commits[oid]
@@ -578,7 +588,7 @@ class Handler(BaseHTTPRequestHandler):
             answer |= {name: card.get(name) for name in ("pipeline_tag", "library_name")} | {"modelId": repo_id}
         elif folder == "spaces":
             answer["sdk"] = card.get("sdk") or repository.sdk
-        self.send_json(answer)
+        return answer
 
     def sibling(self, path: str, entry: Entry) -> dict[str, Any]:
         sibling: dict[str, Any] = {"rfilename": path}

@@ -23,7 +23,7 @@ from hf_nextfail.reporting.tables import format_accuracy, other_tokens
 
 README = Path(__file__).parents[2] / "README.md"
 RECORD = "smoke/seed_42/teacher_forced.json"
-ROW = "| G(2,3), 20 labels | teacher_forced | gpt2 | 42 | 0.500 | 0.499 | 0.499 | - | 0 of 1 | 1,000 |"
+ROW = "| G(2,3), 20 labels | teacher_forced | gpt2 | 42 | 0.500 | 0.499 | 0.499 | - | 0 of 1 (0.00 to 0.79) | 1,000 |"
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def row_of(page, training="teacher_forced"):
     return row
 
 
-@pytest.mark.parametrize("name", ["METRICS.md", "results/README.md"])
+@pytest.mark.parametrize("name", ["METRICS.md", "LEADERBOARD.md", "results/README.md"])
 def test_the_shipped_page_is_what_the_code_and_the_records_say(name):
     path = shipped_folder("hub_cards") / name
     again = "run python -m hf_nextfail.reporting.reference_pages"
@@ -88,7 +88,7 @@ def test_a_changed_number_changes_the_page(records):
 def test_a_seed_is_solved_from_99_percent_on(records):
     for accuracy, solved in ((0.98999, "0 of 1"), (0.99, "1 of 1")):
         records[RECORD].results["accuracy"]["value"] = accuracy
-        assert f"| {solved} |" in row_of(results_page(records))
+        assert f"| {solved} (" in row_of(results_page(records))
 
 
 def test_seeds_of_one_training_share_a_row(records):
@@ -99,7 +99,7 @@ def test_seeds_of_one_training_share_a_row(records):
     row = row_of(results_page(records))
     assert "| 7, 42 |" in row
     assert "| 0.750 ± 0.354 |" in row  # of 0.4992 and 1.0
-    assert row.endswith("| 1 of 2 | 1,000 to 1,200 |")
+    assert row.endswith("| 1 of 2 (0.09 to 0.91) | 1,000 to 1,200 |")
 
 
 def test_data_that_make_another_task_make_another_row(records):
@@ -152,7 +152,7 @@ def test_the_results_in_the_readme_are_what_the_records_say():
     records = {path: record for path, record in shipped_records().items() if path.startswith("grid_cpu/")}
     found: dict[str, dict[str, str]] = {}
     for graph, training, *_, accuracy, _, _, solved, _ in trained_rows(list(records.values())):
-        found.setdefault(graph, {})[training] = f"{accuracy} ({solved})"
+        found.setdefault(graph, {})[training] = f"{accuracy} ({solved.partition(' (')[0]})"
     readme = README.read_text(encoding="utf-8").splitlines()
     for graph, cells in found.items():
         chance = f"{1 / int(graph.partition(',')[0].removeprefix('G(')):.3f}"

@@ -19,7 +19,7 @@ def test_seeds_are_taken_together_and_count_for_themselves():
     records = [record(seed=seed) for seed in (42, 1, 2)]
     records[1].results["accuracy"]["value"] = 0.5
     (training,) = trainings_of(records)
-    assert (training.seeds, training.solved) == ("1, 2, 42", "2 of 3")
+    assert (training.seeds, str(training.solved)) == ("1, 2, 42", "2 of 3")
     assert training.mean("accuracy").startswith("0.83")
     assert " ± 0.28" in training.mean("accuracy")
     assert training.mean("clever_hans_accuracy") == "-"

@@ -15,9 +15,10 @@ from hf_nextfail.commands.finetune import main as finetune
 from hf_nextfail.commands.main import main as nextfail
 from hf_nextfail.errors import UsageError
 from hf_nextfail.objectives import OBJECTIVES
+from hf_nextfail.reporting.grid import find_grid
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.command_of_record import repeat
-from hf_nextfail.runs.grid import find_grid, read_grid
+from hf_nextfail.runs.grid import cells_of
 from hf_nextfail.runs.recipes import parse_runs
 from hf_nextfail.runs.resume import INTERRUPTED, finished_record
 from hf_nextfail.runs.trained_on import trained_on
@@ -313,10 +314,10 @@ def test_the_objective_says_how_a_checkpoint_writes(desk, capfd):
 
 def test_an_objective_runs_every_graph_of_a_grid_once(desk):
     path = find_grid("grid_cpu")
-    cells = read_grid(path, "./coin_toss.py:CoinToss")
+    cells = cells_of(path, "./coin_toss.py:CoinToss")
     assert {cell.training for cell in cells} == {"coin_toss"}
     assert {cell.options["objective"] for cell in cells} == {"./coin_toss.py:CoinToss"}
-    usual = {(cell.model, cell.graph, cell.seed) for cell in read_grid(path)}
+    usual = {(cell.model, cell.graph, cell.seed) for cell in cells_of(path)}
     assert {(cell.model, cell.graph, cell.seed) for cell in cells} == usual
     assert len(cells) == len(usual)
 

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -12,7 +13,10 @@ from tiny_models import TINY_GPT2
 from hf_nextfail.commands.main import main as nextfail
 from hf_nextfail.commands.reproduce import at_work
 from hf_nextfail.errors import UsageError
-from hf_nextfail.runs.grid import conditions, find_grid, mean_and_spread, parse_cells, read_grid
+from hf_nextfail.reporting.grid import find_grid, protocol_files, read_grid
+from hf_nextfail.reporting.protocols import values_of
+from hf_nextfail.reporting.trainings import mean_and_deviation
+from hf_nextfail.runs.grid import conditions, longest_first, parse_cells
 from hf_nextfail.runs.processes import last_line
 from hf_nextfail.runs.reproduce import reproduce
 
@@ -104,6 +108,18 @@ BAD = {
     "options no mapping": (changed(blocks=[GRID["blocks"][0] | {"options": [1]}]), "options must be a mapping"),
     "name of a list": (changed(blocks=[GRID["blocks"][0] | {"trainings": [["a"]]}]), "must be names without a slash"),
     "name with a slash": (changed(blocks=[GRID["blocks"][0] | {"models": ["a/b"]}]), "must be names without a slash"),
+    "unknown task": (
+        changed(blocks=[GRID["blocks"][0] | {"task": "star_grap"}]),
+        "block 1: there is no task 'star_grap'.*'star_graph'",
+    ),
+    "a training that takes what is a protocol's": (
+        changed(protocol="mine", trainings={"teacherless": {"objective": "teacherless", "max_steps": 9}}),
+        "trainings: teacherless of a protocol: unknown key 'max_steps'; known are objective, ",
+    ),
+    "a block that takes what is a training's": (
+        changed(protocol="mine", blocks=[GRID["blocks"][0] | {"options": {"objective": "top"}}]),
+        "block 1: options: objective is a training's",
+    ),
     "models no mapping": (changed(models=["tiny"]), "models must be a mapping of names to options"),
 }
 
@@ -178,7 +194,7 @@ def test_the_summary_has_records_a_table_and_a_picture(finished):
     rows = [line for line in (summary / "table.md").read_text().splitlines() if line.startswith("| tiny")]
     assert len(rows) == 3
     tests = [json.loads((summary / f"{name}.json").read_text())["results"]["accuracy"]["value"] for name in NAMES[:2]]
-    assert mean_and_spread(tests) in rows[0]
+    assert mean_and_deviation(tests) in rows[0]
     assert "0 of 2" in rows[0]
     for name in NAMES:
         record = json.loads((summary / f"{name}.json").read_text())
@@ -265,11 +281,15 @@ def test_a_run_that_fails_on_a_cluster_says_why(tmp_path, capfd):
 GRIDS = sorted(path.name for path in Path(__file__).parents[2].glob("recipes/star_graph/*.yaml"))
 
 
-@pytest.mark.parametrize("name", GRIDS)
-def test_our_grids_can_be_run(name, tmp_path):
+@pytest.mark.parametrize("name", [*GRIDS, *(path.name for path in protocol_files())])
+def test_our_grids_can_be_run_and_protocols_write_what_a_record_will_say(name, tmp_path):
     path = find_grid(name.removesuffix(".yaml"))
     cells = read_grid(path)
-    assert list(parse_cells(path, cells, tmp_path)) == [cell.name for cell in cells]
+    cells = [cell for cell in cells if name in GRIDS or cell.seed == cells[0].seed]
+    runs = parse_cells(path, cells, tmp_path)
+    assert list(runs) == [cell.name for cell in cells]
+    for cell in cells if name not in GRIDS else ():
+        assert values_of(runs[cell.name].recipe) == values_of(cell.options)
 
 
 @pytest.mark.parametrize(
@@ -283,3 +303,21 @@ def test_our_grids_can_be_run(name, tmp_path):
 )
 def test_last_line(output, line):
     assert last_line(output) == line
+
+
+def test_the_longest_runs_of_a_block_come_first_and_unknown_ones_before_them(tmp_path):
+    def seen(objective, seconds, **run):
+        known = {"objective": objective, "model": "gpt2", "steps": 9, "dataset_config": "d2_l3_n20"} | run
+        return SimpleNamespace(run=known, timings={"train_seconds": seconds})
+
+    cells = read_grid(written(tmp_path))
+    records = [
+        *(seen("teacherless", seconds) for seconds in (10.0, 20.0)),
+        seen("teacher_forced", 30.0, dataset_config="d2_l3_n20_rev"),
+        seen("teacher_forced", 1.0),
+        seen("teacher_forced", 900.0, steps=None),
+    ]
+    names = [cell.name for cell in longest_first(cells, records)]
+    assert names == [NAMES[2], NAMES[3], NAMES[0], NAMES[1], NAMES[4]]  # the last is another block's
+    assert [cell.name for cell in longest_first(cells, records[2:])] == [*NAMES[:4], NAMES[4]]
+    assert [cell.name for cell in longest_first(cells, [])] == NAMES

@@ -1,0 +1,82 @@
+"""Records as a results dataset on the Hub: one commit, or none at all."""
+
+import hashlib
+import re
+import tempfile
+from pathlib import Path
+
+from huggingface_hub import CommitInfo, DatasetCardData
+
+from hf_nextfail.errors import UsageError
+from hf_nextfail.hub.collect import RECORDS, RESULTS_TAG, Collected, downloaded, rerun_command
+from hf_nextfail.hub.push import check_access, push_files
+from hf_nextfail.reporting.leaderboard import Leaderboard, Submission, leaderboard_of
+from hf_nextfail.reporting.leaderboard_page import markdown_of
+from hf_nextfail.reporting.leaderboard_table import write_parquet
+from hf_nextfail.reporting.markdown import fence
+from hf_nextfail.reporting.record import Record
+
+TABLE = "leaderboard.parquet"
+
+
+def file_name(record: Record, text: str) -> str:
+    """Name the file of a record: after its run, and by a part of its digest, so that no two share a name."""
+    name = re.sub(r"[^\w.-]+", "-", record.run["name"]).strip("-.")[:100]
+    return f"{RECORDS}/{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
+
+
+def results_card(board: Leaderboard, repo_id: str) -> str:
+    """Write the card of a results dataset: how to read it, how to rank it again, and the standings."""
+    data = DatasetCardData(
+        license="apache-2.0",
+        pretty_name="Which training objectives can plan: records of runs",
+        task_categories=["text-generation"],
+        tags=["nextfail", RESULTS_TAG, "planning", "next-token-prediction"],
+        configs=[{"config_name": "records", "data_files": [{"split": "train", "path": TABLE}], "default": True}],
+    )
+    about = (
+        f"Each file of `{RECORDS}/` is the record of one training: recipe, versions, history, numbers, the SHA-256 "
+        f"of its weights. `{TABLE}` has a row for each that counts. Which protocol a record belongs to follows from "
+        "its recipe."
+    )
+    commands = f"pip install hf_nextfail\nnextfail leaderboard {repo_id}"
+    title, _, standings = markdown_of(board).partition("\n\n")
+    return "\n\n".join([f"---\n{data}\n---", title, about, fence(commands, "bash"), standings])
+
+
+def push_records(
+    collected: Collected, repo_id: str, private: bool | None = None, token: str | None = None
+) -> tuple[CommitInfo, Leaderboard]:
+    """Publish records as a dataset, in one commit. It then holds these records and no others.
+
+    Records that count in no protocol are published, too. The same records again make no commit.
+
+    Args:
+        collected (`Collected`): from `hf_nextfail.hub.collect.collect`: what of the records is public.
+        repo_id (`str`): where to; created if it does not exist.
+        private (`bool`, *optional*): whether a repository that this creates is private.
+        token (`str`, *optional*): by default the one of `HF_TOKEN` or `hf auth login`.
+
+    Raises:
+        UsageError: if there is no record.
+        HubError: if the Hub refuses or cannot be reached; the repository is as it was.
+    """
+    if not collected.submissions:
+        raise UsageError("there is no record to publish")
+    repo_id = check_access(repo_id, token)
+    files: dict[str, Path | bytes] = {}
+    published = []
+    for submission in collected.submissions:
+        text = submission.record.as_json()
+        name = file_name(submission.record, text)
+        if name not in files:
+            files[name] = text.encode()
+            rerun = rerun_command(submission.record, downloaded(repo_id, name))
+            published.append(Submission(submission.record, f"{repo_id}/{name}", rerun))
+    board = leaderboard_of(published)
+    files["README.md"] = results_card(board, repo_id).encode()
+    with tempfile.TemporaryDirectory() as folder:
+        write_parquet(board, Path(folder) / TABLE)
+        files[TABLE] = (Path(folder) / TABLE).read_bytes()
+    message = f"{len(published)} records"
+    return push_files(repo_id, "dataset", files, message, (f"{RECORDS}/*.json",), token, private), board

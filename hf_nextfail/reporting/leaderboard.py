@@ -1,0 +1,286 @@
+"""Records to standings: what counts, what is left out and why, and who is ahead."""
+
+import re
+import shlex
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from hf_nextfail.metrics import METRICS_VERSION
+from hf_nextfail.reporting.protocols import (
+    Contestant,
+    NoPlace,
+    Place,
+    Protocol,
+    option_of_objective,
+    our_protocols,
+    place_of,
+)
+from hf_nextfail.reporting.record import Record
+from hf_nextfail.reporting.trainings import Solved, value_of
+from hf_nextfail.tasks import TASKS
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A record that somebody hands in.
+
+    Args:
+        record (`Record`): what of it is public.
+        source (`str`): where it is, for people to read.
+        rerun (`str`): the command that trains it again.
+    """
+
+    record: Record
+    source: str
+    rerun: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A cell of the table: one contestant on one task with one model under one protocol.
+
+    Args:
+        protocol, task, config, model (`str`), contestant (`Contestant`): which cell.
+        family (`str`): of the model.
+        title (`str`): the task in words.
+        counted (list of `Submission`): one a seed, in the order of the protocol's seeds.
+        others (list of `Submission`): of the same seeds, and not counted.
+        verified (list of `int`): the seeds of which another run gave the same weights and numbers.
+        missing (list of `int`): the seeds of the protocol that nobody has run.
+        command (`str`, *optional*): runs the cell again; `None` where only its records can be.
+    """
+
+    protocol: str
+    task: str
+    config: str
+    model: str
+    contestant: Contestant
+    family: str
+    title: str
+    counted: list[Submission]
+    others: list[Submission]
+    verified: list[int]
+    missing: list[int]
+    command: str | None
+
+    @property
+    def records(self) -> list[Record]:
+        """The records that count."""
+        return [submission.record for submission in self.counted]
+
+    @property
+    def solved(self) -> Solved:
+        """The headline."""
+        return Solved.of(self.records)
+
+    @property
+    def accuracies(self) -> list[float]:
+        """The test accuracy of each seed, ascending."""
+        return sorted(value_of(record, "accuracy") for record in self.records)
+
+    @property
+    def order(self) -> tuple[float, float, float]:
+        """What ranks a cell: the lower bound of its interval, then few steps to solve, then mean accuracy."""
+        steps = self.solved.median_steps
+        return (-self.solved.interval[0], float("inf") if steps is None else steps, -statistics.fmean(self.accuracies))
+
+    @property
+    def question(self) -> tuple[str, str, str, str]:
+        """What the contestants of one ranking share."""
+        return self.protocol, self.task, self.config, self.model
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Standings, the best of each ranking first, and what was left out.
+
+    Args:
+        standings (list of `Standing`): by protocol, task and model in the order of the protocols.
+        left_out (list of pairs): where a record is, and why it does not count.
+        protocols (tuple of `Protocol`): those that records were compared with.
+    """
+
+    standings: list[Standing]
+    left_out: list[tuple[str, str]]
+    protocols: tuple[Protocol, ...]
+
+    def rank(self, standing: Standing) -> int:
+        """Return the place of a cell among those of its task, model and protocol; equal ones share it."""
+        rivals = [other for other in self.standings if other.question == standing.question]
+        return 1 + sum(other.order < standing.order for other in rivals)
+
+
+class LeftOut(ValueError):
+    """A record does not count; one line says why."""
+
+
+def check_versions(record: Record) -> None:
+    """Raise `LeftOut` unless a record is on today's rows, measured by today's metrics."""
+    task, versions = record.run["task"], record.versions
+    for name, today in ((task, TASKS[task].version), ("metrics", METRICS_VERSION)):
+        if versions[name] != today:
+            raise LeftOut(f"it is of {name} {versions[name]}, and this is {today}: run it again")
+
+
+def check_budget(record: Record) -> None:
+    """Raise `LeftOut` unless a run took its whole budget, and no more, or had solved the validation rows."""
+    run, recipe = record.run, record.recipe
+    allowed, steps = recipe.get("max_steps"), run["steps"]
+    if allowed is None or allowed < 0:
+        return
+    if steps > allowed:
+        raise LeftOut(f"it took {steps:,} steps, and may take {allowed:,}")
+    reached = [point["accuracy"] for point in record.history[-1:]]
+    if steps < allowed and not (run["stopped_at_accuracy"] and reached >= [recipe.get("stop_at_accuracy", 1.0)]):
+        raise LeftOut(f"it ended at step {steps:,} of {allowed:,} without having solved the validation rows")
+
+
+def check_numbers(record: Record) -> None:
+    """Raise `LeftOut` unless the accuracy can be one on the whole test split."""
+    run, accuracy = record.run, record.results["accuracy"]
+    if run["split"] != "test":
+        raise LeftOut(f"it was measured on {run['split']}, and must be on test")
+    if not 0 <= accuracy["value"] <= 1:
+        raise LeftOut(f"its accuracy must be from 0 to 1, got {accuracy['value']}")
+    if run["weights_sha256"] is not None and not re.fullmatch("[0-9a-f]{64}", run["weights_sha256"]):
+        raise LeftOut("its weights_sha256 is not a SHA-256")
+
+
+def check_rows(placed: Sequence[tuple[Submission, Place]]) -> dict[int, str]:
+    """Find records on other rows than most of the same configuration, by the digest of their texts.
+
+    Returns:
+        `dict` from the place in the sequence to the reason.
+    """
+    digests: dict[tuple, Counter] = {}
+    for submission, _ in placed:
+        run = submission.record.run
+        if run["rows_sha256"] is not None:
+            digests.setdefault((run["task"], run["dataset_config"]), Counter())[run["rows_sha256"]] += 1
+    reasons = {}
+    for number, (submission, _) in enumerate(placed):
+        run = submission.record.run
+        if run["rows_sha256"] is not None:
+            ((most, _),) = digests[run["task"], run["dataset_config"]].most_common(1)
+            if run["rows_sha256"] != most:
+                reasons[number] = f"its test rows have the SHA-256 {run['rows_sha256'][:8]}, others {most[:8]}"
+    return reasons
+
+
+def check_weights(placed: Sequence[tuple[Submission, Place]]) -> dict[int, str]:
+    """Find copies of one record, and weights that stand in two cells or for two seeds; the first of each stays."""
+    reasons, of_weights, known = {}, {}, {}
+    for number, (submission, place) in enumerate(placed):
+        record = submission.record
+        content = repr((place, record.run["weights_sha256"], record.results, record.timings))
+        weights = record.run["weights_sha256"]
+        if content in known:
+            reasons[number] = f"it is a copy of {known[content]}"
+        elif weights is not None and of_weights.setdefault(weights, (place, submission.source))[0] != place:
+            reasons[number] = f"its weights are those of {of_weights[weights][1]}, of another cell or seed"
+        else:
+            known[content] = submission.source
+    return reasons
+
+
+def newest_first(submissions: Sequence[Submission]) -> list[Submission]:
+    """Order records of one cell and seed: a newer version of the package first, else the one handed in last.
+
+    A record does not say when it was made, so the order in which they are handed in decides.
+    """
+
+    def version(pair: tuple[int, Submission]) -> tuple:
+        number, submission = pair
+        return [int(part) for part in re.findall(r"\d+", submission.record.versions["hf_nextfail"])], number
+
+    return [submission for _, submission in sorted(enumerate(submissions), key=version, reverse=True)]
+
+
+def same_outcome(first: Record, second: Record) -> bool:
+    """Say whether two runs gave the same weights, bit for bit, and the same numbers."""
+    weights = first.run["weights_sha256"]
+    return weights is not None and weights == second.run["weights_sha256"] and first.results == second.results
+
+
+def command_of_cell(protocol: Protocol, place: Place, records: Sequence[Record]) -> str | None:
+    """Write the command that runs a cell; `None` where no command line says what the contestant brings."""
+    contestant = place.contestant
+    named = next((name for name, training in protocol.contestants() if training == contestant), None)
+    if named is None and (contestant.reference is None or contestant.options != "{}" or contestant.reverse):
+        return None
+    own = "" if named else option_of_objective(contestant.reference)
+    threads = {record.run["num_threads"] for record in records if record.run["device"] == "cpu"} - {None}
+    prefix = f"OMP_NUM_THREADS={threads.pop()} " if len(threads) == 1 else ""
+    graph = protocol.graphs[place.task, place.config]
+    return (
+        f"{prefix}nextfail reproduce {shlex.quote(protocol.grid)}{own} --only '{named or '*'}-{graph}-{place.model}-*'"
+    )
+
+
+@dataclass
+class Gathered:
+    """The records of one cell while they are gathered, by seed."""
+
+    by_seed: dict[int, list[Submission]] = field(default_factory=dict)
+
+    def standing(self, place: Place, protocol: Protocol) -> Standing:
+        """Decide which records count."""
+        seeds = protocol.seeds[place.task, place.config, place.model]
+        ordered = {seed: newest_first(self.by_seed[seed]) for seed in seeds if seed in self.by_seed}
+        counted = [submissions[0] for submissions in ordered.values()]
+        others = [submission for submissions in ordered.values() for submission in submissions[1:]]
+        verified = [
+            seed
+            for seed, (first, *rest) in ordered.items()
+            if any(same_outcome(first.record, other.record) for other in rest)
+        ]
+        records = [submission.record for submission in counted]
+        return Standing(
+            *(place.protocol, place.task, place.config, place.model, place.contestant),
+            family=protocol.models[place.model],
+            title=records[0].run["title"],
+            counted=counted,
+            others=others,
+            verified=verified,
+            missing=[seed for seed in seeds if seed not in ordered],
+            command=command_of_cell(protocol, place, records),
+        )
+
+
+def leaderboard_of(submissions: Iterable[Submission], protocols: Sequence[Protocol] | None = None) -> Leaderboard:
+    """Check records, and rank what they show.
+
+    Args:
+        submissions (iterable of `Submission`): in the order in which they are handed in.
+        protocols (sequence of `Protocol`, *optional*): by default ours.
+
+    Returns:
+        `Leaderboard`.
+    """
+    protocols = tuple(our_protocols() if protocols is None else protocols)
+    placed, left_out = [], []
+    for submission in submissions:
+        try:
+            place = place_of(submission.record, protocols)
+            for check in (check_versions, check_budget, check_numbers):
+                check(submission.record)
+        except (NoPlace, LeftOut) as reason:
+            left_out.append((submission.source, str(reason)))
+            continue
+        placed.append((submission, place))
+    for check in (check_rows, check_weights):
+        reasons = check(placed)
+        left_out += [(placed[number][0].source, reason) for number, reason in reasons.items()]
+        placed = [pair for number, pair in enumerate(placed) if number not in reasons]
+    cells: dict[tuple, tuple[Place, Gathered]] = {}
+    for submission, place in placed:
+        key = (place.protocol, place.task, place.config, place.model, place.contestant)
+        _, gathered = cells.setdefault(key, (place, Gathered()))
+        gathered.by_seed.setdefault(place.seed, []).append(submission)
+    by_name = {protocol.name: protocol for protocol in protocols}
+    standings = [gathered.standing(place, by_name[place.protocol]) for place, gathered in cells.values()]
+    asked = [(protocol.name, *setting) for protocol in protocols for setting in protocol.settings]
+    standings.sort(key=lambda standing: (asked.index(standing.question), standing.order, standing.contestant.title))
+    return Leaderboard(standings, left_out, protocols)

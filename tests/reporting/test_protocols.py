@@ -1,0 +1,158 @@
+"""Which protocol a record belongs to, by what its recipe says."""
+
+import copy
+import json
+
+import pytest
+
+from hf_nextfail.errors import UsageError
+from hf_nextfail.files import shipped_folder
+from hf_nextfail.objectives import OBJECTIVES
+from hf_nextfail.reporting.protocols import Contestant, NoPlace, Protocol, our_protocols, place_of
+from hf_nextfail.reporting.record import Record
+from hf_nextfail.tasks import TASKS
+
+NEXTLAT = shipped_folder("hub_cards") / "results/objectives_cpu/nextlat-d2_l4_n20-gpt2-seed_42.json"
+SMALL = "star_graph", "d2_l4_n20", "gpt2"
+
+
+@pytest.fixture
+def record() -> Record:
+    return Record.read(NEXTLAT)
+
+
+@pytest.fixture(scope="module")
+def small() -> Protocol:
+    return next(protocol for protocol in our_protocols() if protocol.name == "small")
+
+
+def test_every_objective_and_every_task_is_in_small(small):
+    assert {objective for objective, *_ in small.trainings.values()} == set(OBJECTIVES)
+    assert {task for task, *_ in small.settings} == set(TASKS)
+    assert {"gpt2", "llama", "mamba"} <= set(small.models.values())
+
+
+def test_protocols_are_called_as_their_files_and_differ_by_more_than_names():
+    names = [path.stem for path in sorted((shipped_folder("recipes") / "protocols").glob("*.yaml"))]
+    assert [protocol.name for protocol in our_protocols()] == names
+    values = [json.dumps(protocol.settings[setting]) for protocol in our_protocols() for setting in protocol.settings]
+    assert len(set(values)) > len(names)
+
+
+def test_every_record_of_objectives_cpu_is_a_cell_of_small():
+    for path in sorted(NEXTLAT.parent.glob("*.json")):
+        record = Record.read(path)
+        place = place_of(record)
+        training, _, _ = path.stem.partition("-")
+        objective = "teacher_forced" if training == "reversed" else training
+        assert (place.protocol, place.task, place.config, place.model, place.seed) == (
+            *("small", *SMALL),
+            record.run["seed"],
+        )
+        assert place.contestant == Contestant(objective, reverse=training == "reversed")
+
+
+# What is the same cell, and what is another
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    {
+        "versions": {"revision": "0" * 40, "torch": "9.9", "hf_nextfail": "9.9"},
+        "run": {"name": "bachmann", "started_from": "bachmann", "fast_path": [], "num_threads": 8, "device": "cuda"},
+        "recipe": {"logging_steps": 7, "save_steps": 9, "fast_path": ["none"], "output_dir": "x", "num_diagnosed": 5},
+    }.items(),
+)
+def test_what_does_not_change_a_run_leaves_it_in_its_cell(record, part, changes):
+    place = place_of(record)
+    getattr(record, part).update(changes)
+    assert place_of(record) == place
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    {
+        "max_steps": "it is not of small: max_steps must be 2000, got 7$",
+        "learning_rate": "it is not of small: learning_rate must be 0.001, got 7$",
+        "num_train": "it is not of small: num_train must be its default, got 7$",
+        "eval_steps": "it is not of small: eval_steps must be 100, got 7$",
+        "stop_at_accuracy": "stop_at_accuracy must be 0.995, got 7$",
+        "per_device_train_batch_size": "batch must be 256, got 7$",
+        "gradient_accumulation_steps": "batch must be 256, got 1792$",
+        "dataset_seed": "dataset_seed must be its default, got 7$",
+        "weight_decay": "weight_decay must be its default, got 7$",
+    }.items(),
+)
+def test_another_value_is_no_cell_and_the_nearest_protocol_says_why(record, change, reason):
+    record.recipe[change] = 7
+    with pytest.raises(NoPlace, match=reason):
+        place_of(record)
+
+
+def test_the_rows_of_a_step_count_however_they_are_divided(record):
+    place = place_of(record)
+    record.recipe.update(per_device_train_batch_size=32, gradient_accumulation_steps=2)
+    record.run["num_processes"] = 4
+    assert place_of(record) == place
+    record.run["num_processes"] = 2
+    with pytest.raises(NoPlace, match="batch must be 256, got 128"):
+        place_of(record)
+
+
+def test_a_contestant_brings_its_objective_and_options_alone(record):
+    first = place_of(record)
+    record.recipe["objective_options"] = {"horizon": 2}
+    second = place_of(record)
+    assert second.contestant == Contestant("nextlat", '{"horizon": 2}') != first.contestant
+    assert second.contestant.title == "nextlat, horizon 2"
+    record.run.update(objective="mine", sources={"objective": {"class": "Mine", "sha256": "ab" * 32}})
+    record.recipe["objective"] = "/home/somebody/mine.py:Mine"
+    assert place_of(record).contestant.title == "mine, horizon 2, mine.py:Mine with SHA-256 abababab"
+
+
+BAD = {
+    "measured": ({"run": {"steps": None}}, "measured, not trained"),
+    "no objective": ({"run": {"objective": None}}, "measured, not trained"),
+    "own data": ({"run": {"dataset_name": "mine.json", "task": None}}, "its task, mine.json, is not one of ours"),
+    "own task": ({"run": {"dataset_name": "x.py:X"}}, "its task, x.py:X, is not one of ours"),
+    "another graph": ({"run": {"dataset_config": "d2_l9_n20"}}, "no protocol has star_graph d2_l9_n20"),
+    "another seed": ({"run": {"seed": 7}}, "it is not of small: seed 7 is not one of 42, 1, 2"),
+    "no seed": ({"run": {"seed": None}}, "seed None is not one of"),
+    "another model": (
+        {"recipe": {"config_overrides": {"n_layer": 9}}},
+        "config_overrides.attn_pdrop must be 0.0, got",
+    ),
+    "no recipe": ({"recipe": {"per_device_train_batch_size": "many"}}, "its recipe is not one that can be run"),
+    "options a list": ({"recipe": {"objective_options": [1]}}, "its objective_options must be an object"),
+    "a digest that is none": ({"run": {"sources": {"objective": {"sha256": 1}}}}, "SHA-256 of its file a text"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_record_without_a_place_gets_one_line(record, case):
+    changes, reason = BAD[case]
+    for part, values in changes.items():
+        getattr(record, part).update(copy.deepcopy(values))
+    with pytest.raises(NoPlace, match=reason) as error:
+        place_of(record)
+    assert "\n" not in str(error.value)
+
+
+def test_blocks_of_a_protocol_agree(tmp_path):
+    path = tmp_path / "mine.yaml"
+    text = """
+protocol: mine
+trainings: {a: {objective: top}, b: {objective: fsp}}
+models: {tiny: {model_type: gpt2}}
+blocks:
+- {trainings: [a], graphs: [d2_l3_n20], models: [tiny], seeds: [1]}
+- {trainings: [b], graphs: [d2_l3_n20], models: [tiny], seeds: [2], options: {max_steps: 9}}
+"""
+    path.write_text(text)
+    with pytest.raises(UsageError, match="block 2 gives b-d2_l3_n20-tiny-seed_2 other values than a block before it"):
+        Protocol.read(path)
+    path.write_text(text.replace(", options: {max_steps: 9}", ""))
+    assert Protocol.read(path).seeds == {("star_graph", "d2_l3_n20", "tiny"): [1, 2]}
+    path.write_text(text.replace("protocol: mine", ""))
+    with pytest.raises(UsageError, match="is no protocol: its first line must be protocol: NAME"):
+        Protocol.read(path)
