@@ -31,9 +31,9 @@ class Folder(NamedTuple):
 
 
 FOLDERS = {
-    "smoke": Folder(
+    "contrast": Folder(
         "The contrast at the top of the README, with two threads. One thread rounds otherwise: a seed then stops at "
-        "another step.",
+        "another step. Seeds of one thread: `objectives_cpu` has teacher forcing and reversed paths with 2,000 steps.",
         "accelerate launch recipes/finetune.py",
         [("accuracy.png", "Validation accuracy: teacher forcing stays at one half, the other two reach 1")],
     ),

@@ -281,7 +281,7 @@ def test_results_are_found_in_files_and_folders_each_once(runs, tmp_path):
     below = [runs / name / "results.json" for name in names]
     assert find_results([runs]) == below
     assert find_results([below[1], runs / names[1], runs]) == [below[1], below[0], below[2]]
-    shipped = shipped_folder("hub_cards") / "results" / "smoke"
+    shipped = shipped_folder("hub_cards") / "results" / "contrast"
     assert find_results([shipped]) == sorted(shipped.rglob("*.json"))  # by other names
     save({}, runs / names[0] / "checkpoint-5")
     assert find_results([runs / names[0]]) == below[:1]  # a run's own file, not those further below
@@ -354,7 +354,7 @@ def test_commands_of_shipped_recipes_make_the_same_recipe(runs, tmp_path):
     (run,) = parse_runs(words[3:])
     expected = Record.from_dict(record).public().recipe
     assert run.recipe == expected
-    assert "--max_steps" not in command  # as the recipe says it
+    assert "--warmup_steps" not in command  # as the recipe says it
 
 
 RECIPE = "recipes/star_graph/teacherless/smoke.yaml"
