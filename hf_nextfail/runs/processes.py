@@ -40,6 +40,7 @@ def be_a_run(command: Sequence[str], log: Path, num_threads: int | None) -> None
             stream.flush()
             os.dup2(output.fileno(), stream.fileno())
     sys.argv = list(command)
+    multiprocessing.set_start_method(None, force=True)  # as in a process of its own, not as this one was made
     if num_threads is not None:
         torch.set_num_threads(num_threads)
     try:
