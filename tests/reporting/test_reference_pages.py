@@ -17,7 +17,6 @@ from hf_nextfail.reporting.reference_pages import (
     pages,
     results_page,
     shipped_records,
-    trained_rows,
 )
 from hf_nextfail.reporting.tables import format_accuracy, other_tokens
 
@@ -150,7 +149,8 @@ def test_the_contrast_in_the_readme_is_what_the_records_say(training):
 
 def test_the_first_rows_of_the_leaderboard_stand_in_the_readme():
     page = (shipped_folder("hub_cards") / "LEADERBOARD.md").read_text(encoding="utf-8")
-    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if "| G(2,4), 20 labels | gpt2 | small |" in line]
+    cell = "| G(2,4), 20 labels | gpt2 | small |"
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if cell in line]
     first = [(row[0], row[5], row[7].strip(), row[8].partition(" ")[0]) for row in rows[:8]]
     readme = README.read_text(encoding="utf-8").splitlines()
     begin = readme.index("| objective | solved | steps to solve | accuracy |") + 2
