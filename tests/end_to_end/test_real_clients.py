@@ -3,6 +3,8 @@
 Public reports said that lm-eval, TRL and inspect-ai broke at a tokenizer without an end token and an unknown token.
 """
 
+import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ from hf_nextfail import NextFailTrainer, NextFailTrainingArguments, numeral_toke
 from hf_nextfail.data.row_store import RowStore
 from hf_nextfail.data.tokenization import load_tokenizer
 from hf_nextfail.decoding import find_decoding
+from hf_nextfail.errors import UsageError
+from hf_nextfail.files import shipped_folder
 from hf_nextfail.runs.ask_checkpoint import ask_checkpoint
 from hf_nextfail.tasks import StarGraph
 
@@ -122,6 +126,7 @@ def test_lm_eval_chooses_the_likelier_first_step(forced):
 
 
 def test_lm_eval_asks_in_english_what_we_ask(tmp_path):
+    pytest.importorskip("lm_eval")
     tokenizer = split_digits()
     tokenizer.chat_template = CHAT
     tokenizer.save_pretrained(tmp_path)
@@ -158,6 +163,7 @@ def test_inspect_ai_generates_what_we_write_and_scores_the_same(checkpoint, data
         assert "cannot do return_dict_in_generate" in str(log.error)  # which inspect always asks for
         return
     assert log.status == "success", log.error
+    ours = written(checkpoint, data["test"])
     assert [sample.output.completion for sample in log.samples] == ours
     assert log.results.scores[0].metrics["accuracy"].value == pytest.approx(accuracy(ours, data["test"]))
     assert 0 < accuracy(ours, data["test"]) < 1
@@ -220,3 +226,22 @@ def test_trl_reinforces_a_checkpoint_with_our_verifier(forced, data, tmp_path):
     assert len(seen) == 8
     assert all(len(text.split(",")) == LENGTH for text, _ in seen)
     assert len([entry for entry in trainer.state.log_history if "reward" in entry]) == 2
+
+
+def test_the_recipe_reinforces_a_checkpoint(checkpoint, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("trl")
+    recipe = runpy.run_path(str(shipped_folder("recipes") / "grpo.py"))["main"]
+    options = {"model_name_or_path": checkpoint, "dataset_config": TASK.config_name, "output_dir": tmp_path}
+    options |= {"num_train": 2_000, "num_test": 60, "max_steps": 2, "per_device_train_batch_size": 8, "use_cpu": True}
+    monkeypatch.setattr("sys.argv", ["grpo.py", *(f"--{name}={value}" for name, value in options.items())])
+    if checkpoint.parent.name.startswith("teacherless"):
+        with pytest.raises(UsageError, match=r"TRL draws token by token, and .* decodes parallel"):
+            recipe()
+        return
+    recipe()
+    rows = load_dataset("nextfail/star_graph", TASK.config_name, **SIZES)["test"]
+    before, after = (accuracy(written(folder, rows), rows) for folder in (checkpoint, tmp_path))
+    shown = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(
+        rf"accuracy on 60 test rows of .*: {before:.3f} ± .* before, {after:.3f} ± .* after; .*", shown
+    )
