@@ -35,6 +35,7 @@ _LAZY = {
     "push_dataset": "hub.publish",
     "push_metric": "hub.publish",
     "push_model": "hub.publish",
+    "reward": "harnesses.reward",
     "tokenize_dataset": "data.tokenization",
     "use_fast_path": "models.fast_path",
 }

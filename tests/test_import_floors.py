@@ -22,6 +22,7 @@ decoding
 models
 objectives
 evaluation
+harnesses
 reporting
 hub
 training

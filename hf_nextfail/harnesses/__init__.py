@@ -1,0 +1,8 @@
+"""Our rows and verifiers in the Trainers and harnesses of others: TRL, lm-evaluation-harness, inspect-ai.
+
+All of it asks the verifier of a task; none of these packages is needed to import it.
+"""
+
+from hf_nextfail.harnesses.reward import reward
+
+__all__ = ["reward"]
