@@ -90,8 +90,8 @@ def diagnose(
     from hf_nextfail import diagnose, load_tokenizer
     from transformers import AutoModelForCausalLM
 
-    name = "runs/star_graph/teacher_forced/d2_l3_n20-gpt2"
-    rows = load_dataset("nextfail/star_graph", "d2_l3_n20", split="test").select(range(1000))
+    name = "runs/star_graph/teacher_forced/d2_l4_n20-gpt2"
+    rows = load_dataset("nextfail/star_graph", "d2_l4_n20", split="test").select(range(1000))
     diagnosis = diagnose(AutoModelForCausalLM.from_pretrained(name), load_tokenizer(name), rows)
     print(diagnosis["verdict"])
     ```
