@@ -502,7 +502,7 @@ COMMANDS = {
     "report no_record.json": "no_record.json: not what a run writes",
     "report old_record.json": "old_record.json: schema_version must be 1 or 2, got 0",
     "report old_record.json --output_dir file": "--output_dir file:...file is a file; name a folder",
-    f"report {REPOSITORY}/hub_cards/results/contrast/seed_42/reversed.json --output_dir /proc/nothing": "/proc/nothing:",
+    f"report {REPOSITORY}/hub_cards/results/contrast --output_dir /proc/nothing": "/proc/nothing:",
     "evaluate runs/gone/smoke": "there is no folder runs/gone/smoke",
     "evaluate ./file": "./file is a file; name the folder of a checkpoint",
     "reproduce grid_cpuu": "there is no file and no grid grid_cpuu (did you mean 'grid_cpu'?)",
