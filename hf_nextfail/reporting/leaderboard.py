@@ -140,6 +140,8 @@ def check_budget(record: Record) -> None:
 def check_numbers(record: Record) -> None:
     """Raise `LeftOut` unless the accuracy can be one on the whole test split."""
     run, accuracy = record.run, record.results["accuracy"]
+    if "creativity" in record.results:
+        raise LeftOut("its task is creative, and one coherent output solves it: nextfail report shows its creativity")
     if run["split"] != "test":
         raise LeftOut(f"it was measured on {run['split']}, and must be on test")
     if not 0 <= accuracy["value"] <= 1:

@@ -82,6 +82,7 @@ LEFT_OUT = {
     "more than right": ({"accuracy": 1.5}, "its accuracy must be from 0 to 1, got 1.5"),
     "not a number": ({"accuracy": float("nan"), "weights_sha256": None}, "its accuracy must be from 0 to 1, got nan"),
     "no digest": ({"weights_sha256": "../../etc"}, "its weights_sha256 is not a SHA-256"),
+    "a creative task": ({"changes": {"results": {"creativity": {"value": 0.2}}}}, "its task is creative"),
     "other rows": ({"rows_sha256": "f" * 64}, "its test rows have the SHA-256 ffffffff, others 3810ba62"),
 }
 
