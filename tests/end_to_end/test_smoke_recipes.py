@@ -10,8 +10,11 @@ from tiny_models import tiny_options
 
 from hf_nextfail.commands.finetune import main as finetune
 from hf_nextfail.objectives import OBJECTIVES
+from hf_nextfail.tasks import TASKS, StarGraph
+from hf_nextfail.tasks.creative import CreativeTask
 
 RECIPES = Path(__file__).parents[2] / "recipes/star_graph"
+OTHER_TASKS = [name for name in TASKS if name != StarGraph.name]
 SMOKE = sorted(path.parent.name for path in RECIPES.glob("*/smoke.yaml"))
 SMALL = [
     *("--num_train=64", "--num_validation=16", "--num_test=16", "--max_steps=2", "--eval_steps=2"),
@@ -64,3 +67,16 @@ def test_what_a_smoke_recipe_trains_is_measured_the_same_on_another_machine(hub,
         if losses != [None, None]:  # as of insertion
             assert losses[0]["value"] == pytest.approx(losses[1]["value"], abs=1e-4), name
         assert there == {number: here[number] for number in there}, name
+
+
+def test_the_smoke_recipe_of_every_other_task_trains_and_says_what_it_measured(tmp_path):
+    small = [option for option in SMALL if option != "--push_to_hub=true"]
+    for name in OTHER_TASKS:
+        creative = issubclass(TASKS[name], CreativeTask)
+        options = [*small, *tiny_options(n_positions=128), *["--num_samples=16"] * creative]
+        finetune([f"--config={name}/teacher_forced/smoke", *options, f"--output_dir={tmp_path}"])
+        (path,) = (tmp_path / name).rglob("results.json")
+        record = record_of(path)
+        assert (record["run"]["task"], record["run"]["steps"], record["results"]["accuracy"]["n"]) == (name, 2, 16)
+        assert ("creativity" in record["results"]) == creative
+        assert (record["diagnosis"] is None) == (record["run"]["diagnosis_absent"] is not None), name
