@@ -311,7 +311,7 @@ OPTIONS = {
     # missing files, folders for files, files for folders
     "--accelerator_config gone.json": "accelerator_config must be a JSON object or a file of one; there is no file",
     "--config gone": "--config: there is no file and no recipe gone",
-    "--config smoke": "no recipe smoke; ours are star_graph/",
+    "--config smoke": "no recipe smoke; ours are circle_construction/",
     "--config star_graph/teacherless/smok": "no recipe star_graph/teacherless/smok (did you mean",
     "--config folder.yaml": "--config: folder.yaml is a folder; name a YAML file in it",
     "--test_file gone.txt": "test_file: there is no file gone.txt",
