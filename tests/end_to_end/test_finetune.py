@@ -163,7 +163,7 @@ def test_a_second_run_repeats_the_first_and_the_recipe_as_run_too(finished, tmp_
     again = run(tmp_path / "again", "--config", "star_graph/teacherless/contrast.yaml")[CONTRAST["teacherless"]]
     assert (again["results"], again["history"]) == (first["results"], first["history"])
 
-    recipe = yaml.safe_load((folder / "star_graph/teacherless/d2_l3_n20-gpt2/recipe.yaml").read_text())
+    recipe = yaml.safe_load((folder / CONTRAST["teacherless"] / "recipe.yaml").read_text())
     (tmp_path / "as_run.yaml").write_text(yaml.safe_dump(recipe | {"output_dir": str(tmp_path / "recipe")}))
     main(["--config", str(tmp_path / "as_run.yaml")])
     as_run = json.loads((only_run(tmp_path / "recipe") / "results.json").read_text())
