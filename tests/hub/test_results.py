@@ -38,7 +38,7 @@ def places(tmp_path) -> list[str]:
     record.recipe.update(output_dir="/home/somebody/secret", hub_token="hf_secret", run_name="x")
     record.write(tmp_path / "results.json")
     names = [str(SHIPPED / f"objectives_cpu/{name}.json") for name in NAMES]
-    return [*names, str(SHIPPED / "smoke/seed_42/reversed.json"), str(tmp_path / "results.json")]
+    return [*names, str(SHIPPED / "contrast/seed_42/reversed.json"), str(tmp_path / "results.json")]
 
 
 def headlines(board) -> list[tuple]:
