@@ -65,6 +65,11 @@ FOLDERS = {
         "nextfail leaderboard                                             # ranks them",
         [("accuracy.png", "Test accuracy of each objective, a dot a seed")],
     ),
+    "small": Folder(
+        "Other tasks under the protocol `small`, one seed each: a beginning. Creative tasks are measured by `creativity`, "
+        "which stands in the records and on the page of `nextfail report hub_cards/results/small`.",
+        "export OMP_NUM_THREADS=1\nnextfail reproduce small --only '*-tree_star-*-seed_42'",
+    ),
     "g2_5_small": Folder(
         "The paper's graph, with a picture of what each training learns when. All numbers and examples: "
         "[the report](g2_5_small/report.md). All paths end at the goal, so the last node needs no edge at all, and "
