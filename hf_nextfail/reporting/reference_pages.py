@@ -66,8 +66,9 @@ FOLDERS = {
         [("accuracy.png", "Test accuracy of each objective, a dot a seed")],
     ),
     "small": Folder(
-        "Other tasks under the protocol `small`, one seed each: a beginning. Creative tasks are measured by `creativity`, "
-        "which stands in the records and on the page of `nextfail report hub_cards/results/small`.",
+        "Other tasks under the protocol `small`, one seed each: a beginning. The accuracy of a creative task says only "
+        "that its likeliest output is coherent: look at `creativity`, in the records and on the page of "
+        "`nextfail report hub_cards/results/small`.",
         "export OMP_NUM_THREADS=1\nnextfail reproduce small --only '*-tree_star-*-seed_42'",
     ),
     "g2_5_small": Folder(
