@@ -66,7 +66,7 @@ FOLDERS = {
         [("accuracy.png", "Test accuracy of each objective, a dot a seed")],
     ),
     "small": Folder(
-        "Other tasks under the protocol `small`, one seed each: a beginning. The accuracy of a creative task says only "
+        "Other tasks under the protocol `small`, one seed each: a beginning. Accuracy of a creative task says only "
         "that its likeliest output is coherent: look at `creativity`, in the records and on the page of "
         "`nextfail report hub_cards/results/small`.",
         "export OMP_NUM_THREADS=1\nnextfail reproduce small --only '*-tree_star-*-seed_42'",
