@@ -89,7 +89,7 @@ def read_grid(
     It is a YAML mapping: `base`, options of all runs; `trainings` and `models`, names with their options (a training
     with `reverse: true` gets reversed paths); and `blocks`, a list of products, each of `trainings`, `graphs`,
     `models` and `seeds`, with the `options` of these runs, and the `task` of ours whose configurations the graphs are
-    (the star graph without). Later options win: base, model, training, block.
+    (the star graph without). Later options win: base, model, training, block; `null` takes one away.
 
     With `protocol`, its name, trainings may differ in what a contestant brings, and in nothing else.
 
@@ -183,6 +183,7 @@ def block_cells(path: Path, grid: Mapping[str, Any], number: int, block: Any) ->
                 for seed in block["seeds"]:
                     options = grid.get("base", {}) | grid["models"][model] | grid["trainings"][training]
                     options |= data | block.get("options", {})
+                    options = {name: value for name, value in options.items() if value is not None}
                     reverse = options.pop("reverse", False)
                     options |= {"dataset_config": f"{graph}_rev" if reverse else graph, "seed": seed}
                     name = graph if task is None else f"{task}-{graph}"
