@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def results_card(board: Leaderboard, repo_id: str) -> str:
         f"of its weights. `{TABLE}` has a row for each that counts. Which protocol a record belongs to follows from "
         "its recipe."
     )
-    commands = f"pip install hf_nextfail\nnextfail leaderboard {repo_id}"
+    commands = f"pip install hf_nextfail\nnextfail leaderboard {shlex.quote(repo_id)}"
     title, _, standings = markdown_of(board).partition("\n\n")
     return "\n\n".join([f"---\n{data}\n---", title, about, fence(commands, "bash"), standings])
 

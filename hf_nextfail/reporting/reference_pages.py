@@ -3,6 +3,7 @@
 `python -m hf_nextfail.reporting.reference_pages` writes all in a checkout; a test fails while one of them is old.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -280,7 +281,9 @@ def shipped_records() -> dict[str, Record]:
 def standings_page(records: Mapping[str, Record]) -> str:
     """Write the leaderboard of the records that ship with the package, by their path below `hub_cards/results`."""
     places = {f"hub_cards/results/{path}": record.public() for path, record in records.items()}
-    board = leaderboard_of(Submission(record, path, f"nextfail rerun {path}") for path, record in places.items())
+    board = leaderboard_of(
+        Submission(record, path, f"nextfail rerun {shlex.quote(path)}") for path, record in places.items()
+    )
     again = (
         "`nextfail leaderboard` makes it a page to sort and filter, with your own runs among them; [a row of yours]"
     )
