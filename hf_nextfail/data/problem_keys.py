@@ -80,5 +80,5 @@ def report_repeats(dataset: Dataset, task: Task, split: str) -> None:
             "%s: the %s rows of the %s split have only %s different %s, as few of so small a space fall into it. They "
             "may favour some answers; a larger configuration has more.",
             *(task.config_name, f"{len(dataset):,}", split, f"{num_problems:,}"),
-            "graphs" if isinstance(task, GraphTask) else "problems",
+            "graphs" if isinstance(task, GraphTask) and "edges" in dataset.column_names else "problems",
         )

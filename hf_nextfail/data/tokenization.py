@@ -122,7 +122,7 @@ def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
             except Exception:
                 raise ValueError(
                     f"the tokenizer of {len(tokenizer)} tokens cannot express {text!r} ({error}); does it know all "
-                    f"labels? numeral_tokenizer(num_nodes) knows those below num_nodes"
+                    "labels? Rows of other words or labels than it was made for take another tokenizer"
                 ) from None
         raise
 

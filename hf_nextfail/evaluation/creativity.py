@@ -53,16 +53,18 @@ class Sampling:
             raise ValueError(f"temperature must be at least 0 and finite, got {self.temperature}")
 
     @classmethod
-    def of(cls, task: Task | None, num_samples: int | None, temperature: float | None, seed: int) -> "Sampling | None":
+    def of(
+        cls, task: Task | None, num_samples: int | None, temperature: float | None, seed: int | None
+    ) -> "Sampling | None":
         """Take what a user asked for, and the defaults for the rest; `None` for a task that is not creative.
 
         Raises:
             ValueError: as the class, or if something is asked for of a task that is not creative.
         """
-        asked = {"num_samples": num_samples, "temperature": temperature}
+        asked = {"num_samples": num_samples, "temperature": temperature, "seed": seed}
         asked = {name: value for name, value in asked.items() if value is not None}
         if isinstance(task, CreativeTask):
-            return cls(**asked, seed=seed)
+            return cls(**asked)
         if asked:
             what = "data of your own" if task is None else task.name
             raise ValueError(f"{next(iter(asked))} goes with creative tasks, where outputs are drawn, not with {what}")

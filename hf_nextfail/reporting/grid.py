@@ -123,7 +123,9 @@ def grid_file(path: Path) -> dict[str, Any]:
     """Read a grid file as the mapping that it holds, its keys checked."""
     try:
         grid = read_yaml(path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}; name the file of a grid") from error
+    except ValueError as error:
         raise UsageError(str(error)) from error
     check_keys(path, "a grid", grid, KEYS)
     if not isinstance(grid.get("blocks"), list) or not grid["blocks"]:

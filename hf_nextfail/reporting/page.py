@@ -271,6 +271,7 @@ def page_text(
         runs_table=runs_table(names, records),
         meanings=meanings(records),
         star_graphs=any(record.run["task"] == StarGraph.name for record in records),
+        other_tasks=any(record.run["task"] != StarGraph.name for record in records),
         overview=[picture for task, picture in shown if task is None],
         tasks=[part for part in parts if any(value for key, value in part.items() if key != "title")],
         **definitions_tables([record.diagnosis for record in records if record.diagnosis is not None]),

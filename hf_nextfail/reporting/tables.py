@@ -122,10 +122,10 @@ def results_table(records: Sequence[Record]) -> Table:
         "examp-\nles/s",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
-    for record in records:
+    for name, record in zip(distinct_names(records), records, strict=True):
         hard, timings = record.estimate("hard_token_accuracy"), record.timings
         table.add_row(
-            short_name(record, records),
+            name,
             format_accuracy(record.estimate("train_accuracy")),
             format_accuracy(record.results["accuracy"]),
             *([format_accuracy(record.estimate("choice_accuracy"))] if asked else []),
@@ -140,9 +140,9 @@ def results_table(records: Sequence[Record]) -> Table:
         )
         if record.test_file is not None:
             table.add_row("on test file", "", format_accuracy(record.estimate("test_file_accuracy")))
-        for name, result in further_results(record).items():
-            train = record.estimate(f"train_{name}")
-            table.add_row(name, train and format_accuracy(train), format_accuracy(result))
+        for number, result in further_results(record).items():
+            train = record.estimate(f"train_{number}")
+            table.add_row(number, train and format_accuracy(train), format_accuracy(result))
     return table
 
 
@@ -193,13 +193,16 @@ def short_name(record: Record, records: Sequence[Record]) -> str:
 
 
 def distinct_names(records: Sequence[Record]) -> list[str]:
-    """Name runs shortly and each differently: by what their names do not share, else by seed, else by number."""
+    """Name runs shortly and each differently: by what their names do not share, else by rows, by seed, by number."""
     short = [short_name(record, records) for record in records]
     names = []
     for name, record in zip(short, records, strict=True):
         namesakes = [other for other, its_name in zip(records, short, strict=True) if its_name == name]
         seeds = [other.run["seed"] for other in namesakes]
-        if len(namesakes) > 1 and len(set(seeds)) == len(seeds):
+        configs = {other.run["dataset_config"] for other in namesakes}
+        if len(namesakes) > 1 and len(configs) == len(namesakes) and None not in configs:
+            name += f", {record.run['dataset_config']}"
+        elif len(namesakes) > 1 and len(set(seeds)) == len(seeds):
             name += f", seed {record.run['seed']}"
         elif len(namesakes) > 1:
             name += f" #{next(i for i, other in enumerate(namesakes, start=1) if other is record)}"

@@ -240,7 +240,7 @@ def evaluate_checkpoint(
     progress: bool = True,
     num_samples: int | None = None,
     temperature: float | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     **options: Any,
 ) -> Record:
     """Measure any checkpoint, ours or not, without training it.

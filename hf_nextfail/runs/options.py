@@ -1,7 +1,7 @@
 """What to train, on what: checked options beside those of transformers."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,8 @@ class DataArguments:
 
     def sampling(self, seed: int) -> Sampling | None:
         """Say how outputs of a creative task are drawn; `None` for other rows."""
-        return Sampling.of(self.generated, self.num_samples, self.temperature, seed)
+        sampling = Sampling.of(self.generated, self.num_samples, self.temperature, None)
+        return sampling and replace(sampling, seed=seed)
 
     def sizes(self) -> dict[str, int]:
         """Return the sizes of splits that were asked for, by the names of the options of `load_dataset`."""

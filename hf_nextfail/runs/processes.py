@@ -40,7 +40,8 @@ def be_a_run(command: Sequence[str], log: Path, num_threads: int | None) -> None
             stream.flush()
             os.dup2(output.fileno(), stream.fileno())
     sys.argv = list(command)
-    multiprocessing.set_start_method(None, force=True)  # as in a process of its own, not as this one was made
+    # Loader processes begin as those of a new interpreter do, and locks, such as that of bars, leave nothing behind.
+    multiprocessing.set_start_method(None, force=True)
     if num_threads is not None:
         torch.set_num_threads(num_threads)
     try:

@@ -116,8 +116,10 @@ def test_bad_ways_to_draw_are_named(options, message):
 
 def test_drawing_goes_with_creative_tasks():
     assert Sampling.of(SiblingDiscovery(), None, 0.7, 5) == Sampling(temperature=0.7, seed=5)
-    assert Sampling.of(StarGraph(), None, None, 5) is Sampling.of(None, None, None, 5) is None
+    assert Sampling.of(StarGraph(), None, None, None) is Sampling.of(None, None, None, None) is None
     with pytest.raises(ValueError, match=r"num_samples goes with creative tasks, .* not with star_graph"):
-        Sampling.of(StarGraph(), 10, None, 0)
+        Sampling.of(StarGraph(), 10, None, None)
     with pytest.raises(ValueError, match=r"temperature goes with creative tasks, .* not with data of your own"):
-        Sampling.of(None, None, 0.0, 0)
+        Sampling.of(None, None, 0.0, None)
+    with pytest.raises(ValueError, match=r"seed goes with creative tasks, .* not with star_graph"):
+        Sampling.of(StarGraph(), None, None, 0)

@@ -354,7 +354,7 @@ def test_commands_of_shipped_recipes_make_the_same_recipe(runs, tmp_path):
     (run,) = parse_runs(words[3:])
     expected = Record.from_dict(record).public().recipe
     assert run.recipe == expected
-    assert "--warmup_steps" not in command  # as the recipe says it
+    assert "--lr_scheduler_type" not in command  # as the recipe says it
 
 
 RECIPE = "recipes/star_graph/teacherless/smoke.yaml"

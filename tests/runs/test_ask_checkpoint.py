@@ -94,6 +94,7 @@ def test_depth_draws_and_goes_on(checkpoint, tmp_path, capsys):
     assert run(*command, "--path_lengths", "2,3,4") == 0
     said = capsys.readouterr().out
     assert said.count("measured before") == 1
+    assert all(f"tiny, d3_l{length}_n20_instruct" in said for length in (2, 3, 4))
     assert files[0].stat().st_mtime_ns == before[files[0]]
     records = [Record.read(path) for path in sorted(folder.rglob("results.json"))]
     assert [record.run["dataset_config"] for record in records] == [f"d3_l{n}_n20_instruct" for n in (2, 3, 4)]
