@@ -5,6 +5,11 @@ import torch
 from hf_nextfail.data.rows import Rows
 
 LABELS = 10  # of the tokenizer's, whose first ids they are
+EXAMPLES = [
+    {"prompt_ids": [1, 2, 12], "completion_ids": [4]},
+    {"prompt_ids": [12], "completion_ids": [5, 6, 7]},
+    {"prompt_ids": [3, 12], "completion_ids": [8, 9, 0]},
+]
 
 
 def random_rows(tokenizer, prompt_lengths, completion_lengths):

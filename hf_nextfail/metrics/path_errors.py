@@ -21,7 +21,7 @@ def path_kind(
         arms (sequence of paths): every arm of the graph, in the direction in which paths are written; of other graphs
             every path along edges from the start to an end.
         reference (path): the right one of them.
-        nodes (collection, *optional*): those of the graph that are on none of the arms.
+        nodes (collection, *optional*): those of the graph that are outside of its arms.
 
     Returns:
         `str`:

@@ -150,7 +150,8 @@ class RecipeParser(HfArgumentParser):
             if token.startswith("--"):
                 key = token[2:].partition("=")[0].replace("-", "_")
                 self.check_key(key, f"--{key}")
-            raise UsageError(f"unexpected argument {token!r}")
+            way_on = "; recipes stand behind --config" if token.endswith((".yaml", ".yml")) else ""
+            raise UsageError(f"unexpected argument {token!r}{way_on}")
         for name in ALWAYS:
             if name in self.given and not getattr(options, name):
                 raise UsageError(

@@ -152,6 +152,7 @@ BAD_COMMAND_LINES = {
     "unknown option": (["--learning_rat", "1"], "there is no option --learning_rat .*'learning_rate'"),
     "abbreviation": (["--learning", "1"], "there is no option --learning "),
     "stray word": (["smoke"], "unexpected argument 'smoke'"),
+    "stray recipe": (["mine.yaml"], "unexpected argument 'mine.yaml'; recipes stand behind --config"),
     "fraction for an integer": (["--num_test", "2.5"], "--num_test.*invalid int value: '2.5'"),
     "word for a number": (["--learning_rate", "fast"], "--learning_rate.*invalid float value: 'fast'"),
     "word for a boolean": (["--streaming", "perhaps"], "--streaming"),

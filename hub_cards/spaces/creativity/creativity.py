@@ -94,7 +94,7 @@ CREATIVITY = {
     "of the three shares below",
     "coherent_share": "outputs that are coherent, of all",
     "new_share": "outputs that were not trained on, of the coherent ones",
-    "different_share": "different ones, of those outputs that are coherent and new: 1 where none comes twice",
+    "different_share": "different ones, of those outputs that are coherent and new: 1 where all are different",
 }
 
 
