@@ -15,7 +15,7 @@ from hf_nextfail.models.checks import (
     refuse_sight_of_later_tokens,
     refuse_unsupported,
 )
-from hf_nextfail.models.selective_scan import FAMILIES, use_fast_selective_scan
+from hf_nextfail.models.fast_mamba import FAMILIES, use_fast_mamba
 
 
 def build_model(
@@ -67,7 +67,7 @@ def build_model(
                 torch.manual_seed(0)  # around the mean, and the same whenever and wherever this checkpoint is loaded
                 model.resize_token_embeddings(len(tokenizer), mean_resizing=True)
     if model.config.model_type in FAMILIES:
-        use_fast_selective_scan()
+        use_fast_mamba()
     return model.train()
 
 

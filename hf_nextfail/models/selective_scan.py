@@ -5,10 +5,8 @@ whole sequence, mostly zeros: their number times their size grows with the squar
 written by hand, and works on one position of a few rows at a time, which fit into the cache of a core.
 """
 
-import importlib
 import math
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -21,9 +19,6 @@ STATE_NUMBERS = 2**17
 LOG2_E = math.log2(math.e)
 #: `softplus` is the identity above.
 SOFTPLUS_THRESHOLD = 20.0
-#: Model families that call a `mamba_selective_scan` of their own module.
-FAMILIES = ("mamba", "falcon_mamba")
-
 Result = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
 
 
@@ -188,31 +183,3 @@ def selective_scan(
         outputs = outputs * F.silu(z.to(dtype).permute(2, 0, 1))
     outputs = outputs.permute(1, 2, 0).to(output_dtype)
     return (outputs, states.transpose(1, 2).contiguous()) if return_last_state else outputs
-
-
-def for_cpu(stock: Callable[..., Result]) -> Callable[..., Result]:
-    """Return a function that scans by [`selective_scan`] what is on a CPU, and by `stock` whatever that misses."""
-
-    def mamba_selective_scan(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Result:
-        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # there, transformers has other ways
-        transformed = torch._C._are_functorch_transforms_active()  # which no `autograd.Function` like ours can follow
-        packed = kwargs.get("cu_seqlens") is not None or kwargs.get("seq_idx") is not None  # an error of `stock`
-        missed = hidden_states.device.type != "cpu" or traced or transformed or packed
-        return (stock if missed else selective_scan)(hidden_states, *args, **kwargs)
-
-    mamba_selective_scan.stock = stock
-    return mamba_selective_scan
-
-
-def use_fast_selective_scan() -> None:
-    """Make the Mamba and FalconMamba models of transformers scan by [`selective_scan`] on a CPU.
-
-    Does nothing if `mamba_ssm` is installed and works, and nothing more when called again.
-    """
-    # A mixer looks the function up in its module at every call: the same for models that exist already. The decorators
-    # of transformers stay below: Hub kernels are put into what `mamba_selective_scan` was, which is what we call then.
-    for family in FAMILIES:
-        modeling = importlib.import_module(f"transformers.models.{family}.modeling_{family}")
-        # transformers has tried to import it by now, and a failed import leaves no module behind.
-        if "mamba_ssm" not in sys.modules and not hasattr(modeling.mamba_selective_scan, "stock"):
-            modeling.mamba_selective_scan = for_cpu(modeling.mamba_selective_scan)

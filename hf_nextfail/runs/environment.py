@@ -8,7 +8,7 @@ import torch
 from transformers import AutoConfig
 
 from hf_nextfail.models.checks import check_model_source, refuse_unsupported
-from hf_nextfail.models.selective_scan import FAMILIES
+from hf_nextfail.models.fast_mamba import FAMILIES
 from hf_nextfail.reporting.provenance import versions
 from hf_nextfail.training.hardware import fast_bf16
 

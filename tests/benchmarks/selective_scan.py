@@ -13,7 +13,8 @@ from measuring import Figure, Parent, Settings, Table, alternate
 from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM, PreTrainedModel
 from transformers.models.mamba import modeling_mamba
 
-from hf_nextfail.models.selective_scan import use_fast_selective_scan
+from hf_nextfail.models.fast_mamba import OURS as FUNCTIONS
+from hf_nextfail.models.fast_mamba import use_fast_mamba
 
 GPT2, OURS, STOCK = "GPT-2", "Mamba, our scan", "Mamba, transformers' scan"
 #: The slow one takes no more turns than this.
@@ -45,18 +46,20 @@ def measure(parent: Parent, settings: Settings, layers: int, length: int, batch_
     ).train()
     input_ids = torch.randint(0, 60, (batch_size, length))
 
-    stock_scan = modeling_mamba.mamba_selective_scan
-    use_fast_selective_scan()
-    fast_scan = modeling_mamba.mamba_selective_scan
-    assert fast_scan is not stock_scan, "mamba_ssm is installed: its kernels are used"
-    models = {GPT2: (gpt2, fast_scan), OURS: (mamba, fast_scan), STOCK: (mamba, stock_scan)}
+    names = [name for name, _, _ in FUNCTIONS]
+    stock = {name: getattr(modeling_mamba, name) for name in names}
+    use_fast_mamba()
+    fast = {name: getattr(modeling_mamba, name) for name in names}
+    assert not fast.items() & stock.items(), "official kernels are installed, and used"
+    models = {GPT2: (gpt2, fast), OURS: (mamba, fast), STOCK: (mamba, stock)}
     left: dict[str, Gradients] = {}
 
     def step(name: str) -> Callable[[], None]:
-        model, scan = models[name]
+        model, functions = models[name]
 
         def run() -> None:
-            modeling_mamba.mamba_selective_scan = scan
+            for one, function in functions.items():
+                setattr(modeling_mamba, one, function)
             model.zero_grad()
             model(input_ids=input_ids, labels=input_ids).loss.backward()
 

@@ -291,7 +291,7 @@ def test_embeddings_that_are_large_enough_stay(tmp_path):
     assert torch.equal(loaded.transformer.wte.weight, original.transformer.wte.weight)
 
 
-def test_a_mamba_from_scratch_and_from_a_checkpoint_runs_by_our_scan(tmp_path):
+def test_a_mamba_from_scratch_and_from_a_checkpoint_runs_by_our_functions(tmp_path):
     from transformers.models.mamba import modeling_mamba
 
     stock = getattr(modeling_mamba.mamba_selective_scan, "stock", modeling_mamba.mamba_selective_scan)

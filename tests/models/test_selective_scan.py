@@ -2,37 +2,17 @@ import random
 
 import pytest
 import torch
+from close_tensors import assert_same
 from torch.utils.checkpoint import checkpoint
-from transformers import FalconMambaConfig, FalconMambaForCausalLM, MambaConfig, MambaForCausalLM
-from transformers.models.falcon_mamba import modeling_falcon_mamba
 from transformers.models.mamba import modeling_mamba
 
 from hf_nextfail.models import selective_scan as module
-from hf_nextfail.models.selective_scan import selective_scan, use_fast_selective_scan
+from hf_nextfail.models.selective_scan import selective_scan
 
 STOCK = modeling_mamba.mamba_selective_scan
 STOCK = getattr(STOCK, "stock", STOCK)
-MODELS = {"mamba": (MambaConfig, MambaForCausalLM), "falcon_mamba": (FalconMambaConfig, FalconMambaForCausalLM)}
-MODELINGS = {"mamba": modeling_mamba, "falcon_mamba": modeling_falcon_mamba}
 #: Batch, width, state size and length: single ones, lengths around the square of a stride, and several blocks of rows.
 SHAPES = [(1, 1, 1, 1), (2, 3, 4, 2), (3, 5, 2, 3), (1, 4, 3, 9), (5, 6, 4, 17), (9, 8, 16, 40)]
-
-
-@pytest.fixture(autouse=True)
-def stock_scans(monkeypatch):
-    """Begin with the functions of transformers, whatever was called before, and leave what was found."""
-    for modeling in MODELINGS.values():
-        found = modeling.mamba_selective_scan
-        monkeypatch.setattr(modeling, "mamba_selective_scan", getattr(found, "stock", found))
-
-
-@pytest.fixture
-def exact_float(monkeypatch):
-    """Let transformers compute in float64: its `.float()` is meant to widen, but narrows, too."""
-    to_float32 = torch.Tensor.float
-    monkeypatch.setattr(
-        torch.Tensor, "float", lambda tensor: tensor if tensor.dtype == torch.float64 else to_float32(tensor)
-    )
 
 
 def random_arguments(shape, names=("D", "z", "delta_bias"), dtype=torch.float64, seed=0):
@@ -63,15 +43,6 @@ def results_and_gradients(scan, arguments, use_state=True, **options):
         loss = loss + (state * torch.randn(state.shape, generator=generator, dtype=state.dtype)).sum()
     gradients = torch.autograd.grad(loss, list(arguments.values()), allow_unused=True)
     return {"outputs": outputs, "state": state} | dict(zip(arguments, gradients, strict=True))
-
-
-def assert_same(ours, stock, tolerance):
-    assert ours.keys() == stock.keys()
-    for name, expected in stock.items():
-        assert ours[name].dtype == expected.dtype, name
-        assert ours[name].shape == expected.shape, name
-        scale = max(1, expected.abs().max())
-        torch.testing.assert_close(ours[name] / scale, expected / scale, rtol=0, atol=tolerance, msg=name)
 
 
 # The function
@@ -205,96 +176,6 @@ def test_half_precision_inputs(dtype, names):
         assert (ours[name] - expected).norm() <= (stock[name] - expected).norm() * 1.1, name
 
 
-# The models
-
-
-def tiny_model(family, **overrides):
-    torch.manual_seed(0)
-    config_class, model_class = MODELS[family]
-    config = {"vocab_size": 20, "hidden_size": 16, "state_size": 4, "num_hidden_layers": 2, "pad_token_id": 19}
-    config = config_class(**config | {"bos_token_id": None, "eos_token_id": None} | overrides)
-    return model_class(config).train()
-
-
-def loss_and_gradients(model, **inputs):
-    model.zero_grad()
-    input_ids = torch.randint(0, 19, (3, 11), generator=torch.Generator().manual_seed(2))
-    loss = model(input_ids=input_ids, labels=input_ids, **inputs).loss
-    loss.backward()
-    return {"loss": loss.detach()} | {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
-
-
-@pytest.fixture
-def calls(monkeypatch):
-    """List the types of what our function is called with."""
-    dtypes = []
-
-    def counted(hidden_states, *args, **kwargs):
-        dtypes.append(hidden_states.dtype)
-        return selective_scan(hidden_states, *args, **kwargs)
-
-    monkeypatch.setattr(module, "selective_scan", counted)
-    return dtypes
-
-
-@pytest.mark.parametrize("family", MODELS)
-def test_models_train_the_same(exact_float, calls, family):
-    model = tiny_model(family).double()
-    stock = loss_and_gradients(model)
-    assert calls == []
-    use_fast_selective_scan()
-    assert_same(loss_and_gradients(model), stock, 1e-10)
-    assert calls == [torch.float64] * 2
-
-
-@pytest.mark.parametrize("family", MODELS)
-def test_padding(exact_float, family):
-    model = tiny_model(family).double()
-    mask = torch.ones(3, 11, dtype=torch.long)
-    mask[0, :4] = mask[1, 7:] = 0
-    stock = loss_and_gradients(model, attention_mask=mask)
-    use_fast_selective_scan()
-    assert_same(loss_and_gradients(model, attention_mask=mask), stock, 1e-10)
-
-
-@pytest.mark.parametrize("family", MODELS)
-def test_generation_is_unchanged(calls, family):
-    model = tiny_model(family).eval()
-    prompts = torch.randint(0, 19, (3, 5), generator=torch.Generator().manual_seed(2))
-    settings = {"max_new_tokens": 6, "do_sample": False, "output_logits": True, "return_dict_in_generate": True}
-    stock = model.generate(prompts, attention_mask=torch.ones_like(prompts), **settings)
-    use_fast_selective_scan()
-    for use_cache in (True, False):
-        calls.clear()
-        ours = model.generate(prompts, attention_mask=torch.ones_like(prompts), use_cache=use_cache, **settings)
-        assert torch.equal(ours.sequences, stock.sequences)
-        torch.testing.assert_close(ours.logits, stock.logits, rtol=0, atol=1e-5)
-        assert len(calls) == (2 if use_cache else 12)
-
-
-@pytest.mark.parametrize("family", MODELS)
-def test_bf16_autocast_is_close(calls, family):
-    model = tiny_model(family)
-    found = []
-    for install in (lambda: None, use_fast_selective_scan):
-        install()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            found.append(loss_and_gradients(model))
-    assert calls == [torch.bfloat16] * 2
-    assert_same(found[1], found[0], 0.02)
-
-
-@pytest.mark.parametrize("use_reentrant", [True, False])
-@pytest.mark.parametrize("family", MODELS)
-def test_gradient_checkpointing(calls, family, use_reentrant):
-    use_fast_selective_scan()
-    model = tiny_model(family)
-    plain = loss_and_gradients(model)
-    model.activation_checkpointing_enable({"use_reentrant": use_reentrant})
-    assert_same(loss_and_gradients(model), plain, 1e-6)
-    assert len(calls) == 2 + 4
-
-
 def test_checkpoint_of_the_function_alone():
     arguments = random_arguments((2, 3, 4, 5))
 
@@ -306,54 +187,6 @@ def test_checkpoint_of_the_function_alone():
     assert_same(
         results_and_gradients(checkpointed, arguments), results_and_gradients(selective_scan, arguments), 1e-12
     )
-
-
-# When it is used
-
-
-def test_installing_again_changes_nothing():
-    use_fast_selective_scan()
-    installed = modeling_mamba.mamba_selective_scan
-    assert installed.stock is STOCK
-    use_fast_selective_scan()
-    assert modeling_mamba.mamba_selective_scan is installed
-
-
-def test_official_kernels_are_left_alone(monkeypatch):
-    monkeypatch.setitem(module.sys.modules, "mamba_ssm", object())
-    use_fast_selective_scan()
-    assert modeling_mamba.mamba_selective_scan is STOCK
-
-
-def test_other_devices_go_to_stock(calls):
-    reached = []
-    scan = module.for_cpu(lambda *args, **kwargs: reached.append(args))
-    arguments = list(random_arguments((2, 3, 4, 5)).values())
-    scan(*(tensor.to("meta") for tensor in arguments))
-    assert (len(reached), len(calls)) == (1, 0)
-    scan(*arguments)
-    assert (len(reached), len(calls)) == (1, 1)
-
-
-def test_transforms_of_functions_go_to_stock(calls):
-    arguments = {name: tensor.detach() for name, tensor in random_arguments((2, 3, 4, 5), dtype=torch.float32).items()}
-    use_fast_selective_scan()
-
-    def total(A):
-        return modeling_mamba.mamba_selective_scan(**arguments | {"A": A}).sum()
-
-    gradient = torch.func.grad(total)(arguments["A"])
-    assert calls == []
-    leaf = arguments["A"].clone().requires_grad_()
-    torch.testing.assert_close(gradient, torch.autograd.grad(total(leaf), leaf)[0])
-    assert len(calls) == 1
-
-
-def test_packed_sequences_are_refused_as_before(calls):
-    use_fast_selective_scan()
-    with pytest.raises(ValueError, match="packed sequences"):
-        modeling_mamba.mamba_selective_scan(**random_arguments((2, 3, 4, 5)), seq_idx=torch.zeros(2, 5))
-    assert calls == []
 
 
 def test_other_keywords_are_ignored():
