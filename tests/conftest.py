@@ -4,6 +4,7 @@ A test that asks for `hub` has a Hub to push to and to load from; all others run
 """
 
 import contextlib
+import gc
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 from loopback_hub.guard import sitecustomize
 from loopback_hub.server import Account, Hub
+from warm_python import WarmPython
 
 # These read the environment when they are first imported, so it is complete before that.
 imported = {"huggingface_hub", "datasets", "transformers", "evaluate", "peft"} & set(sys.modules)
@@ -71,6 +73,12 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(GUARD), *inherited])
 sitecustomize.install()
 
 
+def pytest_collection_finish():
+    """Put aside what all tests have imported: every training collects garbage, and looked through all of that."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_unconfigure():
     running.close()
     shutil.rmtree(SESSION, ignore_errors=True)
@@ -88,6 +96,18 @@ def connection(request, monkeypatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", str(int(offline)))
     # Every `load_dataset` would look up "datasets-server." + the host of the Hub, which the guard refuses.
     monkeypatch.setattr(datasets.config, "USE_PARQUET_EXPORT", False)
+
+
+@pytest.fixture(autouse=True)
+def sketches(monkeypatch) -> None:
+    """Sketch the pictures of trainings in tests, which take longer to draw than these train.
+
+    Trainings in fixtures of modules, and in processes of their own, draw them: tests that look at pictures use these.
+    """
+    if run := sys.modules.get("hf_nextfail.runs.run"):
+        from sketched_pictures import sketch_pictures
+
+        monkeypatch.setattr(run, "draw_pictures", sketch_pictures)
 
 
 @contextlib.contextmanager
@@ -146,8 +166,15 @@ def hub(request) -> Iterator[Hub]:
     hub.faults.clear()
 
 
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[WarmPython]:
+    server = WarmPython()
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def fresh(tmp_path_factory) -> Callable[..., subprocess.CompletedProcess]:
+def fresh(tmp_path_factory, warm_python) -> Callable[..., subprocess.CompletedProcess]:
     """A function that runs Python as on another machine: a new process in an empty folder, nothing downloaded yet."""
 
     def run(
@@ -155,6 +182,7 @@ def fresh(tmp_path_factory) -> Callable[..., subprocess.CompletedProcess]:
         *,
         package: bool = True,
         check: bool = True,
+        warm: bool = True,
         cwd: Path | None = None,
         **env: str | None,
     ) -> subprocess.CompletedProcess:
@@ -163,6 +191,7 @@ def fresh(tmp_path_factory) -> Callable[..., subprocess.CompletedProcess]:
         Args:
             package (`bool`, *optional*, defaults to `True`): without it `hf_nextfail` is not installed there.
             check (`bool`, *optional*, defaults to `True`): fail, with the end of stderr, when the process does.
+            warm (`bool`, *optional*, defaults to `True`): begin where torch and others are imported, for speed.
             cwd (`Path`, *optional*): run there instead of in an empty folder.
             env (`str`, *optional*): variables to set, or with `None` to remove.
         """
@@ -172,16 +201,15 @@ def fresh(tmp_path_factory) -> Callable[..., subprocess.CompletedProcess]:
         if not package:
             variables["LOOPBACK_GUARD_HIDE"] = "hf_nextfail"
         variables |= env
-        argv = ["-c", code_or_argv] if isinstance(code_or_argv, str) else code_or_argv
-        done = subprocess.run(
-            [sys.executable, *map(str, argv)],
-            env={name: value for name, value in variables.items() if value is not None},
-            cwd=cwd or machine / "work",
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        variables = {name: value for name, value in variables.items() if value is not None}
+        argv = ["-c", code_or_argv] if isinstance(code_or_argv, str) else [*map(str, code_or_argv)]
+        cwd = cwd or machine / "work"
+        if warm:
+            done = warm_python.run(argv, cwd, variables, machine)
+        else:
+            done = subprocess.run(
+                [sys.executable, *argv], env=variables, cwd=cwd, capture_output=True, text=True, timeout=300
+            )
         assert not check or done.returncode == 0, done.stderr[-3000:]
         return done
 

@@ -164,7 +164,7 @@ def test_what_needs_no_torch_does_not_load_it(fresh):
     modules = [f"hf_nextfail.{module}" for module in MODULES if room_of(module) in WITHOUT_TORCH]
     code = f"import importlib, sys\nfor module in {modules}:\n    importlib.import_module(module)\n"
     code += "    assert 'torch' not in sys.modules, f'torch is loaded with {module}'"
-    fresh(code)
+    fresh(code, warm=False)
 
 
 def test_modules_and_functions_are_no_longer_than_one_can_read():

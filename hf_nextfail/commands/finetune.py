@@ -1,6 +1,5 @@
 """Train what recipes say, evaluate it, and show the contrast."""
 
-import logging
 import re
 import shlex
 import sys
@@ -9,9 +8,8 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.logging import RichHandler
 
-from hf_nextfail.commands.terminal import one_line_at_the_end, open_console
+from hf_nextfail.commands.terminal import log_to, one_line_at_the_end, open_console
 from hf_nextfail.errors import TrainingError
 from hf_nextfail.reporting.pictures import plot_accuracy
 from hf_nextfail.reporting.provenance import revision
@@ -38,9 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     argv = sys.argv[1:] if argv is None else argv
     console = open_console()
-    package_logger = logging.getLogger("hf_nextfail")
-    package_logger.setLevel(logging.INFO)
-    package_logger.addHandler(RichHandler(console=console, show_path=False))
+    log_to(console)
     with one_line_at_the_end("finetune.py", "--debug" in argv, WAY_ON):
         runs = parse_runs(argv)
         revision()  # asked for now, since the checkout may move on while a long training runs

@@ -1,12 +1,10 @@
 """The command `nextfail`: what is not training."""
 
-import logging
 import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.logging import RichHandler
 from typer.exceptions import TyperException
 
 # Torch and the Hugging Face libraries take seconds to import, so each command imports what it needs when it is called:
@@ -19,7 +17,7 @@ from hf_nextfail.commands.push import push_dataset, push_metric, push_model
 from hf_nextfail.commands.report import report
 from hf_nextfail.commands.reproduce import reproduce, rerun
 from hf_nextfail.commands.sample import sample
-from hf_nextfail.commands.terminal import INTERRUPTED, one_line_at_the_end, open_console
+from hf_nextfail.commands.terminal import INTERRUPTED, log_to, one_line_at_the_end, open_console
 from hf_nextfail.errors import UsageError, print_error
 from hf_nextfail.version import __version__
 
@@ -83,10 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         SystemExit: with one line on the standard error and code 2 for bad input, 1 for a failure during work, 130
             after Ctrl-C; with `--debug`, below a traceback.
     """
-    package_logger = logging.getLogger("hf_nextfail")
-    package_logger.setLevel(logging.INFO)
-    if not package_logger.handlers:
-        package_logger.addHandler(RichHandler(console=open_console(stderr=True), show_path=False))
+    log_to(open_console(stderr=True))
     arguments = sys.argv[1:] if argv is None else list(argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]

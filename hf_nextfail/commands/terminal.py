@@ -4,11 +4,13 @@ with one line."""
 import codecs
 import contextlib
 import io
+import logging
 import os
 import sys
 from collections.abc import Iterator
 
 from rich.console import Console
+from rich.logging import RichHandler
 from tqdm import tqdm
 
 from hf_nextfail.errors import HubError, TrainingError, UsageError, print_error
@@ -40,6 +42,15 @@ codecs.register_error("hf_nextfail.stand_in", stand_in)
 def open_console(stderr: bool = False) -> Console:
     """Return a console that shows text as it is: a path may have brackets and colons."""
     return Console(stderr=stderr, markup=False, emoji=False)
+
+
+def log_to(console: Console) -> None:
+    """Show what the package logs on a console, in the place of that of an earlier command of this process."""
+    package_logger = logging.getLogger("hf_nextfail")
+    package_logger.setLevel(logging.INFO)
+    for handler in [handler for handler in package_logger.handlers if isinstance(handler, RichHandler)]:
+        package_logger.removeHandler(handler)  # else each line would be shown once for each command
+    package_logger.addHandler(RichHandler(console=console, show_path=False))
 
 
 def draw_no_bars_into_files() -> None:

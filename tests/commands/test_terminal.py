@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import logging
 import os
 import re
 import shlex
@@ -21,7 +22,7 @@ from tiny_models import TINY_GPT2, tiny_gpt2, tiny_options
 
 import hf_nextfail
 from hf_nextfail import numeral_tokenizer
-from hf_nextfail.commands.terminal import STAND_INS, open_console, stand_in
+from hf_nextfail.commands.terminal import STAND_INS, log_to, open_console, stand_in
 
 REPOSITORY = Path(__file__).parents[2]
 FINETUNE, REPRODUCE = (str(REPOSITORY / "recipes" / name) for name in ("finetune.py", "reproduce.py"))
@@ -124,6 +125,14 @@ def test_a_console_shows_text_as_it_is(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     open_console().print("runs [bold] :smile:", soft_wrap=True)
     assert sys.stdout.getvalue() == "runs [bold] :smile:\n"
+
+
+def test_a_second_command_of_a_process_does_not_show_each_line_twice(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    for _ in range(2):
+        log_to(open_console())
+    logging.getLogger("hf_nextfail").info("a line")
+    assert sys.stdout.getvalue().count("a line") == 1
 
 
 def hear_ctrl_c() -> None:

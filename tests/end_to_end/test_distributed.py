@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -52,11 +51,21 @@ OF_FAMILY = {"model_type": "mellum", "config_overrides": MELLUM, "objective": "d
 OF_FAMILY |= {"objective_options": {"depth": 1}}
 HALVED = {"per_device_train_batch_size": GLOBAL_BATCH_SIZE // 2}
 ACCUMULATED = {"per_device_train_batch_size": GLOBAL_BATCH_SIZE // 4, "gradient_accumulation_steps": 2}
+# The command, with its pictures sketched as those of trainings in the process of the tests are.
+COMMAND = f"""
+import sys
+import hf_nextfail.runs.run
+from hf_nextfail.commands.finetune import main
+
+sys.path.append({str(REPOSITORY / "tests")!r})
+from sketched_pictures import sketch_pictures
+
+hf_nextfail.runs.run.draw_pictures = sketch_pictures
+"""
 # accelerate 1.15 shards models on accelerators only, and silently trains whole copies on CPUs.
 SHARD_ON_CPU = """
 from accelerate.state import PartialState
 from accelerate.utils import DistributedType
-from hf_nextfail.commands.finetune import main
 from hf_nextfail.training.trainer import NextFailTrainer
 
 init, train = PartialState.__init__, NextFailTrainer.train
@@ -76,14 +85,12 @@ def train_and_look(self, *args, **kwargs):
 
 PartialState.__init__ = init_as_accelerator
 NextFailTrainer.train = train_and_look
-main()
 """
 
 
 DIE_AT_STEP_4 = """
 import os
 import signal
-from hf_nextfail.commands.finetune import main
 from hf_nextfail.training.trainer import NextFailTrainer
 
 step = NextFailTrainer.training_step
@@ -96,7 +103,6 @@ def step_or_die(self, *args, **kwargs):
 
 
 NextFailTrainer.training_step = step_or_die
-main()
 """
 
 
@@ -139,15 +145,18 @@ def launch_two(
     recipes: dict[str, dict],
     *options: str,
     config_file: Path = TWO_CPU_PROCESSES,
-    script: Path = REPOSITORY / "recipes/finetune.py",
+    changes: str = "",
 ) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config_file, script]
-    command += [*write_recipes(folder, recipes), *options]
+    """Launch the command in two processes, changed by some code."""
+    arguments, script = write_recipes(folder, recipes), folder / "script.py"
+    script.write_text(f"{COMMAND}{changes}\nmain()\n")
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config_file]
+    command = [*launch, script, *arguments, *options]
     return subprocess.run(map(str, command), cwd=folder, capture_output=True, text=True, timeout=300)
 
 
-def run_on_two(folder: Path, recipes: dict[str, dict], *options: str, **files: Path) -> dict[str, Path]:
-    done = launch_two(folder, recipes, *options, **files)
+def run_on_two(folder: Path, recipes: dict[str, dict], *options: str, **how: Path | str) -> dict[str, Path]:
+    done = launch_two(folder, recipes, *options, **how)
     assert done.returncode == 0, done.stderr[-5000:]
     assert done.stdout.count("Checkpoint, recipe, pictures and results.json: ") == len(recipes)  # one process speaks
     return runs_in(folder)
@@ -198,9 +207,12 @@ def assert_nothing_is_left_half_written(runs: Path) -> None:
 def test_two_processes_train_and_evaluate_as_one(ragged_rows, tmp_path):
     recipes = {"rows": NUMERALS, "stream": NUMERALS | {"streaming": True}, "ragged": ragged_rows, "heads": HEADS}
     recipes |= {"borrowing": BORROWING, "ragged_borrowing": ragged_rows | {"objective": "jtp"}, "of_family": OF_FAMILY}
+    # Two shards of rows of all lengths, each of which one process could read.
+    recipes["ragged_stream"] = ragged_rows | {"streaming": True, "num_train": 20_000}
     one = run_on_one(tmp_path / "one", recipes)
     halved = {f"{name}_halved": recipe | HALVED for name, recipe in recipes.items()}
     accumulated = {f"{name}_accumulated": recipe | ACCUMULATED for name, recipe in recipes.items()}
+    del accumulated["ragged_stream_accumulated"]
     two = run_on_two(tmp_path / "two", halved | accumulated)
     for run in halved | accumulated:
         assert_same_training(one[run.rpartition("_")[0]], two[run])
@@ -208,22 +220,14 @@ def test_two_processes_train_and_evaluate_as_one(ragged_rows, tmp_path):
     assert_nothing_is_left_half_written(tmp_path / "two")
 
 
-def test_two_processes_read_a_stream_of_rows_of_all_lengths_as_one(ragged_rows, tmp_path):
-    stream = ragged_rows | {"streaming": True, "num_train": 20_000}  # two shards, each of which one could read
-    one = run_on_one(tmp_path / "one", {"stream": stream})
-    two = run_on_two(tmp_path / "two", {"stream": stream | HALVED})
-    assert_same_training(one["stream"], two["stream"])
-
-
 def test_a_sharded_model_trains_as_a_whole_one_and_is_saved_whole(ragged_rows, tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    script, config_file = tmp_path / "shard_on_cpu.py", TWO_CPU_PROCESSES.with_name("fsdp2.yaml")
-    script.write_text(SHARD_ON_CPU)
+    sharded = {"config_file": TWO_CPU_PROCESSES.with_name("fsdp2.yaml"), "changes": SHARD_ON_CPU}
     recipes = {"ragged": ragged_rows, "heads": HEADS | {"save_steps": STEPS // 2}}
     recipes |= {"borrowing": BORROWING, "ragged_borrowing": ragged_rows | {"objective": "jtp"}}
     halved = {name: recipe | HALVED for name, recipe in recipes.items()}
     one = run_on_one(tmp_path / "one", recipes)
-    two = run_on_two(tmp_path / "two", halved, config_file=config_file, script=script)
+    two = run_on_two(tmp_path / "two", halved, **sharded)
     for run in recipes:
         assert_same_training(one[run], two[run])
         assert_checkpoint_gives_its_numbers(two[run])
@@ -234,28 +238,25 @@ def test_a_sharded_model_trains_as_a_whole_one_and_is_saved_whole(ragged_rows, t
     torch.testing.assert_close(whole, heads_of(one["heads"] / last.name), rtol=0, atol=1e-5)
     shutil.rmtree(last)
     (two["heads"] / "results.json").unlink()
-    options = {"config_file": config_file, "script": script}
-    run_on_two(tmp_path / "two", {"heads": halved["heads"]}, "--resume_from_checkpoint", "true", **options)
+    run_on_two(tmp_path / "two", {"heads": halved["heads"]}, "--resume_from_checkpoint", "true", **sharded)
     assert torch.equal(heads_of(last), whole)
 
 
-@pytest.mark.parametrize("victim", [0, 1])
-def test_when_one_of_two_processes_dies_the_other_ends_and_the_run_can_go_on(victim, tmp_path):
+def test_when_one_of_two_processes_dies_the_other_ends_and_the_run_can_go_on(tmp_path):
     # With dropout, so that each process has a state of its own to go on from.
     overrides = TINY_GPT2 | NO_DROPOUT | {"resid_pdrop": 0.1}
-    recipes = {"rows": NUMERALS | HALVED | {"save_steps": 2, "config_overrides": overrides}}
-    script = tmp_path / "die.py"
-    script.write_text(DIE_AT_STEP_4.format(victim=victim))
-    began = time.monotonic()
-    died = launch_two(tmp_path / "died", recipes, script=script)
-    assert time.monotonic() - began < 60
-    assert died.returncode != 0
-    assert "finetune.py: error: another process of this run has ended" in died.stderr
-    left = runs_in(tmp_path / "died")["rows"]
-    assert {path.name for path in left.glob("*checkpoint-*")} == {"checkpoint-2", "checkpoint-4"}
-    resumed = run_on_two(tmp_path / "died", recipes, "--resume_from_checkpoint", "true")
-    whole = run_on_two(tmp_path / "whole", recipes)
-    assert record_of(resumed["rows"])["run"] == record_of(whole["rows"])["run"]
-    for part in ("results", "history", "diagnosis"):
-        assert record_of(resumed["rows"])[part] == record_of(whole["rows"])[part]
+    recipe = NUMERALS | HALVED | {"save_steps": 2, "config_overrides": overrides}
+    for victim in (0, 1):
+        died = launch_two(tmp_path / "died", {f"victim_{victim}": recipe}, changes=DIE_AT_STEP_4.format(victim=victim))
+        assert died.returncode != 0
+        assert "finetune.py: error: another process of this run has ended" in died.stderr
+        left = runs_in(tmp_path / "died")[f"victim_{victim}"]
+        assert {path.name for path in left.glob("*checkpoint-*")} == {"checkpoint-2", "checkpoint-4"}
+    recipes = dict.fromkeys(("victim_0", "victim_1", "whole"), recipe)
+    runs = run_on_two(tmp_path / "died", recipes, "--resume_from_checkpoint", "true")
+    whole, *resumed = (record_of(runs[name]) for name in ("whole", "victim_0", "victim_1"))
+    for record in resumed:
+        assert record["run"] == whole["run"] | {"name": record["run"]["name"]}
+        for part in ("results", "history", "diagnosis"):
+            assert record[part] == whole[part]
     assert_nothing_is_left_half_written(tmp_path / "died")

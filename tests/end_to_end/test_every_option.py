@@ -3,8 +3,6 @@
 As slow as it is long: `pytest -m slow tests/end_to_end/test_every_option.py`.
 """
 
-import logging
-
 import pytest
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from command_lines import over
@@ -51,7 +49,6 @@ def test_every_option(option, tmp_path, monkeypatch, capfd):
     for number, value in enumerate(values_of(option)):
         for state in (AcceleratorState, PartialState, GradientState):
             state._reset_state()
-        logging.getLogger("hf_nextfail").handlers.clear()
         folder = tmp_path / str(number)
         try:
             finetune(over([*USUAL, f"--output_dir={folder}"], [f"--{option}={value}"]))

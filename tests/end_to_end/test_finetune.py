@@ -370,26 +370,3 @@ def test_the_launchers_single_thread_becomes_all_cores_and_that_of_its_user_stay
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"threads: {threads}\n" in done.stdout
-
-
-def test_accelerate_launch_runs_the_script_from_another_directory(tmp_path):
-    command = [
-        *(sys.executable, "-m", "accelerate.commands.launch", str(REPOSITORY / "recipes/finetune.py")),
-        *("--config", "star_graph/teacherless/smoke.yaml", *SMALL, *tiny_options()),
-    ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "runs/star_graph/teacherless/d2_l3_n20-gpt2/results.json").is_file()
-    assert (tmp_path / "runs/star_graph/teacherless/d2_l3_n20-gpt2/accuracy.png").is_file()
-    assert not (tmp_path / "runs/accuracy.png").exists()  # several runs have one together
-    assert "nextfail report runs/star_graph/teacherless/d2_l3_n20-gpt2" in done.stdout
-
-
-def test_the_script_ends_with_code_2_on_bad_input(tmp_path):
-    command = [sys.executable, str(REPOSITORY / "recipes/finetune.py"), "--seeed", "1"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 2
-    assert (
-        done.stderr.strip().splitlines()[-1] == "finetune.py: error: there is no option --seeed (did you mean 'seed'?)"
-    )
-    assert list(tmp_path.iterdir()) == []

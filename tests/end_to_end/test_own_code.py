@@ -60,6 +60,8 @@ def test_an_objective_of_ones_own_is_trained_diagnosed_and_run_again(desk, capsy
     assert done.returncode == 0, done.stderr
     run = folder / "runs/star_graph/coin_toss/d2_l3_n20-gpt2"
     record = record_at(run)
+    assert (run / "accuracy.png").is_file() and not (folder / "runs/accuracy.png").exists()  # which is of several runs
+    assert f"nextfail report {run.relative_to(folder)}" in done.stdout
     assert (record["run"]["objective"], record["run"]["objective_options"]) == ("coin_toss", {"share": 0.3})
     assert record["run"]["sources"]["objective"]["file"] == "coin_toss.py"
     assert record["diagnosis"]["verdict"]
@@ -79,10 +81,13 @@ def test_an_objective_of_ones_own_is_trained_diagnosed_and_run_again(desk, capsy
     assert "--objective" in capsys.readouterr().err
 
 
+SECOND_HEAD = [*SMALL, "--objective", "./after_next.py:AfterNext"]
+
+
 def train_until(moment, *options: str) -> int:
     """Run the real command with the second head, and kill it at a moment."""
-    command = [sys.executable, str(REPOSITORY / "recipes/finetune.py"), *SMALL]
-    command += ["--objective", "./after_next.py:AfterNext", "--resume_from_checkpoint", "true", *options]
+    command = [sys.executable, str(REPOSITORY / "recipes/finetune.py"), *SECOND_HEAD]
+    command += ["--resume_from_checkpoint", "true", *options]
     with Path("output.txt").open("a") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         while process.poll() is None:
@@ -97,7 +102,7 @@ def test_a_head_of_ones_own_survives_a_kill_and_is_dropped_on_the_hub(desk, hub)
     run = folder / "killed/star_graph/after_next/d2_l3_n20-gpt2"
     options = ["--report_to", "tensorboard", "--push_to_hub=true", "--hub_model_id=nextfail/after-next"]
     whole = folder / "whole/star_graph/after_next/d2_l3_n20-gpt2"
-    assert train_until(lambda: False, "--output_dir=whole") == 0, Path("output.txt").read_text()
+    main([*SECOND_HEAD, "--output_dir=whole"])
     code = train_until((run / "checkpoint-10/whole.json").exists, "--output_dir=killed", *options)
     assert code == -signal.SIGKILL
     assert not (run / "results.json").exists()
