@@ -1,4 +1,4 @@
-"""`nextfail leaderboard` and `push-results`: rank records, and publish them."""
+"""`nextfail leaderboard`, `push-results` and `push-space`: rank records, and publish them."""
 
 from collections import Counter
 from pathlib import Path
@@ -61,6 +61,21 @@ def push_results(
     from hf_nextfail.hub.results import push_records
 
     commit, board = push_records(collected := collect(places or []), repo, private)
+    board.left_out[:0] = collected.unreadable
+    show(board)
+    print(commit.commit_url)
+
+
+def push_space(
+    places: Places = None,
+    repo: Repo = "nextfail/leaderboard",
+    private: Private = None,
+) -> None:
+    """Publish the leaderboard of records, and the playground, as a Space, in one commit."""
+    from hf_nextfail.hub.collect import collect
+    from hf_nextfail.hub.publish import push_space as push
+
+    commit, board = push(collected := collect(places or []), repo, private)
     board.left_out[:0] = collected.unreadable
     show(board)
     print(commit.commit_url)

@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 from hf_nextfail.commands.depth import depth
 from hf_nextfail.commands.environment import environment
 from hf_nextfail.commands.evaluate import diagnose, evaluate
-from hf_nextfail.commands.leaderboard import leaderboard, push_results
+from hf_nextfail.commands.leaderboard import leaderboard, push_results, push_space
 from hf_nextfail.commands.push import push_dataset, push_metric, push_model
 from hf_nextfail.commands.report import report
 from hf_nextfail.commands.reproduce import reproduce, rerun
@@ -27,8 +27,8 @@ WAY_ON = "the same command begins again; reproduce keeps the runs that are finis
 
 app = typer.Typer(
     name="nextfail",
-    help="Run and rank trainings, evaluate checkpoints, and publish datasets, checkpoints, metrics and results on the "
-    "Hugging Face Hub. "
+    help="Run and rank trainings, evaluate checkpoints, and publish datasets, checkpoints, metrics, results and a "
+    "leaderboard on the Hugging Face Hub. "
     "Training is `accelerate launch recipes/finetune.py`.",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -47,6 +47,7 @@ app.command("push-dataset")(push_dataset)
 app.command("push-metric")(push_metric)
 app.command("push-model")(push_model)
 app.command("push-results")(push_results)
+app.command("push-space")(push_space)
 
 
 @app.callback(invoke_without_command=True)

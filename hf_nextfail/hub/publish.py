@@ -18,13 +18,18 @@ from hf_nextfail.data.registration import NAMESPACE
 from hf_nextfail.errors import UsageError, did_you_mean
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.hub.cards import PublishedConfig, benchmark, dataset_card, eval_results, evaluation_name, model_card
+from hf_nextfail.hub.collect import Collected
 from hf_nextfail.hub.push import check_access, push_files
 from hf_nextfail.metrics import METRICS_VERSION
 from hf_nextfail.models.with_heads import HEADS_FILE
+from hf_nextfail.reporting.leaderboard import Leaderboard, leaderboard_of
+from hf_nextfail.reporting.leaderboard_page import html_of
 from hf_nextfail.reporting.pictures import plot_graph
 from hf_nextfail.reporting.record import Record, without_paths
 from hf_nextfail.tasks import SPLITS, StarGraph
 
+#: The folder of `hub_cards/spaces` that `push_space` publishes.
+LEADERBOARD_SPACE = "leaderboard"
 # What of a run's folder goes to the Hub: no pickles, no state of the Trainer, which names local folders, no seal, and
 # no heads of an objective.
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.png", "custom_generate/*.py")
@@ -138,6 +143,37 @@ def push_metric(
     # `evaluate` looks for a script of the repository's name.
     files[f"{repo_id.rpartition('/')[2]}.py"] = files.pop(f"{name}.py")
     return push_files(repo_id, "space", files, f"{name} {METRICS_VERSION}", ("*.py",), token, private)
+
+
+def push_space(
+    collected: Collected,
+    repo_id: str = f"{NAMESPACE}/{LEADERBOARD_SPACE}",
+    private: bool | None = None,
+    token: str | None = None,
+) -> tuple[CommitInfo, Leaderboard]:
+    """Publish the leaderboard of records, with the playground, as a Space, in one commit.
+
+    Args:
+        collected (`Collected`): of `hf_nextfail.hub.collect.collect`.
+        repo_id (`str`, *optional*): where to; created if it does not exist.
+        private (`bool`, *optional*): whether a repository that this creates is private.
+        token (`str`, *optional*): by default the one of `HF_TOKEN` or `hf auth login`.
+
+    Raises:
+        HubError: if the Hub refuses or cannot be reached; the repository is as it was.
+    """
+    repo_id = check_access(repo_id, token)
+    folder = shipped_folder("hub_cards") / "spaces" / LEADERBOARD_SPACE
+    files: dict[str, Path | bytes] = {
+        path.relative_to(folder).as_posix(): path
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    board = leaderboard_of(collected.submissions)
+    files["leaderboard.html"] = html_of(board).encode()
+    message = f"Leaderboard of {len(collected.submissions)} records"
+    commit = push_files(repo_id, "space", files, message, ("checkpoints/*",), token, private, space_sdk="gradio")
+    return commit, board
 
 
 def model_files(folder: str | PathLike, repo_id: str) -> dict[str, Path | bytes]:

@@ -113,6 +113,7 @@ def push_files(
     token: str | None = None,
     private: bool | None = None,
     revision: str | None = None,
+    space_sdk: str = "static",
 ) -> CommitInfo:
     """Push files as one commit: the repository is as before or has all of them. The same files again: no commit.
 
@@ -124,6 +125,7 @@ def push_files(
         stale (sequence of `str`): patterns of files to delete unless they are pushed now.
         token (`str`, *optional*), revision (`str`, *optional*): as everywhere on the Hub.
         private (`bool`, *optional*): whether a repository that this creates is private.
+        space_sdk (`str`, *optional*, defaults to `"static"`): what runs a Space that this creates.
 
     Raises:
         HubError: if the Hub refuses or cannot be reached; nothing is half-written.
@@ -131,7 +133,7 @@ def push_files(
     api = HfApi(token=token)
     with hub_errors(repo_id):
         bound_waits()
-        sdk = "static" if repo_type == "space" else None
+        sdk = space_sdk if repo_type == "space" else None
         api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True, space_sdk=sdk)
         for pause in (*PAUSES, None):
             try:

@@ -2,16 +2,15 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hf_nextfail.tasks.text import MAX_LABEL
 
 LABEL = r"(?:0|[1-9][0-9]*)"
-PROBLEM = re.compile(
-    rf"(?P<edges>{LABEL},{LABEL}(?:\|{LABEL},{LABEL})*)/(?P<start>{LABEL}),(?P<goal>{LABEL})=(?P<path>{LABEL}(?:,{LABEL})+)"
-)
+PROMPT = re.compile(rf"(?P<edges>{LABEL},{LABEL}(?:\|{LABEL},{LABEL})*)/(?P<start>{LABEL}),(?P<goal>{LABEL})=")
+PROBLEM = re.compile(rf"{PROMPT.pattern}(?P<path>{LABEL}(?:,{LABEL})+)")
 
 
 def arms_of(edges: Sequence[Sequence[int]], start: int) -> list[list[int]]:
@@ -95,6 +94,54 @@ def reason_of_form(text: str) -> str:
     return ""
 
 
+def read_form(form: re.Pattern, text: str, in_words: str) -> re.Match:
+    """Match a whole text; raises `ValueError` with the reason if it has not the form, or a label is too large."""
+    match = form.fullmatch(text)
+    if match is None:
+        raise ValueError(f"not of the form {in_words!r}{reason_of_form(text)}")
+    if longest := max((digits for digits in re.findall(LABEL, text) if len(digits) > 7), key=len, default=None):
+        raise ValueError(f"the label {longest[:20]} is larger than {MAX_LABEL}")
+    return match
+
+
+def solve(match: re.Match, goals: str) -> Problem:
+    """Find the path to the goal of a problem that was matched, from the start; raises as `parse_prompt` does."""
+    edges = np.array([edge.split(",") for edge in match["edges"].split("|")], dtype=np.int32)
+    start, goal = int(match["start"]), int(match["goal"])
+    arms = arms_of(edges.tolist(), start)
+    ends = [arm[-1:] if goals == "end" else arm[1:] for arm in arms]
+    path = next((arm[: arm.index(goal) + 1] for arm, nodes in zip(arms, ends, strict=True) if goal in nodes), None)
+    if path is None:
+        raise ValueError(f"the goal {goal} is not the end of an arm" if goals == "end" else f"no arm leads to {goal}")
+    return Problem(edges, path, len(arms[0]), False)
+
+
+def parse_prompt(text: str, goals: str = "end") -> Problem:
+    """Read a problem without its answer, and find the answer.
+
+    Args:
+        text (`str`): `a,b|c,d|.../start,goal=`, the edges in any order.
+        goals (`str`, *optional*, defaults to `"end"`): as of `parse_problem`.
+
+    Raises:
+        ValueError: with the reason, when the text is not of that form, or its edges are not arms of one length around
+            the start, or the goal does not stand where it may.
+
+    Example:
+
+    ```python
+    >>> parse_prompt("3,1|3,5|1,2|5,4/3,2=").path
+    [3, 1, 2]
+    >>> parse_prompt("3,1|3,5|1,2|5,4/3,1=")
+    Traceback (most recent call last):
+    ...
+    ValueError: the goal 1 is not the end of an arm
+
+    ```
+    """
+    return solve(read_form(PROMPT, text, "a,b|c,d|.../start,goal="), goals)
+
+
 def parse_problem(text: str, goals: str = "end") -> Problem:
     """Read a problem and its completion as text and make sure that they are a star graph and the path through it.
 
@@ -124,25 +171,14 @@ def parse_problem(text: str, goals: str = "end") -> Problem:
 
     ```
     """
-    match = PROBLEM.fullmatch(text)
-    if match is None:
-        raise ValueError(f"not of the form 'a,b|c,d|.../start,goal=node,...,node'{reason_of_form(text)}")
-    if longest := max((digits for digits in re.findall(LABEL, text) if len(digits) > 7), key=len, default=None):
-        raise ValueError(f"the label {longest[:20]} is larger than {MAX_LABEL}")
-    edges = np.array([edge.split(",") for edge in match["edges"].split("|")], dtype=np.int32)
+    match = read_form(PROBLEM, text, "a,b|c,d|.../start,goal=node,...,node")
+    problem = solve(match, goals)
     written = [int(node) for node in match["path"].split(",")]
-    start, goal = int(match["start"]), int(match["goal"])
-
-    arms = arms_of(edges.tolist(), start)
-    ends = [arm[-1:] if goals == "end" else arm[1:] for arm in arms]
-    path = next((arm[: arm.index(goal) + 1] for arm, nodes in zip(arms, ends, strict=True) if goal in nodes), None)
-    if path is None:
-        raise ValueError(f"the goal {goal} is not the end of an arm" if goals == "end" else f"no arm leads to {goal}")
-    reverse = written[0] == goal
-    right = path[::-1] if reverse else path
+    reverse = written[0] == problem.path[-1]
+    right = problem.path[::-1] if reverse else problem.path
     if written != right:
         raise ValueError(
             f"the path {match['path']} does not follow the edges; the path {'from' if reverse else 'to'} the goal is "
             f"{','.join(map(str, right))}"
         )
-    return Problem(edges, path, len(arms[0]), reverse)
+    return replace(problem, reverse=reverse)

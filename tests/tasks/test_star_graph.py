@@ -8,7 +8,7 @@ import pytest
 from hf_nextfail.tasks import SPLITS, StarGraph
 from hf_nextfail.tasks.graphs import sample_few_of_many, sample_without_replacement
 from hf_nextfail.tasks.star_graph import enumerated_splits
-from hf_nextfail.tasks.star_graph_text import arms_of, parse_problem
+from hf_nextfail.tasks.star_graph_text import arms_of, parse_problem, parse_prompt
 from hf_nextfail.tasks.text import MAX_LABEL
 
 # Rows of seed 0, shard 0 of d2_l5_n50. Whoever changes them changes every dataset: bump `StarGraph.version`.
@@ -563,6 +563,35 @@ FORM = "not of the form 'a,b|c,d|.../start,goal=node,...,node'"
 def test_parse_problem_gives_the_reason(text, reason):
     with pytest.raises(ValueError) as caught:
         parse_problem(text)
+    assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize("goal", ["end", "any"])
+def test_a_prompt_alone_has_the_answer_of_its_row(goal):
+    task = StarGraph(degree=3, path_length=4, num_nodes=20, goal=goal)
+    columns = task.sample(np.random.default_rng(0), 50)
+    for prompt, path in zip(task.to_text(columns)["prompt"].tolist(), columns["path"].tolist(), strict=True):
+        problem = parse_prompt(prompt, goal)
+        assert problem.path == [node for node in path if node >= 0]
+        assert (problem.degree, problem.path_length, problem.reverse) == (3, 4, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "not of the form 'a,b|c,d|.../start,goal=': it is empty"),
+        ("3,1|3,5|1,2|5,4/3,2", "not of the form 'a,b|c,d|.../start,goal='"),
+        ("3,1|3,5|1,2|5,4/3,2=3,1,2", "not of the form 'a,b|c,d|.../start,goal='"),
+        ("<b>", "not of the form 'a,b|c,d|.../start,goal=': character 1 is '<'"),
+        (f"3,{'9' * 5_000}/3,1=", "the label 99999999999999999999 is larger than 9999999"),
+        ("3,1|3,5|1,2|1,4/3,2=", "node 1 has two outgoing edges, and only the start 3 may have several"),
+        ("3,1|3,5|1,2|5,4/3,9=", "the goal 9 is not the end of an arm"),
+    ],
+    ids=range(7),
+)
+def test_a_prompt_that_is_none_is_refused_with_the_reason(text, reason):
+    with pytest.raises(ValueError) as caught:
+        parse_prompt(text)
     assert str(caught.value) == reason
 
 
