@@ -9,8 +9,8 @@ import numpy as np
 from hf_nextfail.tasks.text import MAX_LABEL
 
 LABEL = r"(?:0|[1-9][0-9]*)"
-PROMPT = re.compile(rf"(?P<edges>{LABEL},{LABEL}(?:\|{LABEL},{LABEL})*)/(?P<start>{LABEL}),(?P<goal>{LABEL})=")
-PROBLEM = re.compile(rf"{PROMPT.pattern}(?P<path>{LABEL}(?:,{LABEL})+)")
+UNANSWERED = re.compile(rf"(?P<edges>{LABEL},{LABEL}(?:\|{LABEL},{LABEL})*)/(?P<start>{LABEL}),(?P<goal>{LABEL})=")
+PROBLEM = re.compile(rf"{UNANSWERED.pattern}(?P<path>{LABEL}(?:,{LABEL})+)")
 
 
 def arms_of(edges: Sequence[Sequence[int]], start: int) -> list[list[int]]:
@@ -139,7 +139,7 @@ def parse_prompt(text: str, goals: str = "end") -> Problem:
 
     ```
     """
-    return solve(read_form(PROMPT, text, "a,b|c,d|.../start,goal="), goals)
+    return solve(read_form(UNANSWERED, text, "a,b|c,d|.../start,goal="), goals)
 
 
 def parse_problem(text: str, goals: str = "end") -> Problem:

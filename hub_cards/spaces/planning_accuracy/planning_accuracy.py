@@ -11,7 +11,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Integral
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -2080,9 +2080,8 @@ def read_path(text: str) -> list[tuple[int | None, tuple[int, int]]]:
 
 
 LABEL = r"(?:0|[1-9][0-9]*)"
-PROBLEM = re.compile(
-    rf"(?P<edges>{LABEL},{LABEL}(?:\|{LABEL},{LABEL})*)/(?P<start>{LABEL}),(?P<goal>{LABEL})=(?P<path>{LABEL}(?:,{LABEL})+)"
-)
+UNANSWERED = re.compile(rf"(?P<edges>{LABEL},{LABEL}(?:\|{LABEL},{LABEL})*)/(?P<start>{LABEL}),(?P<goal>{LABEL})=")
+PROBLEM = re.compile(rf"{UNANSWERED.pattern}(?P<path>{LABEL}(?:,{LABEL})+)")
 
 
 def arms_of(edges: Sequence[Sequence[int]], start: int) -> list[list[int]]:
@@ -2166,6 +2165,28 @@ def reason_of_form(text: str) -> str:
     return ""
 
 
+def read_form(form: re.Pattern, text: str, in_words: str) -> re.Match:
+    """Match a whole text; raises `ValueError` with the reason if it has not the form, or a label is too large."""
+    match = form.fullmatch(text)
+    if match is None:
+        raise ValueError(f"not of the form {in_words!r}{reason_of_form(text)}")
+    if longest := max((digits for digits in re.findall(LABEL, text) if len(digits) > 7), key=len, default=None):
+        raise ValueError(f"the label {longest[:20]} is larger than {MAX_LABEL}")
+    return match
+
+
+def solve(match: re.Match, goals: str) -> Problem:
+    """Find the path to the goal of a problem that was matched, from the start; raises as `parse_prompt` does."""
+    edges = np.array([edge.split(",") for edge in match["edges"].split("|")], dtype=np.int32)
+    start, goal = int(match["start"]), int(match["goal"])
+    arms = arms_of(edges.tolist(), start)
+    ends = [arm[-1:] if goals == "end" else arm[1:] for arm in arms]
+    path = next((arm[: arm.index(goal) + 1] for arm, nodes in zip(arms, ends, strict=True) if goal in nodes), None)
+    if path is None:
+        raise ValueError(f"the goal {goal} is not the end of an arm" if goals == "end" else f"no arm leads to {goal}")
+    return Problem(edges, path, len(arms[0]), False)
+
+
 def parse_problem(text: str, goals: str = "end") -> Problem:
     """Read a problem and its completion as text and make sure that they are a star graph and the path through it.
 
@@ -2195,28 +2216,17 @@ def parse_problem(text: str, goals: str = "end") -> Problem:
 
     ```
     """
-    match = PROBLEM.fullmatch(text)
-    if match is None:
-        raise ValueError(f"not of the form 'a,b|c,d|.../start,goal=node,...,node'{reason_of_form(text)}")
-    if longest := max((digits for digits in re.findall(LABEL, text) if len(digits) > 7), key=len, default=None):
-        raise ValueError(f"the label {longest[:20]} is larger than {MAX_LABEL}")
-    edges = np.array([edge.split(",") for edge in match["edges"].split("|")], dtype=np.int32)
+    match = read_form(PROBLEM, text, "a,b|c,d|.../start,goal=node,...,node")
+    problem = solve(match, goals)
     written = [int(node) for node in match["path"].split(",")]
-    start, goal = int(match["start"]), int(match["goal"])
-
-    arms = arms_of(edges.tolist(), start)
-    ends = [arm[-1:] if goals == "end" else arm[1:] for arm in arms]
-    path = next((arm[: arm.index(goal) + 1] for arm, nodes in zip(arms, ends, strict=True) if goal in nodes), None)
-    if path is None:
-        raise ValueError(f"the goal {goal} is not the end of an arm" if goals == "end" else f"no arm leads to {goal}")
-    reverse = written[0] == goal
-    right = path[::-1] if reverse else path
+    reverse = written[0] == problem.path[-1]
+    right = problem.path[::-1] if reverse else problem.path
     if written != right:
         raise ValueError(
             f"the path {match['path']} does not follow the edges; the path {'from' if reverse else 'to'} the goal is "
             f"{','.join(map(str, right))}"
         )
-    return Problem(edges, path, len(arms[0]), reverse)
+    return replace(problem, reverse=reverse)
 
 
 #: A space with fewer graphs than this is enumerated, to learn whether each split owns a graph at all.
