@@ -11,13 +11,8 @@ from hf_nextfail.files import shipped_folder
 from hf_nextfail.metrics import KINDS
 from hf_nextfail.reporting import reference_pages
 from hf_nextfail.reporting.meanings import KIND_MEANINGS, PREFIXES, RESULTS
-from hf_nextfail.reporting.reference_pages import (
-    FOLDERS,
-    metrics_page,
-    pages,
-    results_page,
-    shipped_records,
-)
+from hf_nextfail.reporting.reference_pages import metrics_page, pages, results_page, shipped_records
+from hf_nextfail.reporting.result_folders import FOLDERS
 from hf_nextfail.reporting.tables import format_accuracy, other_tokens
 
 README = Path(__file__).parents[2] / "README.md"

@@ -1,0 +1,115 @@
+"""What the folders of `hub_cards/results` show, and what made them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Folder(NamedTuple):
+    """What a folder of records shows, what made it, and its pictures: pairs of a file and what it shows."""
+
+    about: str
+    commands: str
+    pictures: Sequence[tuple[str, str]] = ()
+
+
+FOLDERS = {
+    "contrast": Folder(
+        "The contrast at the top of the README, with two threads. One thread rounds otherwise: a seed then stops at "
+        "another step.",
+        "accelerate launch recipes/finetune.py",
+        [("accuracy.png", "Validation accuracy: teacher forcing stays at one half, the other two reach 1")],
+    ),
+    "grid_contrast": Folder(
+        "The same contrast for three families and three seeds: GPT-2 and Llama of 6 layers, Mamba of 4, width 64, one "
+        "thread a run. All trainings have a budget of 1,500 steps and end before it only when they have solved the "
+        "validation rows, so teacher forcing fails with at least as many steps as any cure took.",
+        "OMP_NUM_THREADS=1 nextfail reproduce grid_contrast --jobs 2",
+        [("accuracy.png", "Test accuracy of the three trainings, by family")],
+    ),
+    "grid_cpu": Folder(
+        "The small GPT-2 (4 layers of width 128) on five graphs: 200,000 training rows (2,000 where the table says "
+        "so), batches of 256, one thread a run, 20,000 test graphs.\n\n"
+        "- **Teacher forcing stays at 1/d although it fits the training rows.** It learns 2,000 rows by heart (train "
+        "accuracy 1.000) and still guesses on test graphs. On new rows it had 1,000 steps, fewer than teacherless "
+        "training takes: `grid_contrast` and `objectives_cpu` give it at least as many as the cures.\n"
+        "- **It follows edges.** Where this can be told (paths of 4 and more nodes), everything after the first step "
+        "is right once the first step is given (*Clever Hans* below).\n"
+        "- **Reversed paths cure it** on every graph; one seed of G(3,3) is not there after 3,000 steps.\n"
+        "- **Teacherless training cures it on paths of 3 nodes.** On longer paths this model does not get there in "
+        "the steps it was given. Those three graphs have one seed each; all were given 3,000 steps first, and G(3,3) "
+        "and G(2,4) got 6,000 after they had failed in those.",
+        "nextfail reproduce grid_cpu --jobs 2                          # all runs: five to six hours of one core\n"
+        "nextfail reproduce grid_cpu --only 'memorizing-d3_l3_n50-*'   # some: TRAINING-GRAPH-MODEL-SEED",
+        [("accuracy.png", "Test accuracy by graph and training")],
+    ),
+    "objectives_cpu": Folder(
+        "Objectives on G(2,4) over 20 labels, a part of the protocol `small`, all with one budget: the small GPT-2, "
+        "batches of 256, learning rate 1e-3, one thread, 2,000 steps. A run ends before that only if its validation "
+        "accuracy reaches 0.995. Options are the defaults of each objective. Some runs leave the plateau of one "
+        "half late (`fsp` after step 1,000 or 1,900): more steps would tell more. Accuracy of one half with *Clever "
+        "Hans* at 1.000 is a guess at the fork; far below one half, the nodes in between are not found either.",
+        "export OMP_NUM_THREADS=1\n"
+        "nextfail reproduce small --only '*-d2_l4_n20-gpt2-*' --jobs 2    # all runs: some ten hours of one core\n"
+        "nextfail reproduce small --only 'nextlat-d2_l4_n20-gpt2-*'       # some: TRAINING-GRAPH-MODEL-SEED\n"
+        "nextfail leaderboard                                             # ranks them",
+        [("accuracy.png", "Test accuracy of each objective, a dot a seed")],
+    ),
+    "small": Folder(
+        "Other tasks under the protocol `small`, one seed each: a beginning. Accuracy of a creative task says only "
+        "that its likeliest output is coherent: look at `creativity`, in the records and on the page of "
+        "`nextfail report hub_cards/results/small`.",
+        "export OMP_NUM_THREADS=1\nnextfail reproduce small --only '*-tree_star-*-seed_42'",
+    ),
+    "g2_5_small": Folder(
+        "The paper's graph, with a picture of what each training learns when. All numbers and examples: "
+        "[the report](g2_5_small/report.md). All paths end at the goal, so the last node needs no edge at all, and "
+        "teacher forcing learns just that: led into a wrong arm, it follows the arm and writes the goal at its end.",
+        "R=recipes/star_graph\nexport OMP_NUM_THREADS=1\n"
+        "accelerate launch recipes/finetune.py --config $R/{teacher_forced,reversed}/g2_5_small.yaml\n"
+        "accelerate launch recipes/finetune.py --config $R/teacherless/g2_5_small.yaml --max_steps 1500\n"
+        "nextfail report runs/star_graph/*/d2_l5_n50*-gpt2",
+        [
+            ("errors.png", "Teacher forcing writes the right arm or jumps from a wrong one to the goal, half each"),
+            ("positions.png", "All nodes between start and goal stay at one half under teacher forcing"),
+            ("learning.png", "Teacher forcing learns to follow edges by step 200, and the first step never"),
+        ],
+    ),
+    "mamba_g2_4": Folder(
+        "The contrast for a wider Mamba (4 layers of width 128, state 16). Teacher forcing had 700 steps; in "
+        "`grid_contrast` it has as many as the cures. "
+        "Without a true node to follow, Mamba learns from the goal backwards: the node before the goal by step 400, "
+        "the hard token only after step 1,000 (teacherless, seed 42).",
+        "accelerate launch recipes/finetune.py --seed SEED --output_dir runs/mamba_SEED \\\n"
+        "    --config recipes/star_graph/{teacher_forced,teacherless,reversed}/smoke_mamba.yaml",
+        [
+            ("accuracy.png", "Validation accuracy of the three trainings"),
+            ("positions.png", "Teacherless Mamba gets the node before the goal right long before the hard token"),
+        ],
+    ),
+    "mamba_g2_3": Folder(
+        "On paths of 3 nodes Mamba solves the task with all three trainings, teacher forcing included: the hard node "
+        "stands beside the goal in the prompt, one lookup away. The contrast begins with paths of 4 nodes.",
+        "R=recipes/star_graph   # younger than the records, which hold the options that they ran with\n"
+        "accelerate launch recipes/finetune.py --config $R/{teacher_forced,teacherless}/smoke_mamba.yaml \\\n"
+        "    --dataset_config d2_l3_n20\n"
+        "accelerate launch recipes/finetune.py --config $R/reversed/smoke_mamba.yaml --dataset_config d2_l3_n20_rev",
+    ),
+    "authors_file": Folder(
+        "Checkpoints of `grid_cpu` on the [file of the paper's authors]"
+        "(https://github.com/gregorbachmann/Next-Token-Failures/tree/main/data/datasets/graphs), 20,000 rows of which "
+        "74 % hash to our train split. It gives the accuracy of our own test rows: the largest of six differences is "
+        "2.2 standard errors.",
+        "nextfail evaluate runs/grid_cpu/star_graph/teacher_forced/reversed-d2_l5_n50-gpt2-seed_42 "
+        "--test_file deg_2_path_5_nodes_50_test_20000.txt",
+    ),
+    "smollm2": Folder(
+        "SmolLM2-135M-Instruct, which was never trained on the task, asked in plain English by its chat template: 64 "
+        "test graphs a row, one thread. Of the two first steps the right one is the likelier in half of the rows, as "
+        "for a guess, and both together have 1.5 to 4 % of the probability. Half of what it writes, about 50 tokens "
+        "without examples, names no path, and hardly any names the right one. 64 rows leave ± 0.06. [How to make the "
+        "checkpoint](../../recipes/README.md#models-that-were-never-trained-on-it), from a file of 4 bits.",
+        "export OMP_NUM_THREADS=1\n"
+        "nextfail depth SmolLM2-135M-Instruct --chat --path_lengths 2 3 4 5 --num_nodes 20 --num_rows 64",
+        [("depth.png", "The right first step is the likelier of two in half of the rows, whatever the path length")],
+    ),
+}
