@@ -32,6 +32,7 @@ label:has(input:focus-visible) { outline: 2px solid #0072b2; outline-offset: 2px
 #board a { color: #0072b2; text-decoration: underline; }
 .answer h3 { margin: 1rem 0 .3rem; font-size: 1.05rem; font-weight: bold; }
 .answer p, .answer table { margin: .3rem 0; }
+.answer [role=alert] { border-left: 3px solid #d55e00; padding-left: .6rem; }
 .answer td, .answer th { padding: .15rem 1rem .15rem 0; text-align: left; border: 0; }
 .answer img { width: 22rem; max-width: 100%; height: auto; background: #fff; border-radius: 4px; padding: 4px; }
 """

@@ -92,10 +92,11 @@ def answer(prompt: str, folder: Path) -> str:
         led = lead_astray(model, tokenizer, rows)[0]
     except ValueError as error:
         return "".join([*parts, paragraph(f"It cannot be led: {error}.")])
-    for arm, path, kind in led:
+    for number, (arm, path, kind) in enumerate(led):
         shown, written = ", ".join(arm[:NUM_SHOWN]), ", ".join(path[NUM_SHOWN:])
         parts.append(paragraph(f"Shown {shown}, it goes on with {written}: {KIND_MEANINGS[kind]}."))
-        parts.append(picture(drawing | {"written": path, "probabilities": {}}))
+        if number == 0:  # of many arms, pictures of all would be pages
+            parts.append(picture(drawing | {"written": path, "probabilities": {}}))
     return "".join(parts) if led else "".join([*parts, paragraph("This graph has one arm.")])
 
 
