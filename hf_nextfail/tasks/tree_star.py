@@ -93,10 +93,8 @@ class TreeStar(PathTask):
     @property
     def title(self) -> str:
         """What the configuration is called in prose."""
-        return (
-            f"tree of degree {self.degree}, {self.splits} more splits of {self.branching}, {self.path_length} nodes a "
-            f"path, {self.num_nodes} labels"
-        )
+        more = f"{self.splits} more split{'s' * (self.splits > 1)} of {self.branching}"
+        return f"tree of degree {self.degree}, {more}, {self.path_length} nodes a path, {self.num_nodes} labels"
 
     @property
     def hard_parts(self) -> tuple[int, ...]:

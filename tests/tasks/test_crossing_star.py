@@ -101,6 +101,7 @@ def test_named_configurations_are_those_of_the_paper():
     assert hard == CrossingStar(5, 6, 12, 5, 56)
     assert CrossingStar.from_config_name("d5_l6_to12_p5_n56").config_name == "hard"
     assert CrossingStar(2, 3, 6, 2, 20).config_name == "d2_l3_to6_p2_n20"
+    assert easy.title.startswith("3 arms of 5 nodes that cross")
     assert hard.title == "5 arms of 6 to 12 nodes that cross, at least 5 behind the centre, 56 labels"
 
 
