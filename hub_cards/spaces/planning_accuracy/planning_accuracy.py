@@ -1407,10 +1407,9 @@ class CrossingStar(PathTask):
     @property
     def title(self) -> str:
         """What the configuration is called in prose."""
-        return (
-            f"{self.degree} arms of {self.min_length} to {self.max_length} nodes that cross, at least {self.min_plan} "
-            f"behind the centre, {self.num_nodes} labels"
-        )
+        lengths = f"{self.min_length} to " * (self.min_length < self.max_length) + f"{self.max_length} nodes"
+        behind = f"at least {self.min_plan} behind the centre"
+        return f"{self.degree} arms of {lengths} that cross, {behind}, {self.num_nodes} labels"
 
     @property
     def chance(self) -> dict[str, float | None]:
@@ -2600,10 +2599,8 @@ class TreeStar(PathTask):
     @property
     def title(self) -> str:
         """What the configuration is called in prose."""
-        return (
-            f"tree of degree {self.degree}, {self.splits} more splits of {self.branching}, {self.path_length} nodes a "
-            f"path, {self.num_nodes} labels"
-        )
+        more = f"{self.splits} more split{'s' * (self.splits > 1)} of {self.branching}"
+        return f"tree of degree {self.degree}, {more}, {self.path_length} nodes a path, {self.num_nodes} labels"
 
     @property
     def hard_parts(self) -> tuple[int, ...]:
