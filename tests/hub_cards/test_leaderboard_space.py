@@ -21,7 +21,7 @@ IN_BOARD = "document.querySelector('#board iframe')?.contentDocument"
 
 @pytest.fixture
 def address(tmp_path):
-    pytest.importorskip("gradio", reason="pip install hf_nextfail[space]")
+    pytest.importorskip("gradio", reason="pip install -e .[space]")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

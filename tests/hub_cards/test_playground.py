@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from hf_nextfail import load_tokenizer
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.reporting.provenance import weights_digest
 from hf_nextfail.reporting.record import Record
@@ -29,7 +30,12 @@ def text_of(answer: str) -> str:
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: f"{folder.parent.name}/{folder.name}")
 def test_a_checkpoint_is_small_and_the_one_of_its_record(folder):
     assert max(path.stat().st_size for path in folder.iterdir()) <= 2_000_000
-    assert not [path for path in folder.iterdir() if path.suffix not in (".json", ".safetensors", ".yaml")]
+    assert not [path for path in folder.iterdir() if path.suffix not in (".json", ".safetensors", ".yaml", ".jinja")]
+    # Without a template, harnesses that chat write prompts of their own, and score answers to them.
+    said = load_tokenizer(str(folder)).apply_chat_template(
+        [{"role": "user", "content": "3,1|1,2/3,2="}], tokenize=False
+    )
+    assert said == "3,1|1,2/3,2="
     record = Record.read(folder / "results.json")
     assert record.run["weights_sha256"] == weights_digest(folder)
     failing = folder.name == "teacher_forced"
