@@ -1,6 +1,7 @@
 """`nextfail leaderboard`, `push-results` and `push-space`: rank records, and publish them."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,8 @@ from hf_nextfail.commands.terminal import open_console
 from hf_nextfail.errors import check_output_folder
 
 if TYPE_CHECKING:
+    from huggingface_hub import CommitInfo
+
     from hf_nextfail.reporting.leaderboard import Leaderboard
 
 Places = Annotated[
@@ -57,13 +60,9 @@ def push_results(
     private: Private = None,
 ) -> None:
     """Publish records as a results dataset, in one commit. It then holds these records and no others."""
-    from hf_nextfail.hub.collect import collect
     from hf_nextfail.hub.results import push_records
 
-    commit, board = push_records(collected := collect(places or []), repo, private)
-    board.left_out[:0] = collected.unreadable
-    show(board)
-    print(commit.commit_url)
+    publish(push_records, places, repo, private)
 
 
 def push_space(
@@ -72,10 +71,19 @@ def push_space(
     private: Private = None,
 ) -> None:
     """Publish the leaderboard of records, and the playground, as a Space, in one commit."""
-    from hf_nextfail.hub.collect import collect
-    from hf_nextfail.hub.publish import push_space as push
+    from hf_nextfail.hub.publish import push_space
 
-    commit, board = push(collected := collect(places or []), repo, private)
+    publish(push_space, places, repo, private)
+
+
+def publish(
+    push: Callable[..., tuple["CommitInfo", "Leaderboard"]], places: list[str] | None, repo: str, private: bool | None
+) -> None:
+    """Push the records of some places, and show which of them count."""
+    from hf_nextfail.hub.collect import collect
+
+    collected = collect(places or [])
+    commit, board = push(collected, repo, private)
     board.left_out[:0] = collected.unreadable
     show(board)
     print(commit.commit_url)

@@ -39,6 +39,11 @@ for name, *options in map(str.split, sys.argv[1:]):
 """
 
 
+@pytest.fixture(autouse=True)
+def sketches() -> None:
+    """Draw the pictures of these trainings: the only ones of each objective and each task."""
+
+
 def test_every_objective_and_every_task_has_a_smoke_recipe():
     assert {f"star_graph/{objective}" for objective in OBJECTIVES} <= set(SMOKE)
     assert {f"{task}/teacher_forced" for task in TASKS} <= set(SMOKE)
