@@ -74,13 +74,15 @@ class PathTask(ReversibleTask, GraphTask):
         """
         if self.reverse and self.hard_part is not None:
             return super().hard_places(columns)
-        if self.reverse:
-            columns = turned_around(columns)
         rows = zip(columns["edges"], columns["path"], strict=True)
-        return [self.choices(successors_of(edges), written_nodes(path)) for edges, path in rows]
+        return [self.choices(self.ways_on(edges), self.turned(written_nodes(path))) for edges, path in rows]
+
+    def ways_on(self, edges: Sequence[Sequence[int]]) -> dict[int, list[int]]:
+        """Return the nodes that may be written behind each node of a graph: those that edges lead to, or come from."""
+        return successors_of([edge[::-1] for edge in edges] if self.reverse else edges)
 
     def choices(self, after: Mapping[int, Sequence[int]], path: Sequence[int]) -> dict[int, float]:
-        """Return what guessing gives at the parts of one path that follow a node with several edges."""
+        """Return what guessing gives at the parts of a path, in the order of writing, that are one of several ways."""
         first = len(path) - len(self.parts(self.write_path(path)))  # where parts are edges, one node comes before all
         return {
             place - first: 1 / len(after[node])
@@ -92,13 +94,6 @@ class PathTask(ReversibleTask, GraphTask):
         """Draw the graph, with the path marked. See [`Task.drawing`]."""
         edges = [list(edge) for edge in row["edges"] if min(edge) >= 0]
         return {"edges": edges, "path": written_nodes(row["path"]), "start": row["start"], "goal": row["goal"]}
-
-
-def turned_around(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
-    """Turn edges and paths around: a path that is written from its goal is a forward path of this graph."""
-    edges = [[edge[::-1] for edge in of_row] for of_row in columns["edges"]]
-    turned = {"edges": edges, "path": [path[::-1] for path in columns["path"]]}
-    return {**columns, **turned, "start": columns["goal"], "goal": columns["start"]}
 
 
 def successors_of(edges: Sequence[Sequence[int]]) -> dict[int, list[int]]:
