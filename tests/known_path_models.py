@@ -18,18 +18,21 @@ from hf_nextfail.tasks.paths import paths_from, successors_of
 
 @dataclass(frozen=True)
 class Walks:
-    """A graph as a prompt tells it, and the right path."""
+    """A graph as a prompt tells it, and the right path, in the order of writing."""
 
     prompt: str
     after: dict[int, list[int]]
     path: list[int]
 
     @classmethod
-    def read(cls, prompt: str, signs: str) -> "Walks":
-        between, behind, ends = signs
+    def read(cls, prompt: str, task: PathTask) -> "Walks":
+        between, behind, ends = task.signs
         edges, _, query = prompt.removesuffix(ends).partition(behind)
         start, goal = map(int, query.split(","))
-        after = successors_of([list(map(int, edge.split(","))) for edge in edges.split(between)])
+        pairs = [list(map(int, edge.split(","))) for edge in edges.split(between)]
+        if task.reverse:
+            start, goal, pairs = goal, start, [pair[::-1] for pair in pairs]
+        after = successors_of(pairs)
         right = next(path for path in paths_from(after, start) if goal in path)
         return cls(prompt, after, right[: right.index(goal) + 1])
 
@@ -73,7 +76,7 @@ class KnownWalker(PreTrainedModel, GenerationMixin):
         for row, ids in enumerate(rows):
             ends = ids.index(equals) + 1
             prompt = self.tokenizer.decode(ids[:ends])
-            graph = self.graphs.setdefault(prompt, Walks.read(prompt, self.task.signs))
+            graph = self.graphs.setdefault(prompt, Walks.read(prompt, self.task))
             for position in range(max(ends - 1, first_kept), width):
                 weights = self.next_word(graph, [self.words[token] for token in ids[ends : position + 1]])
                 total = sum(weights.values())

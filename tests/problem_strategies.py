@@ -24,7 +24,7 @@ def tasks(draw, spare: int = 60) -> StarGraph:
     """Configurations of all shapes, with at most `spare` labels more than a graph needs."""
     degree, path_length = draw(st.integers(1, 6)), draw(st.integers(2, 6))
     num_nodes = 1 + degree * (path_length - 1) + draw(st.integers(0, spare))
-    return StarGraph(degree, path_length, num_nodes, draw(st.booleans()))
+    return StarGraph(degree, path_length, num_nodes, reverse=draw(st.booleans()))
 
 
 def rows_of(task: StarGraph, seed: int, count: int) -> list[dict[str, Any]]:

@@ -124,7 +124,7 @@ def config_for(rows: Dataset, degree: int, length: int, task: StarGraph) -> str:
     grid = [StarGraph.from_config_name(name) for name in StarGraph.grid]
     known = [one.num_nodes for one in grid if (one.degree, one.path_length) == (degree, length)]
     num_nodes = min((number for number in known if number >= labels), default=labels)
-    return StarGraph(degree, length, num_nodes, task.reverse).config_name
+    return StarGraph(degree, length, num_nodes, reverse=task.reverse).config_name
 
 
 def describe_test_file(path: str | None, dataset: Dataset | None, trained: TaskConfig | None) -> dict[str, Any] | None:

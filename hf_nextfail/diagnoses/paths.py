@@ -26,6 +26,7 @@ from hf_nextfail.diagnoses.paths_rows import (
     product_over_kinds,
     read_problem,
     row_means,
+    turned_around,
     with_branch,
     with_one_node,
 )
@@ -34,7 +35,7 @@ from hf_nextfail.metrics import KINDS, correct_nodes, path_kind, token_accuracy,
 from hf_nextfail.metrics.standard_error import summarise
 from hf_nextfail.tasks import CrossingStar, MinimalPlanning, PathTask, StarGraph, TreeStar
 
-#: The probes: a wrong branch, the same with the goal as its end, and the right path with one wrong node.
+#: The probes: a wrong branch, the same with the last node of the right path, and the right path with one wrong node.
 BRANCH, TO_GOAL, CANDIDATE = "wrong branch", "wrong branch to the goal", "wrong node"
 FORCED = (
     *("forced_hard_places_accuracy", "forced_other_token_accuracy", "independent_errors_accuracy"),
@@ -47,7 +48,8 @@ CHOICE = ("hard_token_mass", "hard_token_confidence", "hard_token_overconfidence
 class PathDiagnosis(Diagnosis):
     """Find out why a model fails on the paths of a task that says itself which nodes need a plan. See [`Diagnosis`].
 
-    Its probes are the branches that are wrong at the last of these nodes, of every graph.
+    Its probes are the branches that are wrong at the last of these nodes, of every graph. Rows are forward, or all
+    reversed, which is recognised.
     """
 
     task: PathTask
@@ -59,9 +61,13 @@ class PathDiagnosis(Diagnosis):
             raise ValueError(f"a diagnosis needs the edges of graphs; the dataset has no column {missing[0]}")
         names = self.columns
         rows = [dict(zip(names, row, strict=True)) for row in zip(*(columns[name] for name in names), strict=True)]
-        places = self.task.hard_places(columns)
+        turned = list(map(turned_around, rows))
+        #: Whether paths are written from the goal to the start. Rows are then read as those of graphs turned around.
+        self.reverse = bool(rows) and self.task.score(rows[0]["completion"], turned[0]) == 1
+        rows = turned if self.reverse else rows
+        places = self.task.hard_places({name: [row[name] for row in rows] for name in names})
         self.problems = [read_problem(self.task, row, hard) for row, hard in zip(rows, places, strict=True)]
-        self.places = Places.of(self.problems)
+        self.places = Places.of(self.problems, without_choice=0 if self.reverse else 1)
 
     @property
     def references(self) -> list[list[str]]:
@@ -120,7 +126,7 @@ class PathDiagnosis(Diagnosis):
         diagnosis = {
             "task": {
                 "name": self.task.name,
-                "reverse": False,
+                "reverse": self.reverse,
                 "decoding": decoding,
                 "chance": self.places.chance.tolist(),
                 "distances": distances.tolist(),
@@ -221,9 +227,10 @@ class PathDiagnosis(Diagnosis):
             probabilities = {
                 str(path[place]): float(value) for path, value in zip(paths, candidates[shown], strict=False)
             }
-        return self.task.drawing(problem.row) | {
+        row = turned_around(problem.row) if self.reverse else problem.row
+        return self.task.drawing(row) | {
             "written": self.task.nodes_of(written[shown]),
-            "reverse": False,
+            "reverse": self.reverse,
             "probabilities": probabilities,
         }
 

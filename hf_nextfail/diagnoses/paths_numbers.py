@@ -59,8 +59,8 @@ DEFINITIONS: dict[str, Definition] = {
         "(1 - error)^(nodes behind it), below 1",
     ),
     "clever_hans_accuracy": Definition(
-        "accuracy_given_hard_token of the rows that have more behind it than the goal, which stands in the prompt: "
-        "evidence that edges are followed",
+        "accuracy_given_hard_token of the rows that have more behind it than the last node, which stands in the "
+        "prompt: evidence that edges are followed",
         "near 0",
         "1",
         "1",
@@ -82,7 +82,8 @@ DEFINITIONS: dict[str, Definition] = {
         "1 - error, or 0 if it copies the goal",
     ),
     "counterfactual_goal_rate": Definition(
-        "led to the last step of a wrong branch, the goal written in the place of its end; over all wrong branches",
+        "led to the last step of a wrong branch, the goal (on reversed paths the start) written in the place of its "
+        "end; over all wrong branches",
         "1/S",
         "1 if it turns to the goal, 0 if it follows edges as well",
         "0, or 1 if it copies the goal",
@@ -111,7 +112,8 @@ DEFINITIONS: dict[str, Definition] = {
     ),
     "accuracy_by_distance": Definition(
         "accuracy of the rows whose goal is 1, 2, ... steps from where the path must be chosen, nearest first: of "
-        "minimal_planning path_length - 1 - crossing, of goals anywhere on an arm the steps of the path",
+        "minimal_planning path_length - 1 - crossing, of goals anywhere on an arm the steps of the path; of reversed "
+        "paths those to the start, 0 where nothing needs a plan",
         "as accuracy, and 1 where nothing needs a plan",
         "1",
         "as accuracy, and 1 where nothing needs a plan",

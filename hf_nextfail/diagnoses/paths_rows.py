@@ -22,8 +22,8 @@ class Problem(NamedTuple):
     """A row, read.
 
     Args:
-        row (`dict`): as it is in the dataset.
-        path (list of `int`): the right nodes.
+        row (`dict`): as it is in the dataset, but turned around where its path is reversed.
+        path (list of `int`): the right nodes, in the order of writing.
         parts (list of `str`): the right completion, in the parts of the task.
         hard (`dict`): the index of a part that needs a plan -> what guessing gives.
         ends (list of lists of `int`): every path along edges from the start to an end, the right path first.
@@ -63,6 +63,12 @@ def read_problem(task: PathTask, row: Mapping[str, Any], hard: dict[int, float])
     return Problem(row, path, parts, hard, [path, *ends], branches, list(after))
 
 
+def turned_around(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the edges and the path of a row around: a reversed path is a forward one of this graph, from its goal."""
+    edges, path = [edge[::-1] for edge in row["edges"]], row["path"][::-1]
+    return {**row, "edges": edges, "path": path, "start": row["goal"], "goal": row["start"]}
+
+
 def with_branch(problem: Problem, number: int) -> list[int]:
     """Return one of the wrong branches of a row, or the right path where it has not so many."""
     return problem.branches[number] if number < len(problem.branches) else problem.path
@@ -83,7 +89,7 @@ class Places(NamedTuple):
         length (`np.ndarray` of `int`, `(n,)`): the parts of each row.
         first, last (`np.ndarray` of `int`, `(n,)`): the first and the last part that needs a plan; -1 without one.
         chance (`np.ndarray` `(K,)`): what guessing gives at the first, second, ... of them, the mean over rows.
-        distance (`np.ndarray` of `int`, `(n,)`): the steps from the node before the first choice to the goal.
+        distance (`np.ndarray` of `int`, `(n,)`): the steps from the node before the first choice to the end.
         nodes_before (`int`): the nodes of a path before its first part: one where parts are edges, else none.
     """
 
@@ -96,8 +102,8 @@ class Places(NamedTuple):
     nodes_before: int
 
     @classmethod
-    def of(cls, problems: Sequence[Problem]) -> Self:
-        """Find the places of rows."""
+    def of(cls, problems: Sequence[Problem], without_choice: int) -> Self:
+        """Find the places of rows; `without_choice` is the distance of those that have none."""
         length = np.array([len(problem.parts) for problem in problems])
         kind = np.full((len(problems), length.max(initial=0)), PAST_THE_END)
         most = max((len(problem.hard) for problem in problems), default=0)
@@ -112,7 +118,7 @@ class Places(NamedTuple):
                 chances[number].append(chance)
         first = np.array([min(problem.hard, default=-1) for problem in problems])
         last = np.array([max(problem.hard, default=-1) for problem in problems])
-        distance = length - np.where(first >= 0, first, length - 1)
+        distance = np.where(first >= 0, length - first, without_choice)
         nodes_before = len(problems[0].path) - len(problems[0].parts) if problems else 0
         return cls(kind, length, first, last, np.array(list(map(statistics.fmean, chances))), distance, nodes_before)
 

@@ -109,19 +109,21 @@ def forced_verdict(task: dict[str, Any], numbers: dict[str, Any]) -> str:
         numbers["counterfactual_end_accuracy"],
         "branch",
         numbers["counterfactual_goal_rate"],
+        "start" if task["reverse"] else "goal",
     )
 
 
 def by_distance(task: dict[str, Any], accuracy: dict[str, Any] | None) -> str:
-    """Say whether accuracy falls with the distance of the goal, as a sentence; nothing if it does not."""
+    """Say whether accuracy falls with the distance of the goal, or start, as a sentence; nothing if it does not."""
     if accuracy is None:
         return ""
     near, far = ({key: accuracy[key][place] for key in ("value", "standard_error")} for place in (0, -1))
     if equal(near, far):
         return ""
-    steps = [f"{count} step{'s' * (count > 1)}" for count in (task["distances"][0], task["distances"][-1])]
+    steps = [f"{count} step{'s' * (count != 1)}" for count in (task["distances"][0], task["distances"][-1])]
+    end = "start" if task["reverse"] else "goal"
     return (
-        f" Of paths whose goal is {steps[0]} from the choice {percent(near['value'])} are right, of those of "
+        f" Of paths whose {end} is {steps[0]} from the choice {percent(near['value'])} are right, of those of "
         f"{steps[1]} {percent(far['value'])}."
     )
 

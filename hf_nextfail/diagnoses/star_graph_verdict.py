@@ -113,25 +113,27 @@ def led_astray(
     ends: dict[str, float] | None,
     what: str = "arm",
     goals: dict[str, float] | None = None,
+    end: str = "goal",
 ) -> str:
     """Say what a model does that is led into a wrong arm, as a sentence of its own; nothing if that is not known.
 
     Args:
         follows, ends, goals (`dict`, *optional*): how often it follows it, writes its end, and the goal in its place.
         what (`str`, *optional*, defaults to `"arm"`): what it is led into.
+        end (`str`, *optional*, defaults to `"goal"`): where the right path ends: of a reversed one at the start.
     """
     if ends is None:
         return ""
     at_end = f"writes its end {percent(ends['value'])} of the time"
     if goals is not None and goals["value"] >= 1 - NEARLY_ALWAYS:
-        at_end += f", and the goal in its place {percent(goals['value'])}"
+        at_end += f", and the {end} in its place {percent(goals['value'])}"
     if ends["value"] < 1 - NEARLY_ALWAYS and (goals is None or goals["value"] >= NEARLY_ALWAYS):
-        at_end = "writes the goal, which stands in the prompt, at its end"
+        at_end = f"writes the {end}, which stands in the prompt, at its end"
     if follows is None:  # a path of three nodes has nothing but its end
         return f" Led into a wrong {what}, it {at_end}."
     text = f" Led into a wrong {what}, it follows it {percent(follows['value'])} of the time and {at_end}"
     if follows["value"] >= NEARLY_ALWAYS:
-        text += ": it follows edges and does not look for the goal (the Clever Hans cheat)"
+        text += f": it follows edges and does not look for the {end} (the Clever Hans cheat)"
     return text + "."
 
 

@@ -66,7 +66,8 @@ def diagnose(
 
         - `task`: of star graphs `degree`, `path_length`, `reverse`, `hard_node`, and `decoding`; of other paths
           `name`, `reverse`, `decoding`, `chance` (what guessing gives at each node that needs a plan, with those
-          before it right) and `distances` (the steps from the choice to the goal, those of `accuracy_by_distance`).
+          before it right) and `distances` (the steps from the choice to the goal, on reversed paths to the start:
+          those of `accuracy_by_distance`).
         - `numbers`: name -> `{value, standard_error, n, num_graphs}` (lists where there is one a node), or `None`
           where the number does not exist. What they mean, and what to expect of them: `Diagnosis.definitions`.
         - `absent`: name -> why a number does not exist.

@@ -8,7 +8,7 @@ from datasets import Dataset, DatasetDict, load_dataset
 from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.data.registration import task_class
 from hf_nextfail.tasks import PathTask, StarGraph, Task
-from hf_nextfail.tasks.paths import successors_of, written_nodes
+from hf_nextfail.tasks.paths import written_nodes
 from hf_nextfail.tasks.star_graph_instruct import first_steps as first_steps_in_english
 
 #: Training rows that are there for examples.
@@ -29,13 +29,19 @@ def load_rows(dataset_name: str, dataset_config: str | None, num_test: int, data
     return load_dataset(dataset_name, dataset_config, **sizes)
 
 
+def check_choices(task: Task) -> None:
+    """Raise `ValueError` unless rows of a task have a step to choose."""
+    if not isinstance(task, PathTask) or (task.reverse and task.chance["hard_token_accuracy"] is None):
+        raise ValueError(f"{task.config_name} of {task.name} has no first steps to choose among")
+
+
 def first_steps(task: Task, row: Mapping[str, Any]) -> tuple[str, list[str]]:
     """Return a right answer up to the first node that needs planning, and its ways to go on, the right one first.
 
     Each way is one node, or edge, with the sign behind it, unless the answer ends there.
 
     Raises:
-        ValueError: if the task asks for no path, or the row needs no plan, as where paths are written backwards.
+        ValueError: if the task asks for no path, or the row needs no plan, as on a reversed path of a star graph.
 
     Example:
 
@@ -46,19 +52,18 @@ def first_steps(task: Task, row: Mapping[str, Any]) -> tuple[str, list[str]]:
 
     ```
     """
-    if not isinstance(task, PathTask) or getattr(task, "reverse", False):
-        raise ValueError(f"{task.config_name} of {task.name} has no first steps to choose among")
+    check_choices(task)
     if isinstance(task, StarGraph) and task.style == "instruct":
         return first_steps_in_english(row)
     (hard,) = task.hard_places({name: [row[name]] for name in ("prompt", "completion", "edges", "path")})
     if not hard:
         raise ValueError(f"the answer to {row['prompt']!r} needs no plan")
-    part, path, after = min(hard), written_nodes(row["path"]), successors_of(row["edges"])
+    part, path, after = min(hard), task.turned(written_nodes(row["path"])), task.ways_on(row["edges"])
     parts = task.parts(row["completion"])
     place = part + len(path) - len(parts)  # where parts are edges, one node comes before all
     behind = task.between_parts if part + 1 < len(parts) else ""
     ways = [path[place], *(node for node in after[path[place - 1]] if node != path[place])]
-    texts = [task.write_path([*path[:place], node]) for node in ways]
+    texts = [task.write_path(task.turned([*path[:place], node])) for node in ways]
     begin = parts[part][0]
     return row["completion"][:begin], [text[begin:] + behind for text in texts]
 
@@ -73,7 +78,7 @@ def with_first_steps(task: Task, rows: Dataset) -> Dataset:
         begin, steps = first_steps(task, row)
         return {"begin": begin, "steps": sorted(steps), "right_step": sorted(steps).index(steps[0])}
 
-    if isinstance(task, StarGraph) and task.goal == "any":
-        # A goal next to the start stands in the prompt.
-        rows = rows.filter(lambda row: len(written_nodes(row["path"])) > 2)
+    check_choices(task)
+    # A goal next to the start stands in the prompt, and a reversed path may begin where arms cross.
+    rows = rows.filter(lambda row: any(task.hard_places({name: [value] for name, value in row.items()})))
     return rows.map(columns)

@@ -23,8 +23,8 @@ class TeacherForcedObjective(Objective):
 
     *Decodes*: token by token.
 
-    *Relations*: the baseline of every other objective. On reversed completions no token needs planning, and it
-    solves the task.
+    *Relations*: the baseline of every other objective. On reversed paths of star graphs no token needs planning, and
+    it solves the task; where several edges lead to a node of the path, as in `crossing_star`, it must still guess.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): where the ids of special tokens come from.

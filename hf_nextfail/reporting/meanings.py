@@ -27,7 +27,7 @@ RESULTS = {
     "hard_token_accuracy": (
         "the first node that needs a plan right, free-running, over the rows that have one; of star graphs the node "
         "next to the start",
-        "1/d; on reversed paths no guess is needed",
+        "1/d; on reversed paths no guess is needed, unless several edges lead to a node",
     ),
     "forced_token_accuracy": ("each node right, with the true previous tokens shown; one value a node", "see below"),
     "forced_hard_token_accuracy": (

@@ -39,8 +39,8 @@ class DataArguments:
     dataset_config: str | None = field(
         default=None,
         metadata={
-            "help": "Of the star graph d<degree>_l<path_length>_n<num_nodes>, with _rev for reversed paths; by "
-            "default d2_l5_n50. Of another task or your own data: the configuration, where there are several."
+            "help": "Of the star graph d<degree>_l<path_length>_n<num_nodes>; by default d2_l5_n50. Of another task "
+            "or your own data: the configuration, where there are several. With _rev for reversed paths."
         },
     )
     num_train: int | None = field(

@@ -23,13 +23,14 @@ from hf_nextfail.models.completion_logits import IGNORED
 from hf_nextfail.models.masks import added_to_scores
 from hf_nextfail.objectives import OBJECTIVES, build_objective
 from hf_nextfail.own_code import is_reference, load_class
-from hf_nextfail.tasks import SPLITS, TASKS, StarGraph, Task
+from hf_nextfail.tasks import SPLITS, TASKS, PathTask, ReversibleTask, StarGraph, Task
 from hf_nextfail.tasks.paths import written_nodes
 from hf_nextfail.tasks.star_graph_text import arms_of
 from hf_nextfail.training.collator import CompletionCollator
 
 INDENT = 12  # what headings take of each line
 NOTHING = "."  # a label where nothing is predicted
+ONE_WAY_BACK = "one edge leads back"
 RIGHT, HARD, QUIET = "bold blue", "bold red", "bright_black"
 
 
@@ -116,7 +117,7 @@ def load_sample(
         (row,) = tokenize_dataset(Dataset.from_list([row]).to_iterable_dataset(), tokenizer)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    direction = ", reversed paths" if getattr(config.task, "reverse", False) else ""
+    direction = ", reversed paths" if isinstance(config.task, ReversibleTask) and config.task.reverse else ""
     title = f"{config.task.title}{direction}: row {index} of the {split} split, seed {seed}"
     return Sample(config.task, row, title, tokenizer, tokenizer_name)
 
@@ -177,11 +178,15 @@ def hard_token_lines(sample: Sample) -> list[Text]:
     """Say which parts are hard tokens, where they stand and what guessing them gives."""
     if isinstance(sample.task, StarGraph):
         return [hard_token_of_star(sample)]
+    backwards = isinstance(sample.task, ReversibleTask) and sample.task.reverse
+    if isinstance(sample.task, PathTask) and backwards and not sample.hard:
+        return [Text(f"{'hard token':{INDENT}}none in this row, {ONE_WAY_BACK}")]
     parts = part_texts(sample.task, sample.row["completion"]) if sample.hard else []
     return [
         Text(f"{'hard token':{INDENT}}")
         .append(parts[place], HARD)
-        .append(f", part {place + 1} of {len(parts)} in the completion: guessing gives {chance:.3g}")
+        .append(f", part {place + 1} of {len(parts)} in the completion: ")
+        .append(f"no guess, {ONE_WAY_BACK}" if backwards and chance == 1 else f"guessing gives {chance:.3g}")
         for place, chance in sample.hard.items()
     ]
 
@@ -193,7 +198,7 @@ def hard_token_of_star(sample: Sample) -> Text:
     text = Text(f"{'hard token':{INDENT}}").append(str(node), HARD)
     text.append(f", node {task.hard_part + 1} of {len(sample.path)} in the completion: ")
     if task.reverse:
-        return text.append("no guess, one edge leads back")
+        return text.append(f"no guess, {ONE_WAY_BACK}")
     if task.goal == "any" and len(sample.path) == 2:
         return text.append("no guess, it is the goal")
     return text.append(f"guessing gives 1/{task.degree} = {1 / task.degree:.3g}")

@@ -10,6 +10,7 @@ from hf_nextfail.tasks.in_weights_star import InWeightsStar
 from hf_nextfail.tasks.line_construction import LineConstruction
 from hf_nextfail.tasks.minimal_planning import MinimalPlanning
 from hf_nextfail.tasks.paths import PathTask
+from hf_nextfail.tasks.reversal import ReversibleTask
 from hf_nextfail.tasks.sibling_discovery import SiblingDiscovery
 from hf_nextfail.tasks.star_graph import StarGraph
 from hf_nextfail.tasks.tree_star import TreeStar
@@ -42,6 +43,7 @@ __all__ = [
     "LineConstruction",
     "MinimalPlanning",
     "PathTask",
+    "ReversibleTask",
     "SiblingDiscovery",
     "StarGraph",
     "Task",

@@ -26,6 +26,9 @@ SPLITS = {"train": range(12), "validation": range(12, 14), "test": range(14, 16)
 #: The options of every dataset, beside the fields of its task.
 OF_THE_DATASET = (*(f"num_{split}" for split in SPLITS), "seed")
 
+#: What stands at the end of configuration names whose answers are written from their end: see `ReversibleTask`.
+REVERSED = "rev"
+
 #: Rows are sampled in shards of this size, each from its own generator, and cut to the number asked for.
 SHARD_ROWS = 10_000
 
@@ -107,6 +110,13 @@ class Task(ABC):
     #: begins with `_` only where the field has another value than by default; without codes, names are such as
     #: `degree_2-length_5`.
     codes: ClassVar[Mapping[str, str]] = {}
+
+    def __post_init__(self):
+        """Check the switches; a subclass checks its other fields, too."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, bool) and not isinstance(value, bool):
+                raise ValueError(f"{field.name} must be true or false, got {value!r}")
 
     @property
     @abstractmethod
@@ -207,7 +217,13 @@ class Task(ABC):
 
     @classmethod
     def from_config_name(cls, config_name: str, **overrides: Any) -> Self:
-        """Read a configuration name; raise `ValueError` for any other text, or when an override contradicts it."""
+        """Read a configuration name; an override may turn on a switch that it leaves out, such as `reverse`.
+
+        Raises:
+            ValueError: for any other text, or when an override contradicts it.
+        """
+        if config_name.endswith(f"_{REVERSED}") and "reverse" not in {field.name for field in fields(cls)}:
+            raise ValueError(f"{cls.name} cannot be reversed: leave _{REVERSED} out of the config {config_name!r}")
         form = form_of_names(cls.codes, {field.name: field.default for field in fields(cls)})
         match = re.fullmatch(form, config_name)
         if match is None:
@@ -222,11 +238,11 @@ class Task(ABC):
             else:
                 named[field.name] = field.default if text is None else value_of(field.name, text, field.default)
         for name, value in overrides.items():
-            if named.get(name) != value:
+            if named.get(name) != value and (named.get(name), value) != (False, True):
                 raise ValueError(
                     f"config {config_name!r} says {name}={named.get(name)}, but {name}={value!r} was given"
                 )
-        return cls(**named)
+        return cls(**(named | overrides))
 
     @property
     def title(self) -> str:

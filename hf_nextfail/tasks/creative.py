@@ -50,6 +50,7 @@ class CreativeTask(Task):
             cls.codes = {**cls.codes, "seed_length": "_s"}
 
     def __post_init__(self):
+        super().__post_init__()
         keep_integer(self, "seed_length", 0, 64)
 
     @property

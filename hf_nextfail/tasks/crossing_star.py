@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from hf_nextfail.tasks.base import Columns, keep_integer
+from hf_nextfail.tasks.base import REVERSED, Columns, keep_integer
 from hf_nextfail.tasks.papers import INSERTION_LANGUAGE_MODELS, Paper
 from hf_nextfail.tasks.paths import PathTask, sample_crossing_arms
 from hf_nextfail.tasks.text import MAX_LABEL
@@ -22,7 +23,8 @@ class CrossingStar(PathTask):
     The start is the upstream end of an arm and the goal its other end. Up to the centre, the path follows single
     edges; there `degree` edges go on, and only the goal says which is the right one. So the node that needs planning
     stands inside the path, at a place that varies from row to row, `hard_place`, and paths have several lengths.
-    Written from the goal to the start, a path would need planning at the centre, too, since several arms lead there.
+    Reversed, a path must still be guessed at the centre wherever several arms lead there: only the start says which is
+    the right one. In `easy` none does, since the centre is the start.
 
     Args:
         degree (`int`, >= 2, *optional*, defaults to 3): the number of arms.
@@ -73,6 +75,7 @@ class CrossingStar(PathTask):
     num_nodes: int = 20
 
     def __post_init__(self):
+        super().__post_init__()
         keep_integer(self, "degree", 2)
         keep_integer(self, "min_length", 2)
         keep_integer(self, "max_length", self.min_length, why=f" for min_length={self.min_length}")
@@ -83,13 +86,14 @@ class CrossingStar(PathTask):
     @property
     def config_name(self) -> str:
         """`easy`, `medium`, `hard`, or `d{degree}_l{min_length}_to{max_length}_p{min_plan}_n{num_nodes}`."""
-        in_codes = super().config_name
-        return next((name for name, codes in NAMED.items() if codes == in_codes), in_codes)
+        in_codes, ending, _ = super().config_name.partition(f"_{REVERSED}")
+        return next((name for name, codes in NAMED.items() if codes == in_codes), in_codes) + ending
 
     @classmethod
     def from_config_name(cls, config_name: str, **overrides: Any) -> Self:
         """Read a configuration name; raise `ValueError` for any other text, or when an override contradicts it."""
-        return super().from_config_name(NAMED.get(config_name, config_name), **overrides)
+        name = config_name.removesuffix(f"_{REVERSED}")
+        return super().from_config_name(NAMED.get(name, name) + config_name[len(name) :], **overrides)
 
     @property
     def title(self) -> str:
@@ -100,8 +104,24 @@ class CrossingStar(PathTask):
 
     @property
     def chance(self) -> dict[str, float | None]:
-        """1/degree: the accuracy of guessing at the centre, and so of all."""
-        return {"hard_token_accuracy": 1 / self.degree, "accuracy": 1 / self.degree}
+        """1/degree: the accuracy of guessing at the centre, and so of all.
+
+        Reversed, it is the mean over rows of 1/arms, of the arms that lead to the centre: that of the goal, unless it
+        begins there, and each other one with the probability that it begins before.
+        """
+        if not self.reverse:
+            return {"hard_token_accuracy": 1 / self.degree, "accuracy": 1 / self.degree}
+        lengths = range(self.min_length, self.max_length + 1)
+        at_start = fmean(1 / (length - self.min_plan) for length in lengths)  # that an arm begins at the centre
+        if at_start == 1:
+            return {"hard_token_accuracy": None}
+        # The mean of 1/(1 + K) over a binomial K, the number of other arms, with and without K = 0.
+        alone = at_start ** (self.degree - 1)
+        guessed = (1 - at_start**self.degree) / (self.degree * (1 - at_start))
+        return {
+            "hard_token_accuracy": (guessed - alone) / (1 - alone),
+            "accuracy": at_start + (1 - at_start) * guessed,
+        }
 
     def sample(self, rng: np.random.Generator, count: int) -> Columns:
         """Draw `count` problems from all splits alike.

@@ -11,7 +11,8 @@ from hf_nextfail.tasks.base import NUM_BUCKETS, SHARD_ROWS, SPLITS, Columns, kee
 from hf_nextfail.tasks.graphs import GraphTask
 from hf_nextfail.tasks.hashing import mix_bits
 from hf_nextfail.tasks.papers import GEOMETRIC_MEMORY, Paper
-from hf_nextfail.tasks.paths import nodes_match, write_nodes
+from hf_nextfail.tasks.paths import nodes_match, write_nodes, written_nodes
+from hf_nextfail.tasks.reversal import ReversibleTask
 from hf_nextfail.tasks.text import MAX_LABEL, TextColumn, labels_of, read_labels
 
 #: The kinds of rows, and the sign behind the node that is asked about.
@@ -21,13 +22,14 @@ ARMS_DRAWN = 4  # of thousands
 
 
 @dataclass(frozen=True)
-class InWeightsStar(GraphTask):
+class InWeightsStar(ReversibleTask, GraphTask):
     """Ask for the path from the root of one fixed star graph to a leaf, such as `17....=`, answered by `3,9,17`.
 
     No prompt shows the graph. Its edges are training rows of their own, in both directions: `9>` is answered by `17`,
     and `17<` by `9`. The paths to three of four leaves are training rows, too; those to the others are held out for
     validation and test. The first step away from the root needs planning, as in a star graph whose edges are in the
-    prompt; here the graph must be read from the weights.
+    prompt; here the graph must be read from the weights. Reversed, from the leaf to the root, a path needs no plan:
+    one edge leads to each node. The rows of edges are the same.
 
     Training rows are all edges and paths in random order, and again in another, until there are as many as asked for;
     validation and test rows are their paths in the same way. From the root, an edge leads to each arm: any is right.
@@ -71,6 +73,7 @@ class InWeightsStar(GraphTask):
     graph_seed: int = 0
 
     def __post_init__(self):
+        super().__post_init__()
         keep_integer(self, "path_length", 2)
         keep_integer(self, "degree", 2, MAX_LABEL // (self.path_length - 1), f" for path_length={self.path_length}")
         keep_integer(self, "num_pauses", 0, 100)
@@ -89,16 +92,17 @@ class InWeightsStar(GraphTask):
     @property
     def hard_part(self) -> int:
         """The place of the node next to the root, the one that needs planning."""
-        return 1
+        return self.path_length - 2 if self.reverse else 1
 
     @property
     def chance(self) -> dict[str, float | None]:
-        """1/degree: the accuracy of guessing among the arms."""
-        return {"hard_token_accuracy": 1 / self.degree}
+        """1/degree: the accuracy of guessing among the arms. A reversed path needs no guess."""
+        return {"hard_token_accuracy": None if self.reverse else 1 / self.degree}
 
     def hard_places(self, columns: Mapping[str, Sequence[Any]]) -> list[dict[int, float]]:
         """Say which rows ask for a path, whose first step needs a plan. See [`Task.hard_places`]."""
-        return [{self.hard_part: 1 / self.degree} if kind == PATH else {} for kind in columns["kind"]]
+        of_paths = super().hard_places(columns)
+        return [choice if kind == PATH else {} for kind, choice in zip(columns["kind"], of_paths, strict=True)]
 
     def sample(self, rng: np.random.Generator, count: int) -> Columns:
         """Draw `count` rows, whatever their split and kind.
@@ -137,11 +141,14 @@ class InWeightsStar(GraphTask):
         return np.where(columns["kind"] == PATH, mix_bits(node), edges + np.uint64(SPLITS["train"][0]))
 
     def to_text(self, columns: Columns) -> dict[str, TextColumn]:
-        """Write `leaf....=` and `root,...,leaf` for a path, `a>` and `b` for the edge from a to b, `b<` and `a`."""
+        """Write `leaf....=` and `root,...,leaf` (`leaf,...,root` when reversed) for a path.
+
+        For the edge from a to b write `a>` and `b`, and `b<` and `a`.
+        """
         ends = ["." * self.num_pauses + KINDS[PATH], KINDS[FORWARD], KINDS[BACKWARD]]
         asked = zip(columns["node"].tolist(), columns["kind"].tolist(), strict=True)
         prompts = TextColumn.of([f"{node}{ends[kind]}" for node, kind in asked])
-        return {"prompt": prompts, "completion": write_nodes(columns["answer"], ",")}
+        return {"prompt": prompts, "completion": write_nodes(self.turned(columns["answer"]), ",")}
 
     def read_row(self, prompt: str, completion: str) -> dict[str, Any]:
         """Read the kind, the node that is asked about, and the answer. See [`Task.read_row`]."""
@@ -149,12 +156,12 @@ class InWeightsStar(GraphTask):
         kind = KINDS.find(prompt.strip()[-1:] or "?")
         if kind < 0 or not asked.isdecimal():
             raise ValueError(f"a prompt must be a node and one of {KINDS}, pauses between them, got {prompt!r}")
-        return {"kind": kind, "node": int(asked), "answer": labels_of(completion)}
+        return {"kind": kind, "node": int(asked), "answer": self.turned(labels_of(completion))}
 
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
         """Return 1.0 when `prediction` is the path or the node at the other end of an edge, else 0.0."""
         if (row["kind"], row["node"]) != (FORWARD, arms_of_graph(self)[0, 0]):
-            return nodes_match(prediction, [node for node in row["answer"] if node >= 0])
+            return nodes_match(prediction, self.turned(written_nodes(row["answer"])))
         nodes = read_labels(prediction) if isinstance(prediction, str) else None
         return float(nodes is not None and len(nodes) == 1 and nodes[0] in arms_of_graph(self)[:, 1])
 

@@ -21,6 +21,9 @@ class MinimalPlanning(PathTask):
     the right one. The farther the goal is from there, the more steps must be planned. So accuracy is a matter of
     `crossing`: the place of the common node in the path, and of the edge that needs planning among the edges.
 
+    Reversed, edges run from the goal to the start, each backwards: `goal,b/b,a/...`. At the crossing, a path must
+    still be guessed wherever both streams lead there: unless they begin there.
+
     Args:
         path_length (`int`, >= 2, *optional*, defaults to 7): the nodes of each stream.
         num_nodes (`int`, *optional*, defaults to 14): the labels to draw from, at least the nodes of the graph,
@@ -59,6 +62,7 @@ class MinimalPlanning(PathTask):
     num_nodes: int = 14
 
     def __post_init__(self):
+        super().__post_init__()
         keep_integer(self, "path_length", 2)
         size = 2 * self.path_length - 1
         keep_integer(self, "num_nodes", size, MAX_LABEL + 1, f" for the {size} nodes of two streams that cross")
@@ -70,8 +74,16 @@ class MinimalPlanning(PathTask):
 
     @property
     def chance(self) -> dict[str, float | None]:
-        """1/2: the accuracy of guessing at the crossing, and so of all."""
-        return {"hard_token_accuracy": 1 / 2, "accuracy": 1 / 2}
+        """1/2: the accuracy of guessing at the crossing, and so of all.
+
+        Reversed, a path that begins at the crossing needs no guess, so that more of the whole answers are right.
+        """
+        if not self.reverse:
+            return {"hard_token_accuracy": 1 / 2, "accuracy": 1 / 2}
+        if self.path_length == 2:  # all begin there
+            return {"hard_token_accuracy": None}
+        unguessed = 1 / (self.path_length - 1)
+        return {"hard_token_accuracy": 1 / 2, "accuracy": unguessed + (1 - unguessed) / 2}
 
     def sample(self, rng: np.random.Generator, count: int) -> Columns:
         """Draw `count` problems from all splits alike.
@@ -87,8 +99,8 @@ class MinimalPlanning(PathTask):
         return self.columns_of(edges, path) | {"crossing": crossing}
 
     def to_text(self, columns: Columns) -> dict[str, TextColumn]:
-        """Write `a,b/c,d/...-start,goal=` and the edges of the path, `start,b/b,c/...`."""
-        path = columns["path"]
+        """Write `a,b/c,d/...-start,goal=` and the edges of the path, `start,b/b,c/...` or `goal,b/b,a/...`."""
+        path = self.turned(columns["path"])
         edges = np.stack([path[:, :-1], path[:, 1:]], axis=-1).reshape(len(path), -1)
         return {
             "prompt": self.prompts(columns),
@@ -100,15 +112,17 @@ class MinimalPlanning(PathTask):
         edges = self.canonical(completion)
         if edges is None:
             raise ValueError(f"a completion must be edges with slashes between them, got {completion!r}")
-        return {"path": [edges[0][0], *(target for _, target in edges)]}
+        return {"path": self.turned([edges[0][0], *(target for _, target in edges)])}
 
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
-        """Return 1.0 when `prediction` are the edges of the path of `row` in order, else 0.0."""
-        return float(self.canonical(prediction) == tuple(itertools.pairwise(row["path"])))
+        """Return 1.0 when `prediction` are the edges of the path of `row` in this task's direction, else 0.0."""
+        return float(self.canonical(prediction) == tuple(itertools.pairwise(self.turned(row["path"]))))
 
     def write_path(self, nodes: Sequence[int]) -> str:
         """Write the edges of a path. See [`PathTask.write_path`]."""
-        return self.between_parts.join(f"{source},{target}" for source, target in itertools.pairwise(nodes))
+        return self.between_parts.join(
+            f"{source},{target}" for source, target in itertools.pairwise(self.turned(nodes))
+        )
 
     def nodes_of(self, parts: Sequence[str]) -> list[str]:
         """Return the nodes of edges; one where an edge ends and the next begins, once. See [`PathTask.nodes_of`]."""

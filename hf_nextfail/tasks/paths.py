@@ -1,20 +1,24 @@
 """What tasks share that ask for the path from a start to a goal, given the shuffled edges of a graph."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from hf_nextfail.tasks.base import Columns
 from hf_nextfail.tasks.graphs import GraphTask, sample_without_replacement
+from hf_nextfail.tasks.reversal import ReversibleTask
 from hf_nextfail.tasks.text import TextColumn, format_labels, labels_of
 
 
-class PathTask(GraphTask):
+@dataclass(frozen=True, kw_only=True)
+class PathTask(ReversibleTask, GraphTask):
     """Ask for the only path from a start to a goal, given the shuffled edges of a graph.
 
-    A subclass has a field `num_nodes` and the columns of `columns_of`. Where the graphs of a configuration have
-    several sizes, edges and paths are filled up with -1 at their ends.
+    A subclass has a field `num_nodes` and the columns of `columns_of`, which run from the start also where completions
+    are reversed. Where the graphs of a configuration have several sizes, edges and paths are filled up with -1 at
+    their ends.
     """
 
     #: After an edge in the prompt, after the last edge, and after the goal.
@@ -35,8 +39,8 @@ class PathTask(GraphTask):
         return {name: np.ascontiguousarray(values) for name, values in columns.items()}
 
     def to_text(self, columns: Columns) -> dict[str, TextColumn]:
-        """Write `a,b|c,d|.../start,goal=` and `start,...,goal`."""
-        return {"prompt": self.prompts(columns), "completion": write_nodes(columns["path"], ",")}
+        """Write `a,b|c,d|.../start,goal=` and `start,...,goal` (`goal,...,start` when reversed)."""
+        return {"prompt": self.prompts(columns), "completion": write_nodes(self.turned(columns["path"]), ",")}
 
     def prompts(self, columns: Columns) -> TextColumn:
         """Write `a,b|c,d|.../start,goal=`, with the signs of the task."""
@@ -49,27 +53,36 @@ class PathTask(GraphTask):
 
     def read_row(self, prompt: str, completion: str) -> dict[str, Any]:
         """Read the path. See [`Task.read_row`]."""
-        return {"path": labels_of(completion)}
+        return {"path": self.turned(labels_of(completion))}
 
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
-        """Return 1.0 when `prediction` is the path of `row`, else 0.0."""
-        return nodes_match(prediction, [node for node in row["path"] if node >= 0])
+        """Return 1.0 when `prediction` is the path of `row` in this task's direction, else 0.0."""
+        return nodes_match(prediction, self.turned(written_nodes(row["path"])))
 
     def write_path(self, nodes: Sequence[int]) -> str:
-        """Write the completion of one row whose path has these nodes."""
-        return self.between_parts.join(map(str, nodes))
+        """Write the completion of one row whose path has these nodes, from the start to the goal."""
+        return self.between_parts.join(map(str, self.turned(nodes)))
 
     def nodes_of(self, parts: Sequence[str]) -> list[str]:
         """Return the nodes, as texts, of the parts of whatever was written."""
         return list(parts)
 
     def hard_places(self, columns: Mapping[str, Sequence[Any]]) -> list[dict[int, float]]:
-        """Say which parts follow a node that several edges leave. See [`Task.hard_places`]."""
+        """Say which parts follow a node that several edges leave, or lead to when reversed. See [`Task.hard_places`].
+
+        Where no reversed path has such a part, it is the one that needs planning forwards.
+        """
+        if self.reverse and self.hard_part is not None:
+            return super().hard_places(columns)
         rows = zip(columns["edges"], columns["path"], strict=True)
-        return [self.choices(successors_of(edges), written_nodes(path)) for edges, path in rows]
+        return [self.choices(self.ways_on(edges), self.turned(written_nodes(path))) for edges, path in rows]
+
+    def ways_on(self, edges: Sequence[Sequence[int]]) -> dict[int, list[int]]:
+        """Return the nodes that may be written behind each node of a graph: those that edges lead to, or come from."""
+        return successors_of([edge[::-1] for edge in edges] if self.reverse else edges)
 
     def choices(self, after: Mapping[int, Sequence[int]], path: Sequence[int]) -> dict[int, float]:
-        """Return what guessing gives at the parts of one path that follow a node with several edges."""
+        """Return what guessing gives at the parts of a path, in the order of writing, that are one of several ways."""
         first = len(path) - len(self.parts(self.write_path(path)))  # where parts are edges, one node comes before all
         return {
             place - first: 1 / len(after[node])

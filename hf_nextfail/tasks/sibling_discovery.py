@@ -10,6 +10,7 @@ import numpy as np
 from hf_nextfail.tasks.base import Columns, keep_integer
 from hf_nextfail.tasks.creative import CreativeTask
 from hf_nextfail.tasks.graphs import sample_without_replacement
+from hf_nextfail.tasks.reversal import ReversibleTask
 from hf_nextfail.tasks.text import TextColumn, format_labels, read_labels
 
 MAX_CHILDREN = 100_000
@@ -17,21 +18,20 @@ SIBLINGS_DRAWN = 4  # beside the two
 
 
 @dataclass(frozen=True)
-class SiblingDiscovery(CreativeTask):
+class SiblingDiscovery(ReversibleTask, CreativeTask):
     """Ask for any two siblings and their parent, such as `731,89,2`, in a hidden graph.
 
     The graph is the same in all rows: every parent has as many children, and every child one parent. It stands in no
     prompt; a model learns it from the rows. Two completions are the same when they name the same two siblings.
 
     The hard part is the second sibling: the parent that both share is written after them, so that a model must choose
-    it before it writes the first. With `parent_first` no plan is needed.
+    it before it writes the first. Reversed, the parent comes first, and no plan is needed.
 
     Args:
         num_parents (`int`, >= 1, *optional*, defaults to 5): their labels are the first, `0` to `num_parents - 1`.
         num_children (`int`, *optional*, defaults to 2,500): of all parents together, at most 100,000, at least two
             each, and of each as many; their labels come after those of the parents.
         graph_seed (`int`, >= 0, *optional*, defaults to 0): which children each parent has.
-        parent_first (`bool`, *optional*, defaults to `False`): write the parent before its children.
 
     Raises:
         ValueError: naming the field, its value and what is allowed.
@@ -56,18 +56,12 @@ class SiblingDiscovery(CreativeTask):
 
     name: ClassVar[str] = "sibling_discovery"
     version: ClassVar[str] = "1.0.0"
-    grid: ClassVar[tuple[str, ...]] = ("p5_c2500_g0", "p5_c500_g0", "p5_c2500_g0_first", "p5_c500_g0_first")
-    codes: ClassVar[Mapping[str, str]] = {
-        "num_parents": "p",
-        "num_children": "c",
-        "graph_seed": "g",
-        "parent_first": "first",
-    }
+    grid: ClassVar[tuple[str, ...]] = ("p5_c2500_g0", "p5_c500_g0", "p5_c2500_g0_rev", "p5_c500_g0_rev")
+    codes: ClassVar[Mapping[str, str]] = {"num_parents": "p", "num_children": "c", "graph_seed": "g"}
 
     num_parents: int = 5
     num_children: int = 2500
     graph_seed: int = 0
-    parent_first: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -79,14 +73,12 @@ class SiblingDiscovery(CreativeTask):
                 f"num_children must be a multiple of num_parents={self.num_parents}, got {self.num_children}"
             )
         keep_integer(self, "graph_seed", 0)
-        if not isinstance(self.parent_first, bool):
-            raise ValueError(f"parent_first must be true or false, got {self.parent_first!r}")
 
     @property
     def title(self) -> str:
-        """`Sibling discovery, 5 parents, 2500 children, graph 0`, and `parent first` if so."""
+        """`Sibling discovery, 5 parents, 2500 children, graph 0`."""
         size = f"{self.num_parents} parents, {self.num_children} children, graph {self.graph_seed}"
-        return f"Sibling discovery, {size}" + ", parent first" * self.parent_first + self.seed_in_words
+        return f"Sibling discovery, {size}{self.seed_in_words}"
 
     @property
     def words(self) -> list[str]:
@@ -105,9 +97,8 @@ class SiblingDiscovery(CreativeTask):
         return {"siblings": self.children[parent, places].T.copy(), "parent": parent}
 
     def completions(self, columns: Columns) -> TextColumn:
-        """Write `child,child,parent`, or `parent,child,child`."""
-        siblings, parent = columns["siblings"], columns["parent"][:, None]
-        labels = [parent, siblings] if self.parent_first else [siblings, parent]
+        """Write `child,child,parent` (`parent,child,child` when reversed)."""
+        labels = self.turned([columns["siblings"], columns["parent"][:, None]])
         return format_labels(np.concatenate(labels, axis=1), ",,\0")
 
     def drawing(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,7 +120,7 @@ class SiblingDiscovery(CreativeTask):
         labels = read_labels(prediction)
         if labels is None or len(labels) != 3:
             return None
-        parent, *siblings = labels if self.parent_first else (labels[2], *labels[:2])
+        parent, *siblings = labels if self.reverse else (labels[2], *labels[:2])
         one, other = sorted(siblings)
         children = children_sets(self.num_parents, self.num_children, self.graph_seed)
         there = parent < self.num_parents and one != other and {one, other} <= children[parent]

@@ -39,7 +39,6 @@ class StarGraph(PathTask):
         path_length (`int`, >= 2, *optional*, defaults to 5): the nodes on an arm, the start included.
         num_nodes (`int`, *optional*, defaults to 50): the labels to draw from, at least the nodes of the graph,
             `1 + degree * (path_length - 1)`.
-        reverse (`bool`, *optional*, defaults to `False`): write the completion from the goal to the start.
         goal (`str`, *optional*, defaults to `"end"`): `"end"`, the goal is the end of an arm, or `"any"`, it is any
             node of an arm but the start, each as likely, and the path stops there; not together with `reverse`.
         style (`str`, *optional*, defaults to `"symbols"`): how a problem is written: `"symbols"` as in the paper,
@@ -86,17 +85,15 @@ class StarGraph(PathTask):
     degree: int = 2
     path_length: int = 5
     num_nodes: int = 50
-    reverse: bool = False
     goal: str = "end"
     style: str = "symbols"
 
     def __post_init__(self):
+        super().__post_init__()
         keep_integer(self, "degree", 1)
         keep_integer(self, "path_length", 2)
         why = f" for the {self.graph_size} nodes of G({self.degree},{self.path_length})"
         keep_integer(self, "num_nodes", self.graph_size, MAX_LABEL + 1, why)
-        if not isinstance(self.reverse, bool):
-            raise ValueError(f"reverse must be true or false, got {self.reverse!r}")
         if self.goal not in GOALS:
             raise ValueError(f"goal must be 'end' or 'any', got {self.goal!r}")
         if self.style not in STYLES:
@@ -240,11 +237,10 @@ class StarGraph(PathTask):
 
         In plain English there are `messages`, too: what a user asks and an assistant answers.
         """
-        if self.reverse:
-            columns = columns | {"path": columns["path"][:, ::-1]}
         if self.style == "symbols":
             return super().to_text(columns)
-        texts = {"prompt": write_prompts(columns, self.reverse), "completion": write_paths(columns["path"])}
+        completions = write_paths(self.turned(columns["path"]))
+        texts = {"prompt": write_prompts(columns, self.reverse), "completion": completions}
         return texts | {"messages": Messages(**texts)}
 
     def parse(self, text: str) -> dict[str, Any]:
@@ -283,10 +279,9 @@ class StarGraph(PathTask):
 
         In plain English the path may stand in a sentence, in brackets, behind reasoning: see [`read_path`].
         """
-        row = {"path": row["path"][::-1]} if self.reverse else row
         if self.style == "symbols":
             return super().score(prediction, row)
-        return float(self.canonical(prediction) == tuple(node for node in row["path"] if node >= 0))
+        return float(self.canonical(prediction) == tuple(self.turned(written_nodes(row["path"]))))
 
     def parts(self, completion: str) -> list[tuple[int, int]]:
         """Divide a completion into its nodes: in plain English those of the path that it ends with."""

@@ -21,6 +21,7 @@ class TreeStar(PathTask):
     single child. The first `1 + splits` nodes behind the root therefore need planning: only the leaf, at the other end
     of the path, says which child is the right one. The nodes after them follow the single edge that leaves the node
     before. In a star graph one choice decides everything; here a choice near the leaf is easier than one at the root.
+    Reversed, from the leaf to the root, a path needs no plan: one edge leads to each node.
 
     Args:
         degree (`int`, >= 2, *optional*, defaults to 2): the children of the root.
@@ -77,6 +78,7 @@ class TreeStar(PathTask):
     num_nodes: int = 50
 
     def __post_init__(self):
+        super().__post_init__()
         keep_integer(self, "degree", 2)
         keep_integer(self, "branching", 2)
         keep_integer(self, "path_length", 3)
@@ -98,17 +100,19 @@ class TreeStar(PathTask):
 
     @property
     def hard_parts(self) -> tuple[int, ...]:
-        """The places of all nodes that need planning: those behind a split."""
-        return tuple(range(1, self.splits + 2))
+        """The places of all nodes that need planning: those behind a split; none of a reversed path."""
+        return () if self.reverse else tuple(range(1, self.splits + 2))
 
     @property
     def hard_part(self) -> int:
-        """The place of the node next to the root, the first that needs planning."""
-        return self.hard_parts[0]
+        """The place of the node next to the root, the first that needs planning forwards."""
+        return self.path_length - 2 if self.reverse else 1
 
     @property
     def chance(self) -> dict[str, float | None]:
-        """1/degree for the first choice, and one of the leaves for the whole path."""
+        """1/degree for the first choice, and one of the leaves for the whole path. A reversed path needs no guess."""
+        if self.reverse:
+            return {"hard_token_accuracy": None}
         return {"hard_token_accuracy": 1 / self.degree, "accuracy": 1 / self.level_sizes[-1]}
 
     def sample(self, rng: np.random.Generator, count: int) -> Columns:

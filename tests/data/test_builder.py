@@ -113,7 +113,12 @@ def test_names_and_keywords_resolve(args, options, config_name):
         ([], {"seed": 0.0}, ValueError, "seed must be an integer >= 0, got 0.0"),
         ([], {"num_train": 0, "num_validation": 0, "num_test": 0}, ValueError, "are all 0: nothing to generate"),
         (["d1_l2_n2"], {}, ValueError, "d1_l2_n2 has only 2 graphs, all of them outside the train split"),
-        ([], {"degre": 3}, TypeError, "nextfail/star_graph has no option degre; it takes degree, path_length,"),
+        (
+            [],
+            {"degre": 3},
+            TypeError,
+            "nextfail/star_graph has no option degre; it takes reverse, degree, path_length,",
+        ),
         ([], {"length": 3, "nodes": 9}, TypeError, "has no option length, nodes"),
         ([], {"version": "2.0.0"}, TypeError, "has no option version"),
     ],

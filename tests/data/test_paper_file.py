@@ -154,7 +154,7 @@ def test_a_file_of_both_directions_is_refused(write, lines, other, file):
 @pytest.mark.parametrize("lines", [LINES, list(map(turned, LINES))], ids=["forward", "reversed"])
 def test_a_test_file_goes_with_any_configuration_of_its_shape(write, lines, reverse):
     for labels in (50, 60):
-        task = StarGraph(2, 5, labels, reverse)
+        task = StarGraph(2, 5, labels, reverse=reverse)
         rows = load_test_file(str(write(lines)), task)
         assert [task.parse(row["prompt"] + row["completion"]) for row in rows] == rows.to_list()
 
@@ -170,7 +170,7 @@ def test_the_number_of_rows_bounds_those_of_a_test_file(write):
     ("lines", "task", "name"),
     [
         (LINES, StarGraph(2, 3, 20), "d2_l5_n50"),  # not its 20 labels; the largest in the file is 49
-        (LINES[:1], StarGraph(2, 3, 20, True), "d2_l5_n50_rev"),  # the largest is 47
+        (LINES[:1], StarGraph(2, 3, 20, reverse=True), "d2_l5_n50_rev"),  # the largest is 47
         (LINES, StarGraph(2, 3, 60), "d2_l5_n60"),
         (["1,2|2,3|3,6|1,4|4,5|5,7/1,6=1,2,3,6"], StarGraph(2, 3, 10), "d2_l4_n10"),
         (["1,2|2,3|3,6|1,4|4,5|5,17/1,6=1,2,3,6"], StarGraph(2, 3, 10), "d2_l4_n18"),

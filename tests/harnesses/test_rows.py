@@ -29,11 +29,15 @@ def test_a_step_that_ends_the_answer_has_nothing_behind(config):
         assert begin + steps[0] == row["completion"]
 
 
-@pytest.mark.parametrize(("name", "config"), [("countdown", "n4"), ("star_graph", "d2_l3_n20_rev")])
+@pytest.mark.parametrize(
+    ("name", "config"), [("countdown", "n4"), ("star_graph", "d2_l3_n20_rev"), ("crossing_star", "easy_rev")]
+)
 def test_other_tasks_have_no_first_steps(name, config):
     task = load_task(f"nextfail/{name}", config)
     with pytest.raises(ValueError, match=f"{config} of {name} has no first steps"):
         first_steps(task, next(iter(rows_of(task, 1))))
+    with pytest.raises(ValueError, match=f"{config} of {name} has no first steps"):
+        load_choices(dataset_name=f"nextfail/{name}", dataset_config=config, num_test=5)
 
 
 def test_rows_of_lm_eval_know_their_task():
@@ -53,3 +57,20 @@ def test_rows_of_lm_eval_know_their_task():
 def test_a_dataset_without_a_verifier_is_one_line():
     with pytest.raises(ValueError, match=r"^squad has no verifier: use nextfail/<task>"):
         load_task("squad")
+
+
+@pytest.mark.parametrize(("name", "config"), [("crossing_star", "medium_rev"), ("minimal_planning", "l7_n14_rev")])
+def test_first_steps_back_lead_to_one_node_and_rows_without_a_choice_are_left_out(name, config):
+    task, found = load_task(f"nextfail/{name}", config), 0
+    for row in rows_of(task, 60):
+        (hard,) = task.hard_places({key: [value] for key, value in row.items()})
+        if not hard:
+            with pytest.raises(ValueError, match="needs no plan"):
+                first_steps(task, row)
+            continue
+        begin, steps = first_steps(task, row)
+        assert row["completion"].startswith(begin + steps[0])
+        assert len(set(steps)) == len(steps) == round(1 / hard[min(hard)])
+        found += 1
+    choices = load_choices(dataset_name=f"nextfail/{name}", dataset_config=config, num_test=60)["test"]
+    assert 0 < found < 60 and 0 < len(choices) < 60

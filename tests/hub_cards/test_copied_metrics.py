@@ -30,9 +30,12 @@ NONSENSE = [
 ]
 OTHER_CONFIGS = {
     "star_graph": "d3_l4_n30_rev",
-    "sibling_discovery": "p2_c40_g7_first_s4",
+    "sibling_discovery": "p2_c40_g7_s4_rev",
     "countdown": "n3",
-    "crossing_star": "hard",
+    "crossing_star": "hard_rev",
+    "tree_star": "d2_b3_s1_l4_n40_rev",
+    "minimal_planning": "l5_n10_rev",
+    "in_weights_star": "d60_l4_p1_g2_rev",
 }
 
 

@@ -225,6 +225,25 @@ def test_a_row_of_any_task_is_shown_with_its_hard_tokens(name):
     assert {objective for objective in OBJECTIVES if re.search(rf"\b{objective}\b", text)} == OBJECTIVES.keys()
 
 
+@pytest.mark.parametrize(
+    ("name", "config_name", "said"),
+    [
+        ("tree_star", "d2_b2_s2_l5_n50_rev", {"no guess, one edge leads back"}),
+        ("in_weights_star", "d100_l5_p4_g0_rev", {"no guess, one edge leads back"}),
+        ("crossing_star", "easy_rev", {"none in this row, one edge leads back"}),
+        ("minimal_planning", "l4_n14_rev", {"none in this row, one edge leads back", "guessing gives 0.5"}),
+    ],
+)
+def test_a_reversed_row_of_any_task_says_what_is_left_to_guess(name, config_name, said):
+    found = set()
+    for index in range(12):
+        sample = load_sample(config_name, "test", index, kind=TASKS[name])
+        assert ", reversed paths: row" in sample.title
+        line = next(line for line in shown(sample).splitlines() if line.startswith("hard token"))
+        found.add(line.rpartition(": ")[2].removeprefix("hard token").strip())
+    assert found == said
+
+
 def test_a_configuration_of_the_star_graph_needs_no_task():
     assert which_task("d2_l5_n50_any", None) == (StarGraph, "d2_l5_n50_any")
     assert which_task("star_graph", None) == which_task("star_graph", "d2_l5_n50")

@@ -73,8 +73,14 @@ def test_codes_make_short_names_that_are_read_back(task, name):
     assert task.config_name == name
     assert Coded.from_config_name(name) == task
     assert Coded.from_config_name(name, signed=task.signed) == task
-    with pytest.raises(ValueError, match=f"config '{name}' says signed={task.signed}, but signed="):
-        Coded.from_config_name(name, signed=not task.signed)
+    with pytest.raises(ValueError, match=f"config '{name}' says digits={task.digits}, but digits=7 was given"):
+        Coded.from_config_name(name, digits=7)
+
+
+def test_a_keyword_turns_a_switch_on_that_a_name_leaves_out_and_none_off():
+    assert Coded.from_config_name("3_bten", signed=True) == Coded(signed=True)
+    with pytest.raises(ValueError, match="config '3_bten_signed' says signed=True, but signed=False was given"):
+        Coded.from_config_name("3_bten_signed", signed=False)
 
 
 @pytest.mark.parametrize("name", ["", "3", "3_b", "x_bten", "03_bten", "_bten", "3-bten", "digits_3"])

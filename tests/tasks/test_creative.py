@@ -82,11 +82,11 @@ def test_seeds_are_random_words_in_front_that_change_nothing_else(task):
 
 @pytest.mark.parametrize("task", DEFAULTS)
 def test_other_lengths_of_seeds_are_refused_in_one_line(task):
-    for name in ("{}_s0", "{}_s04", "{}_s", "{}_s65", "s4_{}", "{}_s4_s4", "{}_s-1", "{}_s4_first"):
+    for name in ("{}_s0", "{}_s04", "{}_s", "{}_s65", "s4_{}", "{}_s4_s4", "{}_s-1", "{}_rev_s4"):
         with pytest.raises(ValueError) as failure:
             type(task).from_config_name(name.format(task.config_name))
         assert "\n" not in str(failure.value)
-    with pytest.raises(ValueError, match=r"use \w+<\w+>[\w<>]+(\[_first\])?\[_s<seed_length>\], such as"):
+    with pytest.raises(ValueError, match=r"use \w+<\w+>[\w<>]+\[_s<seed_length>\](\[_rev\])?, such as"):
         type(task).from_config_name("")
 
 

@@ -62,8 +62,8 @@ DIGESTS = {
     ("sibling_discovery", "1.0.0"): {
         "p5_c2500_g0": "53b56dca3cb10b49",
         "p5_c500_g0": "8788be93a15cbed3",
-        "p5_c2500_g0_first": "dd6ae8f55c821ffc",
-        "p5_c500_g0_first": "22d82914defb3f2e",
+        "p5_c2500_g0_rev": "dd6ae8f55c821ffc",
+        "p5_c500_g0_rev": "22d82914defb3f2e",
     },
     ("triangle_discovery", "1.0.0"): {
         "n200_d60_g0": "675811648d0b0d3e",

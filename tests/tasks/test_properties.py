@@ -66,7 +66,7 @@ def check_parsed(task: StarGraph, text: str) -> None:
 @examples(max_examples=250)
 @given(st.one_of(st.text(), st.text("01239,|/=", max_size=40)), st.booleans())
 def test_any_text_is_refused_or_is_a_problem(text, reverse):
-    check_parsed(StarGraph(1, 2, 10, reverse), text)
+    check_parsed(StarGraph(1, 2, 10, reverse=reverse), text)
 
 
 @examples(max_examples=250)
@@ -78,7 +78,7 @@ def test_text_that_is_nearly_a_problem_is_refused_or_is_one(data):
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_of_all_texts_two_labels_away_just_the_problems_are_taken(reverse):
-    task, problems = StarGraph(2, 3, 5, reverse), set()
+    task, problems = StarGraph(2, 3, 5, reverse=reverse), set()
     for start, a, b, c, d in itertools.permutations(range(5)):
         path = (b, a, start) if reverse else (start, a, b)
         for edges in itertools.permutations([(start, a), (a, b), (start, c), (c, d)]):
@@ -187,7 +187,7 @@ def test_splits_divide_a_whole_space_whatever_the_query_and_the_order_of_edges(c
 @examples(max_examples=200)
 @given(st.integers(1, 10**3), st.integers(2, 10**3), st.integers(0, 10**6), st.booleans())
 def test_name_of_a_configuration_is_read_back(degree, path_length, spare, reverse):
-    task = StarGraph(degree, path_length, 1 + degree * (path_length - 1) + spare, reverse)
+    task = StarGraph(degree, path_length, 1 + degree * (path_length - 1) + spare, reverse=reverse)
     assert StarGraph.from_config_name(task.config_name) == task
     assert task.config_name == f"d{degree}_l{path_length}_n{task.num_nodes}" + ("_rev" if reverse else "")
 

@@ -16,13 +16,13 @@ def test_every_child_has_one_parent_and_every_parent_as_many_children(graph_seed
     assert children.reshape(-1).tolist() != list(range(5, 505))
 
 
-@pytest.mark.parametrize("parent_first", [False, True])
-def test_brute_force_over_all_triples_agrees(parent_first):
-    task = SiblingDiscovery(2, 6, graph_seed=3, parent_first=parent_first)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_brute_force_over_all_triples_agrees(reverse):
+    task = SiblingDiscovery(2, 6, graph_seed=3, reverse=reverse)
     parents = {int(child): parent for parent, children in enumerate(task.children) for child in children}
     coherent = {}
     for triple in itertools.product(range(9), repeat=3):
-        one, other, parent = triple[1:] + triple[:1] if parent_first else triple
+        one, other, parent = triple[1:] + triple[:1] if reverse else triple
         if one != other and one in parents and parents[one] == parents.get(other) == parent:
             coherent[",".join(map(str, triple))] = (parent, min(one, other), max(one, other))
         assert task.canonical(",".join(map(str, triple))) == coherent.get(",".join(map(str, triple)))
@@ -34,7 +34,7 @@ def test_brute_force_over_all_triples_agrees(parent_first):
 def test_columns_say_what_the_text_says():
     for row in rows_of(SiblingDiscovery(), 200):
         assert row["completion"] == ",".join(map(str, [*row["siblings"], row["parent"]]))
-    for row in rows_of(SiblingDiscovery(parent_first=True), 200):
+    for row in rows_of(SiblingDiscovery(reverse=True), 200):
         assert row["completion"] == ",".join(map(str, [row["parent"], *row["siblings"]]))
 
 
@@ -54,18 +54,10 @@ def test_what_is_incoherent():
         ({"num_children": 9}, "num_children must be an integer from 10 to 100000 for the 5 parents, got 9"),
         ({"num_children": 501}, "num_children must be a multiple of num_parents=5, got 501"),
         ({"graph_seed": -1}, "graph_seed must be an integer >= 0, got -1"),
-        ({"parent_first": 1}, "parent_first must be true or false, got 1"),
+        ({"reverse": 1}, "reverse must be true or false, got 1"),
     ],
 )
 def test_fields_are_checked(fields, reason):
     with pytest.raises(ValueError) as failure:
         SiblingDiscovery(**fields)
     assert str(failure.value) == reason
-
-
-def test_a_switch_may_be_given_beside_a_name_that_says_so():
-    assert SiblingDiscovery.from_config_name("p5_c500_g0_first", parent_first=True) == SiblingDiscovery(
-        5, 500, 0, True
-    )
-    with pytest.raises(ValueError, match="says parent_first=False, but parent_first=True was given"):
-        SiblingDiscovery.from_config_name("p5_c500_g0", parent_first=True)

@@ -314,8 +314,8 @@ def test_config_name_out_of_range_names_the_field(config_name, field):
 
 
 def test_config_name_is_read_into_every_field():
-    assert StarGraph.from_config_name("d12_l34_n567_rev") == StarGraph(12, 34, 567, True)
-    assert StarGraph.from_config_name("d12_l34_n567") == StarGraph(12, 34, 567, False)
+    assert StarGraph.from_config_name("d12_l34_n567_rev") == StarGraph(12, 34, 567, reverse=True)
+    assert StarGraph.from_config_name("d12_l34_n567") == StarGraph(12, 34, 567)
 
 
 @pytest.mark.parametrize(

@@ -382,6 +382,8 @@ Columns = dict[str, np.ndarray]
 NUM_BUCKETS = 16
 #: The buckets of `split key mod 16` that make up each split.
 SPLITS = {"train": range(12), "validation": range(12, 14), "test": range(14, 16)}
+#: What stands at the end of configuration names whose answers are written from their end: see `ReversibleTask`.
+REVERSED = "rev"
 #: Rows are sampled in shards of this size, each from its own generator, and cut to the number asked for.
 SHARD_ROWS = 10_000
 
@@ -463,6 +465,13 @@ class Task(ABC):
     #: begins with `_` only where the field has another value than by default; without codes, names are such as
     #: `degree_2-length_5`.
     codes: ClassVar[Mapping[str, str]] = {}
+
+    def __post_init__(self):
+        """Check the switches; a subclass checks its other fields, too."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, bool) and not isinstance(value, bool):
+                raise ValueError(f"{field.name} must be true or false, got {value!r}")
 
     @property
     @abstractmethod
@@ -563,7 +572,13 @@ class Task(ABC):
 
     @classmethod
     def from_config_name(cls, config_name: str, **overrides: Any) -> Self:
-        """Read a configuration name; raise `ValueError` for any other text, or when an override contradicts it."""
+        """Read a configuration name; an override may turn on a switch that it leaves out, such as `reverse`.
+
+        Raises:
+            ValueError: for any other text, or when an override contradicts it.
+        """
+        if config_name.endswith(f"_{REVERSED}") and "reverse" not in {field.name for field in fields(cls)}:
+            raise ValueError(f"{cls.name} cannot be reversed: leave _{REVERSED} out of the config {config_name!r}")
         form = form_of_names(cls.codes, {field.name: field.default for field in fields(cls)})
         match = re.fullmatch(form, config_name)
         if match is None:
@@ -578,11 +593,11 @@ class Task(ABC):
             else:
                 named[field.name] = field.default if text is None else value_of(field.name, text, field.default)
         for name, value in overrides.items():
-            if named.get(name) != value:
+            if named.get(name) != value and (named.get(name), value) != (False, True):
                 raise ValueError(
                     f"config {config_name!r} says {name}={named.get(name)}, but {name}={value!r} was given"
                 )
-        return cls(**named)
+        return cls(**(named | overrides))
 
     @property
     def title(self) -> str:
@@ -677,6 +692,7 @@ class CreativeTask(Task):
             cls.codes = {**cls.codes, "seed_length": "_s"}
 
     def __post_init__(self):
+        super().__post_init__()
         keep_integer(self, "seed_length", 0, 64)
 
     @property
@@ -937,26 +953,51 @@ class LineConstruction(EdgeConstruction):
     closed: ClassVar[bool] = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReversibleTask(Task):
+    """Ask for something that can be written from its beginning or from its end, such as a path.
+
+    A reversed configuration has the same prompts, columns and splits, and other completions. Whether these still need
+    a plan is a matter of the task: a path needs none where a single edge leads to each of its nodes.
+
+    Args:
+        reverse (`bool`, *optional*, defaults to `False`): write completions from the end, paths from the goal to the
+            start; `_rev` at the end of configuration names.
+    """
+
+    reverse: bool = False
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        if cls.codes:
+            cls.codes = {**cls.codes, "reverse": REVERSED}
+
+    def turned(self, nodes: Sequence[Any] | np.ndarray) -> Sequence[Any] | np.ndarray:
+        """Bring the nodes of an answer, or of rows of answers, `(rows, L)`, into the order of writing, or back."""
+        if not self.reverse:
+            return nodes
+        return nodes[:, ::-1] if isinstance(nodes, np.ndarray) else nodes[::-1]
+
+
 MAX_CHILDREN = 100_000
 SIBLINGS_DRAWN = 4  # beside the two
 
 
 @dataclass(frozen=True)
-class SiblingDiscovery(CreativeTask):
+class SiblingDiscovery(ReversibleTask, CreativeTask):
     """Ask for any two siblings and their parent, such as `731,89,2`, in a hidden graph.
 
     The graph is the same in all rows: every parent has as many children, and every child one parent. It stands in no
     prompt; a model learns it from the rows. Two completions are the same when they name the same two siblings.
 
     The hard part is the second sibling: the parent that both share is written after them, so that a model must choose
-    it before it writes the first. With `parent_first` no plan is needed.
+    it before it writes the first. Reversed, the parent comes first, and no plan is needed.
 
     Args:
         num_parents (`int`, >= 1, *optional*, defaults to 5): their labels are the first, `0` to `num_parents - 1`.
         num_children (`int`, *optional*, defaults to 2,500): of all parents together, at most 100,000, at least two
             each, and of each as many; their labels come after those of the parents.
         graph_seed (`int`, >= 0, *optional*, defaults to 0): which children each parent has.
-        parent_first (`bool`, *optional*, defaults to `False`): write the parent before its children.
 
     Raises:
         ValueError: naming the field, its value and what is allowed.
@@ -981,18 +1022,12 @@ class SiblingDiscovery(CreativeTask):
 
     name: ClassVar[str] = "sibling_discovery"
     version: ClassVar[str] = "1.0.0"
-    grid: ClassVar[tuple[str, ...]] = ("p5_c2500_g0", "p5_c500_g0", "p5_c2500_g0_first", "p5_c500_g0_first")
-    codes: ClassVar[Mapping[str, str]] = {
-        "num_parents": "p",
-        "num_children": "c",
-        "graph_seed": "g",
-        "parent_first": "first",
-    }
+    grid: ClassVar[tuple[str, ...]] = ("p5_c2500_g0", "p5_c500_g0", "p5_c2500_g0_rev", "p5_c500_g0_rev")
+    codes: ClassVar[Mapping[str, str]] = {"num_parents": "p", "num_children": "c", "graph_seed": "g"}
 
     num_parents: int = 5
     num_children: int = 2500
     graph_seed: int = 0
-    parent_first: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -1004,14 +1039,12 @@ class SiblingDiscovery(CreativeTask):
                 f"num_children must be a multiple of num_parents={self.num_parents}, got {self.num_children}"
             )
         keep_integer(self, "graph_seed", 0)
-        if not isinstance(self.parent_first, bool):
-            raise ValueError(f"parent_first must be true or false, got {self.parent_first!r}")
 
     @property
     def title(self) -> str:
-        """`Sibling discovery, 5 parents, 2500 children, graph 0`, and `parent first` if so."""
+        """`Sibling discovery, 5 parents, 2500 children, graph 0`."""
         size = f"{self.num_parents} parents, {self.num_children} children, graph {self.graph_seed}"
-        return f"Sibling discovery, {size}" + ", parent first" * self.parent_first + self.seed_in_words
+        return f"Sibling discovery, {size}{self.seed_in_words}"
 
     @property
     def words(self) -> list[str]:
@@ -1030,9 +1063,8 @@ class SiblingDiscovery(CreativeTask):
         return {"siblings": self.children[parent, places].T.copy(), "parent": parent}
 
     def completions(self, columns: Columns) -> TextColumn:
-        """Write `child,child,parent`, or `parent,child,child`."""
-        siblings, parent = columns["siblings"], columns["parent"][:, None]
-        labels = [parent, siblings] if self.parent_first else [siblings, parent]
+        """Write `child,child,parent` (`parent,child,child` when reversed)."""
+        labels = self.turned([columns["siblings"], columns["parent"][:, None]])
         return format_labels(np.concatenate(labels, axis=1), ",,\0")
 
     def drawing(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -1054,7 +1086,7 @@ class SiblingDiscovery(CreativeTask):
         labels = read_labels(prediction)
         if labels is None or len(labels) != 3:
             return None
-        parent, *siblings = labels if self.parent_first else (labels[2], *labels[:2])
+        parent, *siblings = labels if self.reverse else (labels[2], *labels[:2])
         one, other = sorted(siblings)
         children = children_sets(self.num_parents, self.num_children, self.graph_seed)
         there = parent < self.num_parents and one != other and {one, other} <= children[parent]

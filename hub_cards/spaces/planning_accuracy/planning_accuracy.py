@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Integral
+from statistics import fmean
 from typing import Any, ClassVar, NamedTuple, Self
 
 import datasets
@@ -410,6 +411,8 @@ Columns = dict[str, np.ndarray]
 NUM_BUCKETS = 16
 #: The buckets of `split key mod 16` that make up each split.
 SPLITS = {"train": range(12), "validation": range(12, 14), "test": range(14, 16)}
+#: What stands at the end of configuration names whose answers are written from their end: see `ReversibleTask`.
+REVERSED = "rev"
 #: Rows are sampled in shards of this size, each from its own generator, and cut to the number asked for.
 SHARD_ROWS = 10_000
 
@@ -491,6 +494,13 @@ class Task(ABC):
     #: begins with `_` only where the field has another value than by default; without codes, names are such as
     #: `degree_2-length_5`.
     codes: ClassVar[Mapping[str, str]] = {}
+
+    def __post_init__(self):
+        """Check the switches; a subclass checks its other fields, too."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, bool) and not isinstance(value, bool):
+                raise ValueError(f"{field.name} must be true or false, got {value!r}")
 
     @property
     @abstractmethod
@@ -591,7 +601,13 @@ class Task(ABC):
 
     @classmethod
     def from_config_name(cls, config_name: str, **overrides: Any) -> Self:
-        """Read a configuration name; raise `ValueError` for any other text, or when an override contradicts it."""
+        """Read a configuration name; an override may turn on a switch that it leaves out, such as `reverse`.
+
+        Raises:
+            ValueError: for any other text, or when an override contradicts it.
+        """
+        if config_name.endswith(f"_{REVERSED}") and "reverse" not in {field.name for field in fields(cls)}:
+            raise ValueError(f"{cls.name} cannot be reversed: leave _{REVERSED} out of the config {config_name!r}")
         form = form_of_names(cls.codes, {field.name: field.default for field in fields(cls)})
         match = re.fullmatch(form, config_name)
         if match is None:
@@ -606,11 +622,11 @@ class Task(ABC):
             else:
                 named[field.name] = field.default if text is None else value_of(field.name, text, field.default)
         for name, value in overrides.items():
-            if named.get(name) != value:
+            if named.get(name) != value and (named.get(name), value) != (False, True):
                 raise ValueError(
                     f"config {config_name!r} says {name}={named.get(name)}, but {name}={value!r} was given"
                 )
-        return cls(**named)
+        return cls(**(named | overrides))
 
     @property
     def title(self) -> str:
@@ -705,6 +721,7 @@ class CreativeTask(Task):
             cls.codes = {**cls.codes, "seed_length": "_s"}
 
     def __post_init__(self):
+        super().__post_init__()
         keep_integer(self, "seed_length", 0, 64)
 
     @property
@@ -1170,11 +1187,39 @@ def draw_equations(rng: np.random.Generator, count: int, num_numbers: int) -> Co
     return {name: values[kept] for name, values in columns.items()}
 
 
-class PathTask(GraphTask):
+@dataclass(frozen=True, kw_only=True)
+class ReversibleTask(Task):
+    """Ask for something that can be written from its beginning or from its end, such as a path.
+
+    A reversed configuration has the same prompts, columns and splits, and other completions. Whether these still need
+    a plan is a matter of the task: a path needs none where a single edge leads to each of its nodes.
+
+    Args:
+        reverse (`bool`, *optional*, defaults to `False`): write completions from the end, paths from the goal to the
+            start; `_rev` at the end of configuration names.
+    """
+
+    reverse: bool = False
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        if cls.codes:
+            cls.codes = {**cls.codes, "reverse": REVERSED}
+
+    def turned(self, nodes: Sequence[Any] | np.ndarray) -> Sequence[Any] | np.ndarray:
+        """Bring the nodes of an answer, or of rows of answers, `(rows, L)`, into the order of writing, or back."""
+        if not self.reverse:
+            return nodes
+        return nodes[:, ::-1] if isinstance(nodes, np.ndarray) else nodes[::-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathTask(ReversibleTask, GraphTask):
     """Ask for the only path from a start to a goal, given the shuffled edges of a graph.
 
-    A subclass has a field `num_nodes` and the columns of `columns_of`. Where the graphs of a configuration have
-    several sizes, edges and paths are filled up with -1 at their ends.
+    A subclass has a field `num_nodes` and the columns of `columns_of`, which run from the start also where completions
+    are reversed. Where the graphs of a configuration have several sizes, edges and paths are filled up with -1 at
+    their ends.
     """
 
     #: After an edge in the prompt, after the last edge, and after the goal.
@@ -1195,8 +1240,8 @@ class PathTask(GraphTask):
         return {name: np.ascontiguousarray(values) for name, values in columns.items()}
 
     def to_text(self, columns: Columns) -> dict[str, TextColumn]:
-        """Write `a,b|c,d|.../start,goal=` and `start,...,goal`."""
-        return {"prompt": self.prompts(columns), "completion": write_nodes(columns["path"], ",")}
+        """Write `a,b|c,d|.../start,goal=` and `start,...,goal` (`goal,...,start` when reversed)."""
+        return {"prompt": self.prompts(columns), "completion": write_nodes(self.turned(columns["path"]), ",")}
 
     def prompts(self, columns: Columns) -> TextColumn:
         """Write `a,b|c,d|.../start,goal=`, with the signs of the task."""
@@ -1209,27 +1254,36 @@ class PathTask(GraphTask):
 
     def read_row(self, prompt: str, completion: str) -> dict[str, Any]:
         """Read the path. See [`Task.read_row`]."""
-        return {"path": labels_of(completion)}
+        return {"path": self.turned(labels_of(completion))}
 
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
-        """Return 1.0 when `prediction` is the path of `row`, else 0.0."""
-        return nodes_match(prediction, [node for node in row["path"] if node >= 0])
+        """Return 1.0 when `prediction` is the path of `row` in this task's direction, else 0.0."""
+        return nodes_match(prediction, self.turned(written_nodes(row["path"])))
 
     def write_path(self, nodes: Sequence[int]) -> str:
-        """Write the completion of one row whose path has these nodes."""
-        return self.between_parts.join(map(str, nodes))
+        """Write the completion of one row whose path has these nodes, from the start to the goal."""
+        return self.between_parts.join(map(str, self.turned(nodes)))
 
     def nodes_of(self, parts: Sequence[str]) -> list[str]:
         """Return the nodes, as texts, of the parts of whatever was written."""
         return list(parts)
 
     def hard_places(self, columns: Mapping[str, Sequence[Any]]) -> list[dict[int, float]]:
-        """Say which parts follow a node that several edges leave. See [`Task.hard_places`]."""
+        """Say which parts follow a node that several edges leave, or lead to when reversed. See [`Task.hard_places`].
+
+        Where no reversed path has such a part, it is the one that needs planning forwards.
+        """
+        if self.reverse and self.hard_part is not None:
+            return super().hard_places(columns)
         rows = zip(columns["edges"], columns["path"], strict=True)
-        return [self.choices(successors_of(edges), written_nodes(path)) for edges, path in rows]
+        return [self.choices(self.ways_on(edges), self.turned(written_nodes(path))) for edges, path in rows]
+
+    def ways_on(self, edges: Sequence[Sequence[int]]) -> dict[int, list[int]]:
+        """Return the nodes that may be written behind each node of a graph: those that edges lead to, or come from."""
+        return successors_of([edge[::-1] for edge in edges] if self.reverse else edges)
 
     def choices(self, after: Mapping[int, Sequence[int]], path: Sequence[int]) -> dict[int, float]:
-        """Return what guessing gives at the parts of one path that follow a node with several edges."""
+        """Return what guessing gives at the parts of a path, in the order of writing, that are one of several ways."""
         first = len(path) - len(self.parts(self.write_path(path)))  # where parts are edges, one node comes before all
         return {
             place - first: 1 / len(after[node])
@@ -1335,7 +1389,8 @@ class CrossingStar(PathTask):
     The start is the upstream end of an arm and the goal its other end. Up to the centre, the path follows single
     edges; there `degree` edges go on, and only the goal says which is the right one. So the node that needs planning
     stands inside the path, at a place that varies from row to row, `hard_place`, and paths have several lengths.
-    Written from the goal to the start, a path would need planning at the centre, too, since several arms lead there.
+    Reversed, a path must still be guessed at the centre wherever several arms lead there: only the start says which is
+    the right one. In `easy` none does, since the centre is the start.
 
     Args:
         degree (`int`, >= 2, *optional*, defaults to 3): the number of arms.
@@ -1386,6 +1441,7 @@ class CrossingStar(PathTask):
     num_nodes: int = 20
 
     def __post_init__(self):
+        super().__post_init__()
         keep_integer(self, "degree", 2)
         keep_integer(self, "min_length", 2)
         keep_integer(self, "max_length", self.min_length, why=f" for min_length={self.min_length}")
@@ -1396,13 +1452,14 @@ class CrossingStar(PathTask):
     @property
     def config_name(self) -> str:
         """`easy`, `medium`, `hard`, or `d{degree}_l{min_length}_to{max_length}_p{min_plan}_n{num_nodes}`."""
-        in_codes = super().config_name
-        return next((name for name, codes in NAMED.items() if codes == in_codes), in_codes)
+        in_codes, ending, _ = super().config_name.partition(f"_{REVERSED}")
+        return next((name for name, codes in NAMED.items() if codes == in_codes), in_codes) + ending
 
     @classmethod
     def from_config_name(cls, config_name: str, **overrides: Any) -> Self:
         """Read a configuration name; raise `ValueError` for any other text, or when an override contradicts it."""
-        return super().from_config_name(NAMED.get(config_name, config_name), **overrides)
+        name = config_name.removesuffix(f"_{REVERSED}")
+        return super().from_config_name(NAMED.get(name, name) + config_name[len(name) :], **overrides)
 
     @property
     def title(self) -> str:
@@ -1413,8 +1470,24 @@ class CrossingStar(PathTask):
 
     @property
     def chance(self) -> dict[str, float | None]:
-        """1/degree: the accuracy of guessing at the centre, and so of all."""
-        return {"hard_token_accuracy": 1 / self.degree, "accuracy": 1 / self.degree}
+        """1/degree: the accuracy of guessing at the centre, and so of all.
+
+        Reversed, it is the mean over rows of 1/arms, of the arms that lead to the centre: that of the goal, unless it
+        begins there, and each other one with the probability that it begins before.
+        """
+        if not self.reverse:
+            return {"hard_token_accuracy": 1 / self.degree, "accuracy": 1 / self.degree}
+        lengths = range(self.min_length, self.max_length + 1)
+        at_start = fmean(1 / (length - self.min_plan) for length in lengths)  # that an arm begins at the centre
+        if at_start == 1:
+            return {"hard_token_accuracy": None}
+        # The mean of 1/(1 + K) over a binomial K, the number of other arms, with and without K = 0.
+        alone = at_start ** (self.degree - 1)
+        guessed = (1 - at_start**self.degree) / (self.degree * (1 - at_start))
+        return {
+            "hard_token_accuracy": (guessed - alone) / (1 - alone),
+            "accuracy": at_start + (1 - at_start) * guessed,
+        }
 
     def sample(self, rng: np.random.Generator, count: int) -> Columns:
         """Draw `count` problems from all splits alike.
@@ -1438,13 +1511,14 @@ ARMS_DRAWN = 4  # of thousands
 
 
 @dataclass(frozen=True)
-class InWeightsStar(GraphTask):
+class InWeightsStar(ReversibleTask, GraphTask):
     """Ask for the path from the root of one fixed star graph to a leaf, such as `17....=`, answered by `3,9,17`.
 
     No prompt shows the graph. Its edges are training rows of their own, in both directions: `9>` is answered by `17`,
     and `17<` by `9`. The paths to three of four leaves are training rows, too; those to the others are held out for
     validation and test. The first step away from the root needs planning, as in a star graph whose edges are in the
-    prompt; here the graph must be read from the weights.
+    prompt; here the graph must be read from the weights. Reversed, from the leaf to the root, a path needs no plan:
+    one edge leads to each node. The rows of edges are the same.
 
     Training rows are all edges and paths in random order, and again in another, until there are as many as asked for;
     validation and test rows are their paths in the same way. From the root, an edge leads to each arm: any is right.
@@ -1488,6 +1562,7 @@ class InWeightsStar(GraphTask):
     graph_seed: int = 0
 
     def __post_init__(self):
+        super().__post_init__()
         keep_integer(self, "path_length", 2)
         keep_integer(self, "degree", 2, MAX_LABEL // (self.path_length - 1), f" for path_length={self.path_length}")
         keep_integer(self, "num_pauses", 0, 100)
@@ -1506,16 +1581,17 @@ class InWeightsStar(GraphTask):
     @property
     def hard_part(self) -> int:
         """The place of the node next to the root, the one that needs planning."""
-        return 1
+        return self.path_length - 2 if self.reverse else 1
 
     @property
     def chance(self) -> dict[str, float | None]:
-        """1/degree: the accuracy of guessing among the arms."""
-        return {"hard_token_accuracy": 1 / self.degree}
+        """1/degree: the accuracy of guessing among the arms. A reversed path needs no guess."""
+        return {"hard_token_accuracy": None if self.reverse else 1 / self.degree}
 
     def hard_places(self, columns: Mapping[str, Sequence[Any]]) -> list[dict[int, float]]:
         """Say which rows ask for a path, whose first step needs a plan. See [`Task.hard_places`]."""
-        return [{self.hard_part: 1 / self.degree} if kind == PATH else {} for kind in columns["kind"]]
+        of_paths = super().hard_places(columns)
+        return [choice if kind == PATH else {} for kind, choice in zip(columns["kind"], of_paths, strict=True)]
 
     def sample(self, rng: np.random.Generator, count: int) -> Columns:
         """Draw `count` rows, whatever their split and kind.
@@ -1554,11 +1630,14 @@ class InWeightsStar(GraphTask):
         return np.where(columns["kind"] == PATH, mix_bits(node), edges + np.uint64(SPLITS["train"][0]))
 
     def to_text(self, columns: Columns) -> dict[str, TextColumn]:
-        """Write `leaf....=` and `root,...,leaf` for a path, `a>` and `b` for the edge from a to b, `b<` and `a`."""
+        """Write `leaf....=` and `root,...,leaf` (`leaf,...,root` when reversed) for a path.
+
+        For the edge from a to b write `a>` and `b`, and `b<` and `a`.
+        """
         ends = ["." * self.num_pauses + KINDS[PATH], KINDS[FORWARD], KINDS[BACKWARD]]
         asked = zip(columns["node"].tolist(), columns["kind"].tolist(), strict=True)
         prompts = TextColumn.of([f"{node}{ends[kind]}" for node, kind in asked])
-        return {"prompt": prompts, "completion": write_nodes(columns["answer"], ",")}
+        return {"prompt": prompts, "completion": write_nodes(self.turned(columns["answer"]), ",")}
 
     def read_row(self, prompt: str, completion: str) -> dict[str, Any]:
         """Read the kind, the node that is asked about, and the answer. See [`Task.read_row`]."""
@@ -1566,12 +1645,12 @@ class InWeightsStar(GraphTask):
         kind = KINDS.find(prompt.strip()[-1:] or "?")
         if kind < 0 or not asked.isdecimal():
             raise ValueError(f"a prompt must be a node and one of {KINDS}, pauses between them, got {prompt!r}")
-        return {"kind": kind, "node": int(asked), "answer": labels_of(completion)}
+        return {"kind": kind, "node": int(asked), "answer": self.turned(labels_of(completion))}
 
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
         """Return 1.0 when `prediction` is the path or the node at the other end of an edge, else 0.0."""
         if (row["kind"], row["node"]) != (FORWARD, arms_of_graph(self)[0, 0]):
-            return nodes_match(prediction, [node for node in row["answer"] if node >= 0])
+            return nodes_match(prediction, self.turned(written_nodes(row["answer"])))
         nodes = read_labels(prediction) if isinstance(prediction, str) else None
         return float(nodes is not None and len(nodes) == 1 and nodes[0] in arms_of_graph(self)[:, 1])
 
@@ -1677,6 +1756,9 @@ class MinimalPlanning(PathTask):
     the right one. The farther the goal is from there, the more steps must be planned. So accuracy is a matter of
     `crossing`: the place of the common node in the path, and of the edge that needs planning among the edges.
 
+    Reversed, edges run from the goal to the start, each backwards: `goal,b/b,a/...`. At the crossing, a path must
+    still be guessed wherever both streams lead there: unless they begin there.
+
     Args:
         path_length (`int`, >= 2, *optional*, defaults to 7): the nodes of each stream.
         num_nodes (`int`, *optional*, defaults to 14): the labels to draw from, at least the nodes of the graph,
@@ -1715,6 +1797,7 @@ class MinimalPlanning(PathTask):
     num_nodes: int = 14
 
     def __post_init__(self):
+        super().__post_init__()
         keep_integer(self, "path_length", 2)
         size = 2 * self.path_length - 1
         keep_integer(self, "num_nodes", size, MAX_LABEL + 1, f" for the {size} nodes of two streams that cross")
@@ -1726,8 +1809,16 @@ class MinimalPlanning(PathTask):
 
     @property
     def chance(self) -> dict[str, float | None]:
-        """1/2: the accuracy of guessing at the crossing, and so of all."""
-        return {"hard_token_accuracy": 1 / 2, "accuracy": 1 / 2}
+        """1/2: the accuracy of guessing at the crossing, and so of all.
+
+        Reversed, a path that begins at the crossing needs no guess, so that more of the whole answers are right.
+        """
+        if not self.reverse:
+            return {"hard_token_accuracy": 1 / 2, "accuracy": 1 / 2}
+        if self.path_length == 2:  # all begin there
+            return {"hard_token_accuracy": None}
+        unguessed = 1 / (self.path_length - 1)
+        return {"hard_token_accuracy": 1 / 2, "accuracy": unguessed + (1 - unguessed) / 2}
 
     def sample(self, rng: np.random.Generator, count: int) -> Columns:
         """Draw `count` problems from all splits alike.
@@ -1743,8 +1834,8 @@ class MinimalPlanning(PathTask):
         return self.columns_of(edges, path) | {"crossing": crossing}
 
     def to_text(self, columns: Columns) -> dict[str, TextColumn]:
-        """Write `a,b/c,d/...-start,goal=` and the edges of the path, `start,b/b,c/...`."""
-        path = columns["path"]
+        """Write `a,b/c,d/...-start,goal=` and the edges of the path, `start,b/b,c/...` or `goal,b/b,a/...`."""
+        path = self.turned(columns["path"])
         edges = np.stack([path[:, :-1], path[:, 1:]], axis=-1).reshape(len(path), -1)
         return {
             "prompt": self.prompts(columns),
@@ -1756,15 +1847,17 @@ class MinimalPlanning(PathTask):
         edges = self.canonical(completion)
         if edges is None:
             raise ValueError(f"a completion must be edges with slashes between them, got {completion!r}")
-        return {"path": [edges[0][0], *(target for _, target in edges)]}
+        return {"path": self.turned([edges[0][0], *(target for _, target in edges)])}
 
     def score(self, prediction: str, row: Mapping[str, Any]) -> float:
-        """Return 1.0 when `prediction` are the edges of the path of `row` in order, else 0.0."""
-        return float(self.canonical(prediction) == tuple(itertools.pairwise(row["path"])))
+        """Return 1.0 when `prediction` are the edges of the path of `row` in this task's direction, else 0.0."""
+        return float(self.canonical(prediction) == tuple(itertools.pairwise(self.turned(row["path"]))))
 
     def write_path(self, nodes: Sequence[int]) -> str:
         """Write the edges of a path. See [`PathTask.write_path`]."""
-        return self.between_parts.join(f"{source},{target}" for source, target in itertools.pairwise(nodes))
+        return self.between_parts.join(
+            f"{source},{target}" for source, target in itertools.pairwise(self.turned(nodes))
+        )
 
     def nodes_of(self, parts: Sequence[str]) -> list[str]:
         """Return the nodes of edges; one where an edge ends and the next begins, once. See [`PathTask.nodes_of`]."""
@@ -1789,21 +1882,20 @@ SIBLINGS_DRAWN = 4  # beside the two
 
 
 @dataclass(frozen=True)
-class SiblingDiscovery(CreativeTask):
+class SiblingDiscovery(ReversibleTask, CreativeTask):
     """Ask for any two siblings and their parent, such as `731,89,2`, in a hidden graph.
 
     The graph is the same in all rows: every parent has as many children, and every child one parent. It stands in no
     prompt; a model learns it from the rows. Two completions are the same when they name the same two siblings.
 
     The hard part is the second sibling: the parent that both share is written after them, so that a model must choose
-    it before it writes the first. With `parent_first` no plan is needed.
+    it before it writes the first. Reversed, the parent comes first, and no plan is needed.
 
     Args:
         num_parents (`int`, >= 1, *optional*, defaults to 5): their labels are the first, `0` to `num_parents - 1`.
         num_children (`int`, *optional*, defaults to 2,500): of all parents together, at most 100,000, at least two
             each, and of each as many; their labels come after those of the parents.
         graph_seed (`int`, >= 0, *optional*, defaults to 0): which children each parent has.
-        parent_first (`bool`, *optional*, defaults to `False`): write the parent before its children.
 
     Raises:
         ValueError: naming the field, its value and what is allowed.
@@ -1828,18 +1920,12 @@ class SiblingDiscovery(CreativeTask):
 
     name: ClassVar[str] = "sibling_discovery"
     version: ClassVar[str] = "1.0.0"
-    grid: ClassVar[tuple[str, ...]] = ("p5_c2500_g0", "p5_c500_g0", "p5_c2500_g0_first", "p5_c500_g0_first")
-    codes: ClassVar[Mapping[str, str]] = {
-        "num_parents": "p",
-        "num_children": "c",
-        "graph_seed": "g",
-        "parent_first": "first",
-    }
+    grid: ClassVar[tuple[str, ...]] = ("p5_c2500_g0", "p5_c500_g0", "p5_c2500_g0_rev", "p5_c500_g0_rev")
+    codes: ClassVar[Mapping[str, str]] = {"num_parents": "p", "num_children": "c", "graph_seed": "g"}
 
     num_parents: int = 5
     num_children: int = 2500
     graph_seed: int = 0
-    parent_first: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -1851,14 +1937,12 @@ class SiblingDiscovery(CreativeTask):
                 f"num_children must be a multiple of num_parents={self.num_parents}, got {self.num_children}"
             )
         keep_integer(self, "graph_seed", 0)
-        if not isinstance(self.parent_first, bool):
-            raise ValueError(f"parent_first must be true or false, got {self.parent_first!r}")
 
     @property
     def title(self) -> str:
-        """`Sibling discovery, 5 parents, 2500 children, graph 0`, and `parent first` if so."""
+        """`Sibling discovery, 5 parents, 2500 children, graph 0`."""
         size = f"{self.num_parents} parents, {self.num_children} children, graph {self.graph_seed}"
-        return f"Sibling discovery, {size}" + ", parent first" * self.parent_first + self.seed_in_words
+        return f"Sibling discovery, {size}{self.seed_in_words}"
 
     @property
     def words(self) -> list[str]:
@@ -1877,9 +1961,8 @@ class SiblingDiscovery(CreativeTask):
         return {"siblings": self.children[parent, places].T.copy(), "parent": parent}
 
     def completions(self, columns: Columns) -> TextColumn:
-        """Write `child,child,parent`, or `parent,child,child`."""
-        siblings, parent = columns["siblings"], columns["parent"][:, None]
-        labels = [parent, siblings] if self.parent_first else [siblings, parent]
+        """Write `child,child,parent` (`parent,child,child` when reversed)."""
+        labels = self.turned([columns["siblings"], columns["parent"][:, None]])
         return format_labels(np.concatenate(labels, axis=1), ",,\0")
 
     def drawing(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -1901,7 +1984,7 @@ class SiblingDiscovery(CreativeTask):
         labels = read_labels(prediction)
         if labels is None or len(labels) != 3:
             return None
-        parent, *siblings = labels if self.parent_first else (labels[2], *labels[:2])
+        parent, *siblings = labels if self.reverse else (labels[2], *labels[:2])
         one, other = sorted(siblings)
         children = children_sets(self.num_parents, self.num_children, self.graph_seed)
         there = parent < self.num_parents and one != other and {one, other} <= children[parent]
@@ -2250,7 +2333,6 @@ class StarGraph(PathTask):
         path_length (`int`, >= 2, *optional*, defaults to 5): the nodes on an arm, the start included.
         num_nodes (`int`, *optional*, defaults to 50): the labels to draw from, at least the nodes of the graph,
             `1 + degree * (path_length - 1)`.
-        reverse (`bool`, *optional*, defaults to `False`): write the completion from the goal to the start.
         goal (`str`, *optional*, defaults to `"end"`): `"end"`, the goal is the end of an arm, or `"any"`, it is any
             node of an arm but the start, each as likely, and the path stops there; not together with `reverse`.
         style (`str`, *optional*, defaults to `"symbols"`): how a problem is written: `"symbols"` as in the paper,
@@ -2297,17 +2379,15 @@ class StarGraph(PathTask):
     degree: int = 2
     path_length: int = 5
     num_nodes: int = 50
-    reverse: bool = False
     goal: str = "end"
     style: str = "symbols"
 
     def __post_init__(self):
+        super().__post_init__()
         keep_integer(self, "degree", 1)
         keep_integer(self, "path_length", 2)
         why = f" for the {self.graph_size} nodes of G({self.degree},{self.path_length})"
         keep_integer(self, "num_nodes", self.graph_size, MAX_LABEL + 1, why)
-        if not isinstance(self.reverse, bool):
-            raise ValueError(f"reverse must be true or false, got {self.reverse!r}")
         if self.goal not in GOALS:
             raise ValueError(f"goal must be 'end' or 'any', got {self.goal!r}")
         if self.style not in STYLES:
@@ -2451,11 +2531,10 @@ class StarGraph(PathTask):
 
         In plain English there are `messages`, too: what a user asks and an assistant answers.
         """
-        if self.reverse:
-            columns = columns | {"path": columns["path"][:, ::-1]}
         if self.style == "symbols":
             return super().to_text(columns)
-        texts = {"prompt": write_prompts(columns, self.reverse), "completion": write_paths(columns["path"])}
+        completions = write_paths(self.turned(columns["path"]))
+        texts = {"prompt": write_prompts(columns, self.reverse), "completion": completions}
         return texts | {"messages": Messages(**texts)}
 
     def parse(self, text: str) -> dict[str, Any]:
@@ -2494,10 +2573,9 @@ class StarGraph(PathTask):
 
         In plain English the path may stand in a sentence, in brackets, behind reasoning: see [`read_path`].
         """
-        row = {"path": row["path"][::-1]} if self.reverse else row
         if self.style == "symbols":
             return super().score(prediction, row)
-        return float(self.canonical(prediction) == tuple(node for node in row["path"] if node >= 0))
+        return float(self.canonical(prediction) == tuple(self.turned(written_nodes(row["path"]))))
 
     def parts(self, completion: str) -> list[tuple[int, int]]:
         """Divide a completion into its nodes: in plain English those of the path that it ends with."""
@@ -2527,6 +2605,7 @@ class TreeStar(PathTask):
     single child. The first `1 + splits` nodes behind the root therefore need planning: only the leaf, at the other end
     of the path, says which child is the right one. The nodes after them follow the single edge that leaves the node
     before. In a star graph one choice decides everything; here a choice near the leaf is easier than one at the root.
+    Reversed, from the leaf to the root, a path needs no plan: one edge leads to each node.
 
     Args:
         degree (`int`, >= 2, *optional*, defaults to 2): the children of the root.
@@ -2583,6 +2662,7 @@ class TreeStar(PathTask):
     num_nodes: int = 50
 
     def __post_init__(self):
+        super().__post_init__()
         keep_integer(self, "degree", 2)
         keep_integer(self, "branching", 2)
         keep_integer(self, "path_length", 3)
@@ -2604,17 +2684,19 @@ class TreeStar(PathTask):
 
     @property
     def hard_parts(self) -> tuple[int, ...]:
-        """The places of all nodes that need planning: those behind a split."""
-        return tuple(range(1, self.splits + 2))
+        """The places of all nodes that need planning: those behind a split; none of a reversed path."""
+        return () if self.reverse else tuple(range(1, self.splits + 2))
 
     @property
     def hard_part(self) -> int:
-        """The place of the node next to the root, the first that needs planning."""
-        return self.hard_parts[0]
+        """The place of the node next to the root, the first that needs planning forwards."""
+        return self.path_length - 2 if self.reverse else 1
 
     @property
     def chance(self) -> dict[str, float | None]:
-        """1/degree for the first choice, and one of the leaves for the whole path."""
+        """1/degree for the first choice, and one of the leaves for the whole path. A reversed path needs no guess."""
+        if self.reverse:
+            return {"hard_token_accuracy": None}
         return {"hard_token_accuracy": 1 / self.degree, "accuracy": 1 / self.level_sizes[-1]}
 
     def sample(self, rng: np.random.Generator, count: int) -> Columns:

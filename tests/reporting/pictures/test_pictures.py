@@ -300,7 +300,7 @@ DRAWINGS = {
     "in_weights_star": ["d5000_l5_p4_g0", "d2_l2_p0_g0"],
     "countdown": ["n5"],
     "word_problem": ["s5_l36"],
-    "sibling_discovery": ["p5_c2500_g0", "p2_c4_g0_first"],
+    "sibling_discovery": ["p5_c2500_g0", "p2_c4_g0_rev"],
     "triangle_discovery": ["n200_d60_g0"],
     "circle_construction": ["l9_n15", "l3_n9"],
     "line_construction": ["l9_n15"],
