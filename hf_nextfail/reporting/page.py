@@ -207,7 +207,8 @@ def captioned(pictures: Sequence[PlannedPicture]) -> list[tuple[str | None, dict
 
 def task_part(trainings: Sequence[Training], pictures: Sequence[dict[str, str]]) -> dict[str, Any]:
     """Collect what the page says of one task."""
-    diagnosed, undiagnosed, verdicts = [], [], []
+    diagnosed, verdicts = [], []
+    undiagnosed: dict[str, list[str]] = {}  # the reason -> whom it concerns
     for name, training in zip(names_of(trainings), trainings, strict=True):
         runs = [record for record in training.records if record.diagnosis is not None]
         of_seed = f", seed {runs[0].run['seed']}" if len(training.records) > 1 and runs else ""
@@ -215,7 +216,8 @@ def task_part(trainings: Sequence[Training], pictures: Sequence[dict[str, str]])
             diagnosed.append((name, [record.diagnosis for record in runs]))
             verdicts.append((plain(name + of_seed), plain(runs[0].diagnosis["verdict"])))
         reasons = dict.fromkeys(record.run["diagnosis_absent"] for record in training.records)
-        undiagnosed += [(plain(name), plain(reason)) for reason in reasons if reason is not None]
+        for reason in filter(None, reasons):
+            undiagnosed.setdefault(plain(reason), []).append(f"**{plain(name)}**")
     several = any(len(training.records) > 1 for training in trainings)
     values = [(name, diagnosed_values(diagnoses)) for name, diagnoses in diagnosed]
     first = [(name, diagnoses[0]) for name, diagnoses in diagnosed]
@@ -260,7 +262,7 @@ def page_text(
     names = distinct_names(records)
     several = len(trainings) < len(records)
     what = f"Run {names[0]}" if len(records) == 1 else f"{len(records)} runs"
-    where = ", ".join(map(plain, tasks)) if len(tasks) <= 3 else f"{len(tasks)} tasks"
+    where = plain(tasks[0]) if len(tasks) == 1 else f"{len(tasks)} tasks"
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # texts are escaped for Markdown
     template = environment.from_string((shipped_folder("hub_cards") / "report.md").read_text(encoding="utf-8"))
     render = partial(
@@ -300,7 +302,8 @@ def write_report(
     Raises:
         UsageError: in one line, if the folder cannot be made.
     """
-    records = [record.public() for record in records]
+    titles = [record.run["title"] for record in records]
+    records = sorted((record.public() for record in records), key=lambda record: titles.index(record.run["title"]))
     folder = Path(folder)
     make_output_folder(folder)
     pictures = draw(records, folder)

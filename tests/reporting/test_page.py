@@ -116,6 +116,18 @@ def test_the_html_fetches_and_runs_nothing(runs, tmp_path):
     assert "default-src 'none'" in html
 
 
+def test_runs_of_several_tasks_stand_by_task(tmp_path):
+    shipped = shipped_folder("hub_cards") / "results" / "small"
+    siblings, trees = (sorted(shipped.glob(f"*-{task}-*.json")) for task in ("sibling_discovery", "tree_star"))
+    page = report_runs([siblings[0], trees[0], *siblings[1:3]], tmp_path)
+    markdown = page.with_suffix(".md").read_text(encoding="utf-8")
+    assert markdown.startswith("# 4 runs on 2 tasks\n")
+    names = [row[0].split("/")[0] for row in cells(markdown, "run") if "/" in row[0]]
+    assert names == ["sibling_discovery"] * 3 + ["tree_star"]
+    (absent,) = re.findall(r"^- No diagnosis of (.*?): sibling_discovery has no", markdown, re.MULTILINE)
+    assert absent.count("**") == 6
+
+
 @pytest.fixture(scope="module")
 def grid_page(tmp_path_factory) -> Path:
     """The page of the grid that ships with the package: 44 runs of 20 trainings on 5 tasks."""
