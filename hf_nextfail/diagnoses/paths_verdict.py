@@ -79,7 +79,7 @@ def forced_verdict(task: dict[str, Any], numbers: dict[str, Any]) -> str:
     """Say why a model fails that is shown the true previous nodes."""
     choice, given = at_the_choice(task, numbers), numbers["accuracy_given_hard_token"]
     other, accuracy = numbers["forced_other_token_accuracy"], numbers["accuracy"]
-    if other is not None and other["value"] < 0.5:
+    if task["chance"] and other is not None and other["value"] < 0.5:
         return (
             "It does not guess and follow edges, but fails as models do that learn rows by heart: with the true "
             f"nodes before them shown, the nodes that need no plan are right {percent(other['value'])} of the time; "

@@ -294,6 +294,8 @@ def test_reversed_trees_need_no_plan_and_are_read_from_the_leaf():
     of_task = diagnosis["task"]
     assert (of_task["reverse"], of_task["chance"], of_task["distances"]) == (True, [], [0])
     assert diagnosis["verdict"].endswith("right as a whole, in which no node needs a plan.")
+    clumsy = diagnosis_by(NodeGuesser, "tree_star", "d2_b3_s1_l5_n21_rev", 20)["verdict"]
+    assert clumsy.startswith("It has not learnt to follow edges") and "no node needs a plan" in clumsy
     rows, _ = rows_and_task("tree_star", "d2_b3_s1_l5_n21_rev", 20)
     shown = diagnosis["drawing"]
     assert shown["reverse"] and shown["written"] == list(map(str, shown["path"][::-1]))
