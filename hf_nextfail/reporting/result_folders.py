@@ -20,14 +20,15 @@ FOLDERS = {
         [("accuracy.png", "Validation accuracy: teacher forcing stays at one half, the other two reach 1")],
     ),
     "grid_contrast": Folder(
-        "The same contrast for three families and three seeds: GPT-2 and Llama of 6 layers, Mamba of 4, width 64, one "
-        "thread a run. The learning rate is 1e-3, of Mamba 3e-3. All trainings have a budget of 1,500 steps and end "
-        "before it only when they have solved the validation rows, so what fails had as many steps as any cure.\n\n"
+        "The same contrast for three families and three seeds: GPT-2 and Llama of 6 layers, Mamba of 4, width 64, "
+        "one thread a run. The learning rate is 1e-3, of Mamba 3e-3. All trainings have a budget of 1,500 steps and "
+        "end before it only when they have solved the validation rows, so what fails had as many steps as any "
+        "cure.\n\n"
         "- **Teacher forcing fails** for every seed: GPT-2 and Llama on G(2,4), Mamba on G(2,5). The first step is a "
         "guess, and all others are right.\n"
-        "- **On G(2,4), two of three seeds of Mamba solve the task under teacher forcing, too**, after 1,000 and 1,100 "
-        "steps, where reversed paths take 500 to 600. At step 600 they still guess. So where the failure begins depends "
-        "on family and budget: for GPT-2 at paths of 3 nodes, for Mamba between 4 and 5.\n"
+        "- **On G(2,4), two of three seeds of Mamba solve the task under teacher forcing, too**, after 1,000 and "
+        "1,100 steps, where reversed paths take 500 to 600. At step 600 they still guess. So where the failure "
+        "begins depends on family and budget: for GPT-2 at paths of 3 nodes, for Mamba between 4 and 5.\n"
         "- **Reversed paths cure it.** One seed of GPT-2 is not quite there after 1,500 steps.\n"
         "- **Teacherless training cures it on paths of 3 nodes**: every seed of GPT-2 and Mamba; of Llama, one of "
         "three within this budget.",
