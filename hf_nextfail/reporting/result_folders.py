@@ -139,6 +139,8 @@ FOLDERS = {
         "accelerate launch recipes/finetune.py --config $R/teacherless/contrast.yaml --objective hybrid "
         "--stop_at_accuracy 0.6\n"
         "accelerate launch recipes/finetune.py --config $R/teacher_forced/contrast.yaml --max_steps 600   # G(2,4)\n"
+        "accelerate launch recipes/finetune.py --config $R/teacher_forced/contrast.yaml --objective hybrid "
+        "--max_steps 1500\n"
         "accelerate launch recipes/finetune.py --config $R/teacher_forced/contrast.yaml --objective top "
         "--max_steps 2000 --stop_at_accuracy 0.6\n"
         "python recipes/grpo.py --max_steps 300 --num_test 5000 --seed SEED --output_dir "
