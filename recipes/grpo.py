@@ -4,7 +4,8 @@ It takes every option of TRL's `GRPOConfig` (`pip install -e ".[rl]"`), with def
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from datasets import load_dataset
 from transformers import HfArgumentParser
@@ -14,6 +15,8 @@ import hf_nextfail
 from hf_nextfail.commands.terminal import one_line_at_the_end
 from hf_nextfail.data.tokenization import COMPLETION_IDS
 from hf_nextfail.errors import UsageError
+from hf_nextfail.reporting.pictures import check_picture, plot_rewards
+from hf_nextfail.reporting.rewards import Reward, Rewards
 from hf_nextfail.runs.measure_checkpoint import load_subject
 
 DEFAULTS = {
@@ -39,6 +42,8 @@ class Subject:
         dataset_name, dataset_config (`str`, *optional*): of ours; by default what the checkpoint was trained on.
         num_train (`int`, >= 1): training rows.
         num_test (`int`, >= 1): test rows on which it is measured before and after.
+        picture (`str`, *optional*): a .png or .svg file, to draw the rewards into.
+        beside (list of `str`, *optional*): output folders of other runs, to draw in the same picture, first.
     """
 
     model_name_or_path: str
@@ -46,13 +51,20 @@ class Subject:
     dataset_config: str | None = None
     num_train: int = 10_000
     num_test: int = 1_000
+    picture: str | None = None
+    beside: list[str] = field(default_factory=list)
 
 
 def main() -> None:
-    """Measure a checkpoint, reinforce it, measure it again, and save it."""
+    """Measure a checkpoint, reinforce it, measure it again, save it, and write what it earned."""
     parser = HfArgumentParser((Subject, GRPOConfig))
     parser.set_defaults(**DEFAULTS)
     asked, training = parser.parse_args_into_dataclasses()
+    if asked.picture is not None:
+        check_picture(asked.picture)
+    elif asked.beside:
+        raise UsageError("--beside names runs for a picture: give --picture FILE.png, too")
+    beside = [Rewards.read(Path(folder) / "rewards.csv") for folder in asked.beside]
     subject = load_subject(asked.model_name_or_path, asked.dataset_name, asked.dataset_config, "test", asked.num_test)
     if subject.decoding.name != "autoregressive":
         raise UsageError(f"TRL draws token by token, and {asked.model_name_or_path} decodes {subject.decoding.name}")
@@ -74,18 +86,28 @@ def main() -> None:
         ),
     )
 
-    def accuracy() -> str:
+    def measure(step: int, **numbers: float) -> Reward:
         result = hf_nextfail.evaluate(
             trainer.model.eval(), test, "autoregressive", subject.tokenizer, task=subject.task, per_part=False
         )["accuracy"]
-        return f"{result['value']:.3f} ± {result['standard_error']:.3f}"
+        return Reward(step, accuracy=result["value"], standard_error=result["standard_error"], **numbers)
 
-    before = accuracy()
+    before = measure(0)
     trainer.train()
     trainer.save_model()
-    print(
-        f"accuracy on {len(test):,} test rows of {config}: {before} before, {accuracy()} after; {training.output_dir}"
-    )
+    logged = {e["step"]: (e["reward"], e["frac_reward_zero_std"]) for e in trainer.state.log_history if "reward" in e}
+    last, numbers = trainer.state.global_step, logged.pop(trainer.state.global_step, (None, None))
+    after = measure(last, reward=numbers[0], alike=numbers[1])
+    points = (before, *(Reward(step, *numbers) for step, numbers in logged.items()), after)
+    start = subject.run["objective"] or Path(asked.model_name_or_path).name
+    chance = subject.task.chance.get("accuracy", subject.task.chance.get("hard_token_accuracy"))
+    rewards = Rewards(subject.task.title, start, training.seed, chance, points)
+    rewards.write(Path(training.output_dir) / "rewards.csv")
+    if asked.picture is not None:
+        Path(asked.picture).parent.mkdir(parents=True, exist_ok=True)
+        plot_rewards([*beside, rewards], asked.picture)
+    told = " before, ".join(f"{point.accuracy:.3f} ± {point.standard_error:.3f}" for point in (before, after))
+    print(f"accuracy on {len(test):,} test rows of {config}: {told} after; {training.output_dir}")
 
 
 if __name__ == "__main__":

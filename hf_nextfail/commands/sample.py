@@ -38,15 +38,13 @@ def sample(
 
     nextfail sample tree_star d2_b2_s2_l5_n50, or nextfail sample d2_l5_n50 for star_graph.
     """
-    from hf_nextfail.reporting.pictures import PICTURE_FORMATS, plot_row
+    from hf_nextfail.reporting.pictures import check_picture, plot_row
     from hf_nextfail.runs.sample import load_sample, sample_lines, which_task
 
     kind, config = which_task(task, config)
     stem = config if kind.name == "star_graph" else f"{kind.name}_{config}"
     given, picture = picture, picture or Path("runs/sample") / f"{stem}.png"
-    if picture.suffix.lower().removeprefix(".") not in PICTURE_FORMATS:
-        endings = " or ".join(f".{name}" for name in PICTURE_FORMATS)
-        raise UsageError(f"--picture must end in {endings}, got {str(picture)!r}")
+    check_picture(picture)
     shown = load_sample(config, split, index, dataset_seed, tokenizer, kind)
     drawing = shown.task.drawing(shown.row)
     if drawing is None and given is not None:

@@ -17,6 +17,8 @@ from hf_nextfail.reporting.markdown import code, fence, plain, table
 from hf_nextfail.reporting.meanings import KIND_MEANINGS, PREFIXES, RESULTS, definition_rows
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.result_folders import FOLDERS
+from hf_nextfail.reporting.rewards import HEADINGS as REWARDS_HEADINGS
+from hf_nextfail.reporting.rewards import Rewards, rewards_rows
 from hf_nextfail.reporting.tables import format_accuracy
 from hf_nextfail.reporting.trainings import HEADINGS, asked_how, training_of, training_rows, trainings_of
 
@@ -126,9 +128,8 @@ def asked_rows(records: Sequence[Record]) -> list[list[str]]:
     return sorted(rows)
 
 
-def folder_part(name: str, records: Mapping[str, Record]) -> str:
+def folder_part(name: str, records: Mapping[str, Record], rewards: Sequence[Rewards] = ()) -> str:
     """Write what one folder holds: what it is about, its tables, how it was made, its pictures."""
-    again = fence(f"nextfail rerun hub_cards/results/{min(records)}", "bash")
     folder = FOLDERS.get(name)
     trained = [record for record in records.values() if record.run["steps"] is not None]
     asked = [record for record in records.values() if record.run["prompting"] is not None]
@@ -142,25 +143,33 @@ def folder_part(name: str, records: Mapping[str, Record]) -> str:
     if asked:
         headings = ["graph", "model", "asked", "rows", "accuracy", "answer rate", "choice accuracy", "choice mass"]
         parts.append(table(headings, asked_rows(asked), left=3))
-    parts.append(again if folder is None else fence(folder.commands, "bash"))
+    if rewards:
+        parts.append(table(REWARDS_HEADINGS, rewards_rows(rewards), left=2))
+    again = f"nextfail rerun hub_cards/results/{min(records)}" if folder is None else folder.commands
+    parts.append(fence(again, "bash"))
     parts += [f"![{shows}]({name}/{file})" for file, shows in (() if folder is None else folder.pictures)]
     return "\n\n".join(parts)
 
 
-def results_page(records: Mapping[str, Record]) -> str:
+def results_page(records: Mapping[str, Record], rewards: Mapping[str, Rewards] | None = None) -> str:
     """Write the page about results: every record that ships with the package, in one table a folder.
 
     Args:
         records (mapping): from the path below `hub_cards/results`, such as `smoke/seed_42/reversed.json`, to the
             record.
+        rewards (mapping, *optional*): likewise of each `rewards.csv`.
 
     Returns:
         `str`: Markdown that ends with a newline.
     """
+    rewarded: dict[str, list[Rewards]] = {}
+    for path, run in sorted((rewards or {}).items()):
+        rewarded.setdefault(path.partition("/")[0], []).append(run)
     folders: dict[str, dict[str, Record]] = {}
     for path, record in sorted(records.items()):
         folders.setdefault(path.partition("/")[0], {})[path] = record
-    order = [*(name for name in FOLDERS if name in folders), *(name for name in folders if name not in FOLDERS)]
+    there = [*folders, *rewarded]
+    order = [*(name for name in FOLDERS if name in there), *(name for name in folders if name not in FOLDERS)]
     parts = [
         GENERATED,
         "# Results that ship with the package",
@@ -171,7 +180,7 @@ def results_page(records: Mapping[str, Record]) -> str:
         f"Mean over seeds, ± their standard deviation where there are several. *Solved*: seeds whose test accuracy is "
         f"at least {SOLVED_ACCURACY}, with a 95 % Wilson interval. *Hard token*: the node next to the start. *Clever "
         "Hans*: all after the first step right, once that is given. [What the numbers mean](../METRICS.md).",
-        *(folder_part(name, folders[name]) for name in order),
+        *(folder_part(name, folders.get(name, {}), rewarded.get(name, ())) for name in order),
         ELSEWHERE.strip(),
     ]
     return "\n\n".join(parts) + "\n"
@@ -181,6 +190,12 @@ def shipped_records() -> dict[str, Record]:
     """Read all records of `hub_cards/results`, by their path in it."""
     root = shipped_folder("hub_cards") / "results"
     return {path.relative_to(root).as_posix(): Record.read(path) for path in sorted(root.rglob("*.json"))}
+
+
+def shipped_rewards() -> dict[str, Rewards]:
+    """Read the rewards of all runs in `hub_cards/results`, by their path in it."""
+    root = shipped_folder("hub_cards") / "results"
+    return {path.relative_to(root).as_posix(): Rewards.read(path) for path in sorted(root.rglob("rewards.csv"))}
 
 
 def standings_page(records: Mapping[str, Record]) -> str:
@@ -202,7 +217,7 @@ def pages() -> dict[Path, str]:
     return {
         folder / "METRICS.md": metrics_page(),
         folder / "LEADERBOARD.md": standings_page(records),
-        folder / "results" / "README.md": results_page(records),
+        folder / "results" / "README.md": results_page(records, shipped_rewards()),
     }
 
 

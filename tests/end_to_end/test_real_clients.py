@@ -21,6 +21,7 @@ from hf_nextfail.data.tokenization import load_tokenizer
 from hf_nextfail.decoding import find_decoding
 from hf_nextfail.errors import UsageError
 from hf_nextfail.files import shipped_folder
+from hf_nextfail.reporting.rewards import Rewards
 from hf_nextfail.runs.ask_checkpoint import ask_checkpoint
 from hf_nextfail.tasks import StarGraph
 
@@ -233,6 +234,7 @@ def test_the_recipe_reinforces_a_checkpoint(checkpoint, tmp_path, monkeypatch, c
     recipe = runpy.run_path(str(shipped_folder("recipes") / "grpo.py"))["main"]
     options = {"model_name_or_path": checkpoint, "dataset_config": TASK.config_name, "output_dir": tmp_path}
     options |= {"num_train": 2_000, "num_test": 60, "max_steps": 2, "per_device_train_batch_size": 8, "use_cpu": True}
+    options |= {"logging_steps": 1, "picture": tmp_path / "pictures/rewards.png"}
     monkeypatch.setattr("sys.argv", ["grpo.py", *(f"--{name}={value}" for name, value in options.items())])
     if checkpoint.parent.name.startswith("teacherless"):
         with pytest.raises(UsageError, match=r"TRL draws token by token, and .* decodes parallel"):
@@ -245,3 +247,28 @@ def test_the_recipe_reinforces_a_checkpoint(checkpoint, tmp_path, monkeypatch, c
     assert re.fullmatch(
         rf"accuracy on 60 test rows of .*: {before:.3f} ± .* before, {after:.3f} ± .* after; .*", shown
     )
+    rewards = Rewards.read(tmp_path / "rewards.csv")
+    assert (rewards.start, rewards.seed, rewards.chance) == ("checkpoint", 42, None)
+    assert [(point.step, point.accuracy and round(point.accuracy, 3)) for point in rewards.points] == [
+        (0, round(before, 3)),
+        (1, None),
+        (2, round(after, 3)),
+    ]
+    assert all(0 <= point.reward <= 1 and 0 <= point.alike <= 1 for point in rewards.points[1:])
+    assert (tmp_path / "pictures/rewards.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--picture=rewards.pdf"], "--picture must end in .png or .svg, got 'rewards.pdf'"),
+        (["--beside", "gone"], "--beside names runs for a picture: give --picture FILE.png, too"),
+        (["--picture=a.png", "--beside", "gone"], "gone/rewards.csv: not the rewards.csv of a run of recipes/grpo.py"),
+    ],
+)
+def test_a_picture_that_cannot_be_drawn_ends_the_recipe_before_it_begins(options, line, monkeypatch):
+    pytest.importorskip("trl")
+    recipe = runpy.run_path(str(shipped_folder("recipes") / "grpo.py"))["main"]
+    monkeypatch.setattr("sys.argv", ["grpo.py", "--model_name_or_path=gone", "--use_cpu", *options])
+    with pytest.raises(UsageError, match=re.escape(line)):
+        recipe()

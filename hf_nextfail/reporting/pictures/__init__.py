@@ -7,11 +7,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hf_nextfail.reporting.pictures.base import COLOURS, PICTURE_FORMATS
+from hf_nextfail.reporting.pictures.base import COLOURS, PICTURE_FORMATS, check_picture
 from hf_nextfail.reporting.pictures.curves import learning_curves, plot_accuracy, plot_learning
 from hf_nextfail.reporting.pictures.depth import asked_graph, plot_depth
 from hf_nextfail.reporting.pictures.graphs import plot_graph
 from hf_nextfail.reporting.pictures.grids import plot_grid
+from hf_nextfail.reporting.pictures.rewards import plot_rewards
 from hf_nextfail.reporting.pictures.shares import accuracy_by_distance, plot_errors, plot_positions
 from hf_nextfail.reporting.pictures.texts import plot_row
 from hf_nextfail.reporting.record import Record
@@ -22,6 +23,7 @@ __all__ = [
     "PICTURES",
     "PICTURE_FORMATS",
     "Picture",
+    "check_picture",
     "draw_pictures",
     "plan_pictures",
     "plot_accuracy",
@@ -31,6 +33,7 @@ __all__ = [
     "plot_grid",
     "plot_learning",
     "plot_positions",
+    "plot_rewards",
     "plot_row",
 ]
 

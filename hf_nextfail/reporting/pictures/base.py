@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_nextfail.errors import UsageError
 from hf_nextfail.reporting.trainings import Training, names_of
 
 if TYPE_CHECKING:
@@ -58,6 +59,13 @@ STYLE = {
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
 }
+
+
+def check_picture(path: str | PathLike) -> None:
+    """Raise `UsageError` unless what was given as `--picture` ends as a picture does."""
+    if Path(path).suffix.lower().removeprefix(".") not in PICTURE_FORMATS:
+        endings = " or ".join(f".{name}" for name in PICTURE_FORMATS)
+        raise UsageError(f"--picture must end in {endings}, got {str(path)!r}")
 
 
 @contextmanager
