@@ -9,6 +9,7 @@ from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.trainings import Training, trainings_of
 
 GUESS = "1/d: a guess"
+CHARACTERS = 14  # that fit into an inch below the axis
 ROOM = 0.8  # for the dots of a task, where tasks are 1 apart
 
 
@@ -102,5 +103,8 @@ def draw_panel(axes, trainings: Sequence[Training], looks: dict[str, dict]) -> N
             )
     axes.set_ylim(-0.02, 1.03)
     rotation = 90 if len(tasks) > 10 else 0
-    axes.set_xticks(range(len(tasks)), [task.replace(", ", ",\n") for task in tasks], rotation=rotation)
+    room_below = 1000 if rotation else int(CHARACTERS * axes.figure.get_figwidth() / len(tasks))
+    parts = [task.replace(", ", ",\n").splitlines() for task in tasks]
+    names = ["\n".join(textwrap.fill(part, room_below) for part in of_task) for of_task in parts]
+    axes.set_xticks(range(len(tasks)), names, rotation=rotation)
     axes.grid(axis="y", color="0.92", linewidth=0.8)
