@@ -68,7 +68,6 @@ def draw_map(axes: Any, steps: Sequence[int], values: Sequence[Sequence[float]])
     axes.axhspan(hard + 0.02, hard + 0.98, fill=False, edgecolor=COLOURS[0], linewidth=1.6)
     axes.tick_params(length=2)
     axes.set_xlim(first, last)
-    axes.locator_params(axis="x", nbins=4, integer=True)
     axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
 
 
@@ -96,6 +95,7 @@ def plot_positions(records: Sequence[Record], path: str | PathLike) -> None:
         for panel, (steps, values) in enumerate(maps):
             axes = panels[panel // columns, panel % columns]
             draw_map(axes, steps, values)
+            axes.locator_params(axis="x", nbins=(4, 4, 3)[columns - 1], integer=True)
             if panel % columns and same_length:
                 axes.set_yticklabels([])
             axes.set_title(headings[panel])
