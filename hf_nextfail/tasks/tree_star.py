@@ -95,12 +95,12 @@ class TreeStar(PathTask):
     @property
     def title(self) -> str:
         """What the configuration is called in prose."""
-        more = f"{self.splits} more split{'s' * (self.splits > 1)} of {self.branching}"
+        more = f"{self.splits} more split{'s' * (self.splits != 1)} of {self.branching}"
         return f"tree of degree {self.degree}, {more}, {self.path_length} nodes a path, {self.num_nodes} labels"
 
     @property
     def hard_parts(self) -> tuple[int, ...]:
-        """The places of all nodes that need planning: those behind a split; none of a reversed path."""
+        """The places of the nodes behind a split, which need planning. A reversed path has none."""
         return () if self.reverse else tuple(range(1, self.splits + 2))
 
     @property

@@ -12,6 +12,7 @@ from datasets import Dataset, load_dataset
 from known_path_models import GuessingWalker
 from known_rows import rows_of
 from made_records import OBJECTIVES, diagnosed_record, diagnosed_records, old_record
+from sketched_pictures import sketch_pictures
 from tiny_models import tiny_gpt2
 
 from hf_nextfail import diagnose, evaluate, numeral_tokenizer
@@ -114,6 +115,16 @@ def test_the_html_fetches_and_runs_nothing(runs, tmp_path):
     assert {address for address in addresses if not address.startswith("#")} == {"https://arxiv.org/abs/2403.06963"}
     assert not re.search(r"<script|<link|@import|url\(|\son[a-z]+=", html)
     assert "default-src 'none'" in html
+
+
+@pytest.mark.parametrize("name", ["g2_5_small", "small"])
+def test_the_pages_that_ship_are_those_of_their_records(tmp_path, monkeypatch, name):
+    """Made by `nextfail report hub_cards/results/NAME`; pictures are looked for, not drawn."""
+    monkeypatch.setattr("hf_nextfail.reporting.page.draw_pictures", sketch_pictures)
+    folder = shipped_folder("hub_cards") / "results" / name
+    written = report_runs([folder], tmp_path).with_suffix(".md").read_text(encoding="utf-8")
+    assert written == (folder / "report.md").read_text(encoding="utf-8")
+    assert {path.name for path in tmp_path.glob("*.png")} <= {path.name for path in folder.iterdir()}
 
 
 def test_runs_of_several_tasks_stand_by_task(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from own_code.sums import Sums
 
-from hf_nextfail.tasks import SPLITS, StarGraph, split_of
+from hf_nextfail.tasks import SPLITS, InWeightsStar, StarGraph, TreeStar, split_of
 from hf_nextfail.tasks.base import NUM_BUCKETS, SHARD_ROWS, check_integer, occupied_splits
 from hf_nextfail.tasks.graphs import hash_edges
 from hf_nextfail.tasks.hashing import hash_numbers, mix_bits
@@ -81,6 +81,16 @@ def test_a_keyword_turns_a_switch_on_that_a_name_leaves_out_and_none_off():
     assert Coded.from_config_name("3_bten", signed=True) == Coded(signed=True)
     with pytest.raises(ValueError, match="config '3_bten_signed' says signed=True, but signed=False was given"):
         Coded.from_config_name("3_bten_signed", signed=False)
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "field"),
+    [(InWeightsStar, "d100_l5_p4_g0", "graph_seed"), (TreeStar, "d2_b2_s0_l3_n20", "splits")],
+)
+def test_a_one_does_not_turn_a_zero_of_the_name_on(task, name, field):
+    """0 and 1 are equal to `False` and `True`, which an override may turn on."""
+    with pytest.raises(ValueError, match=f"config '{name}' says {field}=0, but {field}=1 was given"):
+        task.from_config_name(name, **{field: 1})
 
 
 @pytest.mark.parametrize("name", ["", "3", "3_b", "x_bten", "03_bten", "_bten", "3-bten", "digits_3"])

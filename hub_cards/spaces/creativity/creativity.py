@@ -593,7 +593,8 @@ class Task(ABC):
             else:
                 named[field.name] = field.default if text is None else value_of(field.name, text, field.default)
         for name, value in overrides.items():
-            if named.get(name) != value and (named.get(name), value) != (False, True):
+            turned_on = named.get(name) is False and value is True  # not 0 and 1, which are equal to these
+            if named.get(name) != value and not turned_on:
                 raise ValueError(
                     f"config {config_name!r} says {name}={named.get(name)}, but {name}={value!r} was given"
                 )

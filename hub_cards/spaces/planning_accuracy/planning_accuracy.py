@@ -622,7 +622,8 @@ class Task(ABC):
             else:
                 named[field.name] = field.default if text is None else value_of(field.name, text, field.default)
         for name, value in overrides.items():
-            if named.get(name) != value and (named.get(name), value) != (False, True):
+            turned_on = named.get(name) is False and value is True  # not 0 and 1, which are equal to these
+            if named.get(name) != value and not turned_on:
                 raise ValueError(
                     f"config {config_name!r} says {name}={named.get(name)}, but {name}={value!r} was given"
                 )
@@ -2679,12 +2680,12 @@ class TreeStar(PathTask):
     @property
     def title(self) -> str:
         """What the configuration is called in prose."""
-        more = f"{self.splits} more split{'s' * (self.splits > 1)} of {self.branching}"
+        more = f"{self.splits} more split{'s' * (self.splits != 1)} of {self.branching}"
         return f"tree of degree {self.degree}, {more}, {self.path_length} nodes a path, {self.num_nodes} labels"
 
     @property
     def hard_parts(self) -> tuple[int, ...]:
-        """The places of all nodes that need planning: those behind a split; none of a reversed path."""
+        """The places of the nodes behind a split, which need planning. A reversed path has none."""
         return () if self.reverse else tuple(range(1, self.splits + 2))
 
     @property

@@ -267,7 +267,10 @@ def long_names() -> list[Record]:
 @pytest.mark.parametrize(
     "records",
     [
-        *(functools.partial(shipped, p) for p in ("g2_5_small/*.json", "mamba_g2_4/*/*.json", "grid_cpu/*.json")),
+        *(
+            functools.partial(shipped, f"{name}/*.json")
+            for name in ("g2_5_small", "mamba_g2_4/*", "grid_cpu", "small")
+        ),
         diagnosed_records,
         long_names,
     ],
