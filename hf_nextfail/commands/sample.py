@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from hf_nextfail.commands.evaluate import Split
 from hf_nextfail.commands.terminal import open_console
 from hf_nextfail.errors import UsageError
 
@@ -18,7 +17,7 @@ def sample(
         str | None,
         typer.Argument(help="Such as d2_l5_n50, with _rev for reversed paths; by default the first of the task."),
     ] = None,
-    split: Split = "test",
+    split: Annotated[str, typer.Option("--split", help="train, validation or test.")] = "test",
     index: Annotated[int, typer.Option("--index", help="Which row of the split, from 0.")] = 0,
     dataset_seed: Annotated[int, typer.Option("--dataset_seed", help="Seed of the rows.")] = 0,
     tokenizer: Annotated[

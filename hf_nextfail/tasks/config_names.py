@@ -25,8 +25,8 @@ def form_of_names(codes: Mapping[str, str], defaults: Mapping[str, Any]) -> str:
         begin = "_" * bool(form) + code.removeprefix("_")
         if isinstance(defaults[name], bool):
             form += f"(?P<{name}>{begin})?"
-        elif code.startswith("_"):  # left out by default, and never written otherwise
-            form += f"(?:{begin}(?!{defaults[name]}(?:_|$))(?P<{name}>.+?))?"
+        elif code.startswith("_"):  # left out by default
+            form += f"(?:{begin}(?P<{name}>.+?))?"
         else:
             form += f"{begin}(?P<{name}>.+?)"
     return form
@@ -34,7 +34,6 @@ def form_of_names(codes: Mapping[str, str], defaults: Mapping[str, Any]) -> str:
 
 def readable(form: str) -> str:
     """Write the form of configuration names for people: `digits_<digits>`, or `l<length>[_rev][_s<seed_length>]`."""
-    form = re.sub(r"\(\?!.*?\)\)", "", form)
     form = re.sub(r"\(\?P<\w+>(_\w+)\)\?", r"[\1]", form)
     form = re.sub(r"\(\?P(<\w+>)\.\+\?\)", r"\1", form)
     return re.sub(r"\(\?:(.*?)\)\?", r"[\1]", form)

@@ -86,6 +86,8 @@ def test_other_lengths_of_seeds_are_refused_in_one_line(task):
         with pytest.raises(ValueError) as failure:
             type(task).from_config_name(name.format(task.config_name))
         assert "\n" not in str(failure.value)
+    with pytest.raises(ValueError, match=f"is written '{task.config_name}'"):
+        type(task).from_config_name(f"{task.config_name}_s0")
     with pytest.raises(ValueError, match=r"use \w+<\w+>[\w<>]+\[_s<seed_length>\](\[_rev\])?, such as"):
         type(task).from_config_name("")
 
