@@ -24,7 +24,8 @@ from hf_nextfail.tasks import Task
 
 logger = logging.getLogger(__name__)
 
-#: The training rows that `train_*` numbers are taken on: the first ones, the same for every run on the dataset.
+#: The training rows that `train_*` numbers are taken on: the first ones, the same for every run on the dataset, and no
+#: more than there are test rows.
 NUM_TRAIN_SAMPLE = 10_000
 
 

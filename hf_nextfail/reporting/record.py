@@ -89,7 +89,7 @@ class Record:
             - `prompting`: how a model was asked in plain English: `num_shots`, `chat`, `max_new_tokens`; or `None`.
         results (`dict`): name -> `{value, standard_error, n, num_graphs}`, or `None` where the number does not exist;
             see `hf_nextfail.evaluate`. Names without a prefix are on `split`, the test split after training;
-            `train_...` on the first 10,000 training rows; `test_file_...` on the file of `--test_file`. Which names
+            `train_...` on the first training rows; `test_file_...` on the file of `--test_file`. Which names
             there are depends on the data: `estimate` looks one up.
         chance (`dict`): what guessing gives, by the name of a result, `None` where no guess is needed. Always with
             `hard_token_accuracy`: of the star graph, guessing an arm; so is `choice_accuracy`, in plain English.

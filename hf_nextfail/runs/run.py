@@ -100,7 +100,8 @@ def prepare(run: Run, chosen: dict[str, Any] | None = None) -> tuple[NextFailTra
         report_repeats(splits["test"], task, "test")
     set_seed(run.training.seed)
     model = make_model(run.model, tokenizer, added)
-    evaluated = {"": splits["test"], "train_": train.select(range(min(NUM_TRAIN_SAMPLE, len(train))))}
+    fitted = train.select(range(min(NUM_TRAIN_SAMPLE, len(train), len(splits["test"]))))
+    evaluated = {"": splits["test"], "train_": fitted}
     if run.data.test_file is not None:
         evaluated["test_file_"] = load_test_file(run.data.test_file, task)
     if run.data.streaming:
