@@ -48,7 +48,7 @@ RESULTS = {
 #: Where the rows of a number come from, by the beginning of its name.
 PREFIXES = {
     "": "the split that was measured: after training, the test split, scored once",
-    "train_": "the first training rows, 10,000 but at most as many as there are test rows: a model can fit them and still fail",
+    "train_": "first training rows, at most 10,000 and no more than test rows: a model can fit them and still fail",
     "test_file_": "the file of `--test_file`, in the format of the paper's authors",
 }
 
