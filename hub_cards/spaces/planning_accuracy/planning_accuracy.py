@@ -99,8 +99,8 @@ def form_of_names(codes: Mapping[str, str], defaults: Mapping[str, Any]) -> str:
         begin = "_" * bool(form) + code.removeprefix("_")
         if isinstance(defaults[name], bool):
             form += f"(?P<{name}>{begin})?"
-        elif code.startswith("_"):  # left out by default, and never written otherwise
-            form += f"(?:{begin}(?!{defaults[name]}(?:_|$))(?P<{name}>.+?))?"
+        elif code.startswith("_"):  # left out by default
+            form += f"(?:{begin}(?P<{name}>.+?))?"
         else:
             form += f"{begin}(?P<{name}>.+?)"
     return form
@@ -108,7 +108,6 @@ def form_of_names(codes: Mapping[str, str], defaults: Mapping[str, Any]) -> str:
 
 def readable(form: str) -> str:
     """Write the form of configuration names for people: `digits_<digits>`, or `l<length>[_rev][_s<seed_length>]`."""
-    form = re.sub(r"\(\?!.*?\)\)", "", form)
     form = re.sub(r"\(\?P<\w+>(_\w+)\)\?", r"[\1]", form)
     form = re.sub(r"\(\?P(<\w+>)\.\+\?\)", r"\1", form)
     return re.sub(r"\(\?:(.*?)\)\?", r"[\1]", form)
@@ -606,9 +605,10 @@ class Task(ABC):
         Raises:
             ValueError: for any other text, or when an override contradicts it.
         """
-        if config_name.endswith(f"_{REVERSED}") and "reverse" not in {field.name for field in fields(cls)}:
+        if config_name.endswith(f"_{REVERSED}") and REVERSED not in cls.codes.values():
             raise ValueError(f"{cls.name} cannot be reversed: leave _{REVERSED} out of the config {config_name!r}")
-        form = form_of_names(cls.codes, {field.name: field.default for field in fields(cls)})
+        defaults = {field.name: field.default for field in fields(cls)}
+        form = form_of_names(cls.codes, defaults)
         match = re.fullmatch(form, config_name)
         if match is None:
             example = cls().config_name
@@ -621,6 +621,8 @@ class Task(ABC):
                 named[field.name] = text is not None
             else:
                 named[field.name] = field.default if text is None else value_of(field.name, text, field.default)
+        if cls.codes and (written := coded_name(named, cls.codes, defaults)) != config_name:
+            raise ValueError(f"config {config_name!r} of {cls.name} is written {written!r}")
         for name, value in overrides.items():
             turned_on = named.get(name) is False and value is True  # not 0 and 1, which are equal to these
             if named.get(name) != value and not turned_on:
