@@ -40,7 +40,7 @@ FOLDERS = {
         "so), batches of 256, one thread a run, 20,000 test graphs.\n\n"
         "- **Teacher forcing stays at 1/d although it fits the training rows.** It learns 2,000 rows by heart (train "
         "accuracy 1.000) and still guesses on test graphs. On new rows it had at least as many steps as each cure "
-        "took, but on G(3,3), where reversed paths took 2,100.\n"
+        "took.\n"
         "- **It follows edges.** Where this can be told (paths of 4 and more nodes), everything after the first step "
         "is right once the first step is given (*Clever Hans* below).\n"
         "- **Reversed paths cure it** on every graph; one seed of G(3,3) is not there after 3,000 steps.\n"
