@@ -115,7 +115,7 @@ def measured_rows(records: Sequence[Record]) -> list[list[str]]:
 
 
 def asked_rows(records: Sequence[Record]) -> list[list[str]]:
-    """Lay out models that were asked in plain English, one row a record."""
+    """Lay out models that were asked in plain English, one row a record, model by model."""
     names = ("accuracy", "answer_rate", "choice_accuracy", "choice_mass")
     rows = [
         [
@@ -125,7 +125,7 @@ def asked_rows(records: Sequence[Record]) -> list[list[str]]:
         ]
         for record in records
     ]
-    return sorted(rows)
+    return sorted(rows, key=lambda row: (row[1], row[2], row[0]))
 
 
 def folder_part(name: str, records: Mapping[str, Record], rewards: Sequence[Rewards] = ()) -> str:
