@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.data.problem_keys import texts_digest
 from hf_nextfail.data.registration import NAMESPACE
 from hf_nextfail.data.tokenization import COMPLETION_IDS, longest_of, tokenize_dataset
@@ -90,13 +89,12 @@ def prompting_of(subject: Subject, num_shots: int, chat: bool, max_new_tokens: i
         max_new_tokens = 2 * longest_of(subject.datasets[""], COMPLETION_IDS) + 32
     shots = []
     if num_shots:
+        name, seed = subject.task.config_name, subject.run["dataset_seed"]
         try:
-            config = TaskConfig(
-                task=subject.task, num_train=num_shots, num_validation=0, num_test=0, seed=subject.run["dataset_seed"]
-            )
+            rows, _, _ = load_rows(DATASET, name, "train", num_shots, seed, None)
         except ValueError as error:
             raise UsageError(str(error)) from error
-        shots = [config.row("train", index) for index in range(num_shots)]
+        shots = list(rows)
     return Prompting(shots, chat, max_new_tokens)
 
 
