@@ -138,16 +138,20 @@ FOLDERS = {
         "LoRA after 300. The hard node stands beside the goal in one edge, one lookup away, as it does where Mamba "
         "solves it.\n"
         "- **What it learnt is that lookup.** Asked for paths of other lengths, it writes three nodes, and on paths "
-        "of 4 and 5 its first step is a guess (second picture).",
+        "of 4 and 5 its first step is a guess (blue below).",
         "export OMP_NUM_THREADS=1\n"
         "nextfail depth SmolLM2-135M-Instruct --chat --path_lengths 2 3 4 5 --num_nodes 20 --num_rows 64\n"
         "accelerate launch recipes/finetune.py --config star_graph/teacher_forced/g2_3_smollm2{,_lora} \\\n"
         "    --model_name_or_path SmolLM2-135M-Instruct\n"
         "nextfail depth runs/star_graph/teacher_forced/d2_l3_n20_instruct-SmolLM2-135M-Instruct "
-        "--path_lengths 2 3 4 5 --num_nodes 20 --num_rows 64",
+        "--path_lengths 2 3 4 5 --num_nodes 20 --num_rows 64\n"
+        "nextfail report hub_cards/results/smollm2   # both in one picture",
         [
-            ("depth.png", "The right first step is the likelier of two in half of the rows, whatever the path length"),
-            ("depth_finetuned.png", "Fine-tuned on paths of 3 nodes: right on these, a guess on paths of 4 and 5"),
+            (
+                "depth.png",
+                "Untrained, the first step is a guess at every path length; fine-tuned on paths of 3 nodes, it is right "
+                "on these and a guess on 4 and 5",
+            ),
         ],
     ),
     "grpo": Folder(
