@@ -149,8 +149,8 @@ FOLDERS = {
         [
             (
                 "depth.png",
-                "Untrained, the first step is a guess at every path length; fine-tuned on paths of 3 nodes, it is right "
-                "on these and a guess on 4 and 5",
+                "Untrained, the first step is a guess at every path length; fine-tuned on paths of 3 nodes, it is "
+                "right on these and a guess on 4 and 5",
             ),
         ],
     ),
