@@ -54,8 +54,8 @@ FOLDERS = {
     "objectives_cpu": Folder(
         "Objectives on star graphs over 20 labels, a part of the protocol `small`, all with one budget: the small "
         "GPT-2, batches of 256, learning rate 1e-3, one thread, 2,000 steps. A run ends before that only if its "
-        "validation accuracy reaches 0.995. Options are the defaults of each objective. Some runs leave the plateau of "
-        "one half late (`fsp` after step 1,000 or 1,900): more steps would tell more. Accuracy of one half with "
+        "validation accuracy reaches 0.995. Options are the defaults of each objective. Some runs leave the plateau "
+        "of one half late (`fsp` after step 1,000 or 1,900): more steps would tell more. Accuracy of one half with "
         "*Clever Hans* at 1.000 is a guess at the fork; far below one half, the nodes in between are not found "
         "either.\n\n"
         "- **One node more between start and goal makes the difference for some**: `teacherless` and `top` solve "
