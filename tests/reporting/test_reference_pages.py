@@ -136,11 +136,8 @@ def test_the_contrast_in_the_readme_is_what_the_records_say(training):
         f"{other_tokens(record):.3f}",
         f"{record.run['steps']:,}",
     ]
-    (line,) = [
-        line
-        for line in README.read_text(encoding="utf-8").splitlines()
-        if line.startswith(f"| {training.replace('_', ' ')} |")
-    ]
+    lines = README.read_text(encoding="utf-8").splitlines()
+    line = next(line for line in lines if line.startswith(f"| {training.replace('_', ' ')} |"))
     assert line.endswith(f"| {' | '.join(cells)} |")
 
 
