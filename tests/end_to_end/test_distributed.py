@@ -146,11 +146,13 @@ def launch_two(
     *options: str,
     config_file: Path = TWO_CPU_PROCESSES,
     changes: str = "",
+    look_every: float = 0.1,
 ) -> subprocess.CompletedProcess:
-    """Launch the command in two processes, changed by some code."""
+    """Launch the command in two processes, changed by some code; the launcher looks after them every few seconds."""
     arguments, script = write_recipes(folder, recipes), folder / "script.py"
     script.write_text(f"{COMMAND}{changes}\nmain()\n")
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config_file]
+    launch += ["--monitor_interval", look_every]
     command = [*launch, script, *arguments, *options]
     return subprocess.run(map(str, command), cwd=folder, capture_output=True, text=True, timeout=300)
 
@@ -247,7 +249,9 @@ def test_when_one_of_two_processes_dies_the_other_ends_and_the_run_can_go_on(tmp
     overrides = TINY_GPT2 | NO_DROPOUT | {"resid_pdrop": 0.1}
     recipe = NUMERALS | HALVED | {"save_steps": 2, "config_overrides": overrides}
     for victim in (0, 1):
-        died = launch_two(tmp_path / "died", {f"victim_{victim}": recipe}, changes=DIE_AT_STEP_4.format(victim=victim))
+        # A launcher that sees the dead one first ends the other before that can say a word.
+        how = {"changes": DIE_AT_STEP_4.format(victim=victim), "look_every": 5}
+        died = launch_two(tmp_path / "died", {f"victim_{victim}": recipe}, **how)
         assert died.returncode != 0
         assert "finetune.py: error: another process of this run has ended" in died.stderr
         left = runs_in(tmp_path / "died")[f"victim_{victim}"]
