@@ -10,12 +10,13 @@ from small_tokenizers import split_digits
 from tiny_models import tiny_gpt2
 
 from hf_nextfail.commands.main import main
+from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.data.tokenization import load_tokenizer
 from hf_nextfail.hub.cards import eval_results
 from hf_nextfail.reporting.pictures import plan_pictures
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.trainings import training_of
-from hf_nextfail.runs.ask_checkpoint import ask_checkpoint
+from hf_nextfail.runs.ask_checkpoint import ask_checkpoint, instruct_task, load_asked, prompting_of
 from hf_nextfail.runs.command_of_record import repeat
 from hf_nextfail.runs.measure_checkpoint import evaluate_checkpoint
 from hf_nextfail.runs.report import report_runs
@@ -40,6 +41,13 @@ def checkpoint(tmp_path_factory):
     tokenizer.save_pretrained(folder)
     tiny_gpt2(load_tokenizer(str(folder)), n_positions=1024).save_pretrained(folder)
     return folder
+
+
+def test_the_examples_are_the_first_training_rows_of_the_seed(checkpoint):
+    task = instruct_task(None, "d2_l3_n20")
+    subject = load_asked(str(checkpoint), task, num_rows=2, dataset_seed=5)
+    config = TaskConfig(task=task, seed=5)
+    assert prompting_of(subject, 3, False, None).shots == [config.row("train", index) for index in range(3)]
 
 
 def test_evaluate_in_english_is_a_record_like_others(checkpoint, tmp_path, monkeypatch, capsys):

@@ -99,6 +99,18 @@ def test_any_other_name_is_refused(name):
         Coded.from_config_name(name)
 
 
+def test_a_code_of_ones_own_may_be_what_reverses_other_tasks():
+    @dataclass(frozen=True)
+    class Revised(Sums):
+        codes: ClassVar[Mapping[str, str]] = {"digits": "", "revised": "rev"}
+
+        revised: bool = False
+
+    assert Revised.from_config_name("3_rev") == Revised(revised=True)
+    with pytest.raises(ValueError, match="cannot be reversed: leave _rev out of the config '3_bten_rev'"):
+        Coded.from_config_name("3_bten_rev")
+
+
 def test_text_column_offsets_delimit_the_rows():
     column = format_labels(np.array([[3, 12], [40, 5], [100, 7]]), ",\0")
     assert column.data.tobytes() == b"3,1240,5100,7"
