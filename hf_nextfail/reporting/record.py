@@ -17,6 +17,7 @@ from hf_nextfail.reporting.provenance import versions
 from hf_nextfail.reporting.schema import SCHEMA_VERSION, check_parts, filled, upgraded
 from hf_nextfail.tasks import Task
 
+SUMMARY = "summary"  # the folder in which a grid collects copies of its records
 #: Options that say where a run goes, not what it is.
 PLACES = (
     "hub_always_push",
@@ -239,11 +240,27 @@ def is_record(path: Path) -> bool:
         return '"schema_version"' in file.read(100)
 
 
+def records_below(folder: Path) -> list[Path]:
+    """Find the records in a folder and below it, whatever they are called.
+
+    Checkpoints of a run that goes on and the summary of a grid whose runs are found themselves hold copies.
+    """
+    found = sorted(path for path in folder.rglob("*.json") if path.name == "results.json" or is_record(path))
+    grids = {parent for path in found if path.name == "results.json" for parent in path.parents}
+
+    def is_copy(path: Path) -> bool:
+        above = path.relative_to(folder).parts[:-1]
+        in_summary = above[-1:] == (SUMMARY,) and path.name != "results.json" and path.parent.parent in grids
+        return in_summary or any(part.startswith("checkpoint-") for part in above)
+
+    return [path for path in found if not is_copy(path)]
+
+
 def find_results(places: Iterable[str | PathLike]) -> list[Path]:
-    """Find the results.json files of runs, each once.
+    """Find the results.json files of runs, and records of other names, each once.
 
     Args:
-        places (iterable of paths): files, folders of a run, or folders of several; also of records of other names.
+        places (iterable of paths): files, folders of a run, or folders of several.
 
     Raises:
         UsageError: if there is none at a place.
@@ -252,10 +269,8 @@ def find_results(places: Iterable[str | PathLike]) -> list[Path]:
     for place in map(Path, places):
         if place.is_file():
             files = [place]
-        elif (place / "results.json").is_file():
-            files = [place / "results.json"]
         elif place.is_dir():
-            files = sorted(place.rglob("results.json")) or sorted(filter(is_record, place.rglob("*.json")))
+            files = records_below(place)
         else:
             raise UsageError(f"there is no file or folder {place}")
         if not files:

@@ -16,7 +16,7 @@ from hf_nextfail.metrics import SOLVED_ACCURACY
 from hf_nextfail.reporting.grid import Cell
 from hf_nextfail.reporting.markdown import plain, table
 from hf_nextfail.reporting.pictures import PICTURE_FORMATS, plot_grid
-from hf_nextfail.reporting.record import Record
+from hf_nextfail.reporting.record import SUMMARY, Record
 from hf_nextfail.reporting.reference_pages import shipped_records
 from hf_nextfail.runs.grid import HEADINGS, longest_first, record_of, summary_table, write_recipes
 from hf_nextfail.runs.processes import last_line, run_here, training_command
@@ -108,7 +108,7 @@ def gather(path: Path, cells: Sequence[Cell], runs: dict[str, Run], folder: Path
     Returns:
         `Path` of the table.
     """
-    summary = folder / "summary"
+    summary = folder / SUMMARY
     summary.mkdir(parents=True, exist_ok=True)
     records = {name: record for name, run in runs.items() if (record := record_of(run)) is not None}
     for path_of_record in summary.glob("*.json"):  # of a run that is no more one of this grid

@@ -307,7 +307,31 @@ def test_results_are_found_in_files_and_folders_each_once(runs, tmp_path):
     shipped = shipped_folder("hub_cards") / "results" / "contrast"
     assert find_results([shipped]) == sorted(shipped.rglob("*.json"))  # by other names
     save({}, runs / names[0] / "checkpoint-5")
-    assert find_results([runs / names[0]]) == below[:1]  # a run's own file, not those further below
+    assert find_results([runs / names[0]]) == below[:1]  # a run's own file, not those of its checkpoints
+    assert find_results([runs / names[0] / "checkpoint-5"]) == [runs / names[0] / "checkpoint-5" / "results.json"]
+
+
+def test_records_of_all_names_are_found_beside_each_other(runs, tmp_path):
+    mine, theirs = tmp_path / "all" / "mine", tmp_path / "all" / "theirs"
+    record = json.loads((runs / "star_graph" / "reversed" / "smoke" / "results.json").read_text())
+    save(record, mine)
+    save(record, tmp_path / "all")
+    theirs.mkdir()
+    (theirs / "one.json").write_text((mine / "results.json").read_text())
+    (theirs / "config.json").write_text("{}")
+    everything = [mine / "results.json", tmp_path / "all" / "results.json", theirs / "one.json"]
+    assert find_results([tmp_path / "all"]) == everything
+
+
+def test_the_summary_of_a_grid_is_found_only_without_its_runs(runs, tmp_path):
+    grid, record = tmp_path / "grid", (runs / "star_graph" / "reversed" / "smoke" / "results.json").read_text()
+    for path in (grid / "star_graph" / "run" / "results.json", grid / "summary" / "run.json"):
+        path.parent.mkdir(parents=True)
+        path.write_text(record)
+    assert find_results([grid]) == [grid / "star_graph" / "run" / "results.json"]
+    assert find_results([grid / "summary"]) == [grid / "summary" / "run.json"]
+    (grid / "star_graph" / "run" / "results.json").unlink()
+    assert find_results([grid]) == [grid / "summary" / "run.json"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hf_nextfail.files import shipped_folder
 from hf_nextfail.metrics import KINDS
 from hf_nextfail.reporting import reference_pages
 from hf_nextfail.reporting.meanings import KIND_MEANINGS, PREFIXES, RESULTS
+from hf_nextfail.reporting.record import NOT_GIVEN, PLACES
 from hf_nextfail.reporting.reference_pages import metrics_page, pages, results_page, shipped_records
 from hf_nextfail.reporting.result_folders import FOLDERS
 from hf_nextfail.reporting.tables import format_accuracy, other_tokens
@@ -62,6 +63,12 @@ def test_the_metrics_page_knows_every_number_of_every_shipped_record():
         for name in record.results:
             prefix = next((p for p in PREFIXES if p and name.startswith(p)), "")
             assert name.removeprefix(prefix) in RESULTS, (path, name)
+
+
+def test_shipped_records_name_no_place_on_a_machine():
+    for path, record in shipped_records().items():
+        assert not set(PLACES) & set(record.recipe or {}), path
+        assert record == record.public() or set(record.recipe) - set(record.public().recipe) == set(NOT_GIVEN), path
 
 
 def test_the_results_page_links_to_files_that_are_there():
