@@ -30,7 +30,8 @@ def reproduce(
         typer.Argument(help="A YAML file, or ours: small, bachmann, bst, ilm, nextlat, top (protocols), grid_cpu."),
     ],
     output_dir: Annotated[
-        Path | None, typer.Option("--output_dir", help="Folder for all runs.", show_default="runs/GRID")
+        Path | None,
+        typer.Option("--output_dir", help="Folder for all runs.", show_default="runs/GRID, or runs/GRID-OBJECTIVE"),
     ] = None,
     only: Annotated[
         list[str] | None,
@@ -52,6 +53,9 @@ def reproduce(
             f"or {FORMS}.",
         ),
     ] = None,
+    objective_options: Annotated[
+        str, typer.Option("--objective_options", help='Fields of --objective, as JSON: {"share": 0.3}.')
+    ] = "{}",
     task: Annotated[
         str | None,
         typer.Option("--task", help=f"Run the grid on this task, whose configurations its graphs are: {FORMS}."),
@@ -61,17 +65,20 @@ def reproduce(
     ] = False,
 ) -> None:
     """Run a grid of trainings, go on where it was stopped, and gather one table and one picture."""
-    from hf_nextfail.reporting.grid import find_grid
+    from hf_nextfail.reporting.grid import find_grid, read_grid
     from hf_nextfail.reporting.tables import print_table
-    from hf_nextfail.runs.grid import cells_of, parse_cells, record_of, summary_table
-    from hf_nextfail.runs.reproduce import gather, read_cluster, terminal_tables
+    from hf_nextfail.runs.grid import own_training, parse_cells, record_of, summary_table
+    from hf_nextfail.runs.reproduce import check_cluster, gather, read_options, terminal_tables
     from hf_nextfail.runs.reproduce import reproduce as run_grid
 
     path = find_grid(grid)
-    folder = output_dir or Path("runs") / path.stem
+    check_cluster(cluster)
+    asked_of_cluster = read_options("cluster", cluster, cluster_options, '{"timeout_min": 60}')
+    options = read_options("objective", objective, objective_options, '{"share": 0.3}')
+    own = None if objective is None else dict([own_training(objective, options)])
+    folder = output_dir or Path("runs") / "-".join([path.stem, *(own or ())])
     check_output_folder(folder)
-    options = read_cluster(cluster, cluster_options)
-    cells = cells_of(path, objective, task)
+    cells = read_grid(path, own, task)
     chosen = choose_cells(cells, only, path)
     all_runs = parse_cells(path, cells, folder)
     make_output_folder(folder)
@@ -83,7 +90,7 @@ def reproduce(
             console.print(f"to run: {cell.name}", soft_wrap=True, highlight=False)
     elif missing:
         logs = {cell.name: folder / "logs" / f"{cell.name}.txt" for cell in missing}
-        failures = watch(run_grid(chosen, all_runs, folder, jobs, cluster, options), logs, console)
+        failures = watch(run_grid(chosen, all_runs, folder, jobs, cluster, asked_of_cluster), logs, console)
     page = gather(path, cells, all_runs, folder)
     for table in terminal_tables(summary_table(chosen, all_runs, folder)):
         print_table(console, table)

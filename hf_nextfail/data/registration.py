@@ -49,6 +49,8 @@ def task_class(dataset_name: str) -> type[Task] | None:
         return task_called(dataset_name)
     found = load_class(dataset_name, Task)
     check_task_class(found)
+    if TASKS.get(found.name, found) is not found:
+        raise ValueError(f"{dataset_name} is called {found.name!r}, as one of ours is: give it a name of its own")
     return found
 
 

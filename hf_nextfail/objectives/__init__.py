@@ -56,6 +56,8 @@ def objective_class(name: str, options: Mapping[str, Any] | None = None) -> type
     """
     if is_reference(name):
         found = load_class(name, Objective)
+        if OBJECTIVES.get(found.name, found) is not found:
+            raise ValueError(f"{name} is called {found.name!r}, as one of ours is: give it a name of its own")
     elif name in OBJECTIVES:
         found = OBJECTIVES[name]
     else:

@@ -1,15 +1,17 @@
 """The runs of a grid of trainings, and what came of them."""
 
+import re
 import statistics
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from hf_nextfail.errors import UsageError
 from hf_nextfail.objectives import objective_class
-from hf_nextfail.reporting.grid import Cell, read_grid
+from hf_nextfail.reporting.grid import Cell
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.trainings import Training, range_of
 from hf_nextfail.runs.recipes import Run, parse_runs
@@ -30,25 +32,19 @@ HEADINGS = (
 )
 
 
-def cells_of(path: Path, objective: str | None = None, task: str | None = None) -> list[Cell]:
-    """Read a grid file, perhaps with another objective or task: see `hf_nextfail.reporting.grid.read_grid`.
-
-    Args:
-        path (`Path`): the file.
-        objective (`str`, *optional*): run each model, graph and seed of the blocks once with this objective, a name or
-            a reference, in the place of their trainings.
-        task (`str`, *optional*): a reference to a task of your own, whose configurations the `graphs` are.
+def own_training(objective: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name a training by its objective and options, `coin_toss_share_0.3`, and return what a grid says of it.
 
     Raises:
-        UsageError: in one line, for anything that is wrong.
+        UsageError: in one line, if there is no such objective, or it has no such option.
     """
-    if objective is None:
-        return read_grid(path, None, task)
     try:
-        name = objective_class(objective).name
+        name = objective_class(objective, options).name
     except ValueError as error:
         raise UsageError(f"--objective: {error}") from error
-    return read_grid(path, {name: {"objective": objective}}, task)
+    parts = [name, *(f"{option}_{value}" for option, value in options.items())]
+    name = re.sub(r"[^\w.]+", "_", "_".join(parts))
+    return name, {"objective": objective} | ({"objective_options": dict(options)} if options else {})
 
 
 def parse_cells(path: Path, cells: Sequence[Cell], folder: Path) -> dict[str, Run]:

@@ -25,19 +25,32 @@ from hf_nextfail.runs.recipes import Run
 CLUSTERS = ("slurm", "local")
 
 
-def read_cluster(cluster: str | None, options: str) -> dict[str, Any]:
-    """Check where to send runs; returns what to ask the cluster for."""
-    if cluster is not None and cluster not in CLUSTERS:
-        raise UsageError(f"--cluster must be one of {', '.join(CLUSTERS)}, got {cluster!r}")
+def read_options(of: str, value: str | None, options: str, example: str) -> dict[str, Any]:
+    """Read the JSON of `--cluster_options` or `--objective_options`, which goes with an option that must be given.
+
+    Args:
+        of (`str`): the option that it goes with, `cluster`.
+        value (`str`, *optional*): of that option.
+        options (`str`): the JSON.
+        example (`str`): what it may be.
+
+    Raises:
+        UsageError: in one line, if it is none.
+    """
+    must = f"--{of}_options must be a JSON object such as {example}"
     try:
         asked = json.loads(options)
-    except ValueError as error:
-        raise UsageError(f'--cluster_options must be JSON such as {{"timeout_min": 60}}: {error}') from error
-    if not isinstance(asked, dict) or (asked and cluster is None):
-        raise UsageError(
-            '--cluster_options must be a JSON object such as {"timeout_min": 60}, and goes with --cluster'
-        )
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{must}: {error}") from error
+    if not isinstance(asked, dict) or (asked and value is None):
+        raise UsageError(f"{must}, and goes with --{of}")
     return asked
+
+
+def check_cluster(cluster: str | None) -> None:
+    """Raise `UsageError` unless runs can be sent to `cluster`."""
+    if cluster is not None and cluster not in CLUSTERS:
+        raise UsageError(f"--cluster must be one of {', '.join(CLUSTERS)}, got {cluster!r}")
 
 
 def run_on_cluster(

@@ -1,6 +1,7 @@
 """Objectives and tasks of one's own, by reference, from every command: what runs, and what never does."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -15,10 +16,10 @@ from hf_nextfail.commands.finetune import main as finetune
 from hf_nextfail.commands.main import main as nextfail
 from hf_nextfail.errors import UsageError
 from hf_nextfail.objectives import OBJECTIVES
-from hf_nextfail.reporting.grid import find_grid
+from hf_nextfail.reporting.grid import find_grid, read_grid
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.command_of_record import repeat
-from hf_nextfail.runs.grid import cells_of
+from hf_nextfail.runs.grid import own_training
 from hf_nextfail.runs.recipes import parse_runs
 from hf_nextfail.runs.resume import INTERRUPTED, finished_record
 from hf_nextfail.runs.trained_on import trained_on
@@ -314,12 +315,48 @@ def test_the_objective_says_how_a_checkpoint_writes(desk, capfd):
 
 def test_an_objective_runs_every_graph_of_a_grid_once(desk):
     path = find_grid("grid_cpu")
-    cells = cells_of(path, "./coin_toss.py:CoinToss")
+    cells = read_grid(path, dict([own_training("./coin_toss.py:CoinToss", {})]))
     assert {cell.training for cell in cells} == {"coin_toss"}
     assert {cell.options["objective"] for cell in cells} == {"./coin_toss.py:CoinToss"}
-    usual = {(cell.model, cell.graph, cell.seed) for cell in cells_of(path)}
+    usual = {(cell.model, cell.graph, cell.seed) for cell in read_grid(path)}
     assert {(cell.model, cell.graph, cell.seed) for cell in cells} == usual
     assert len(cells) == len(usual)
+
+
+def test_runs_of_an_objective_with_options_have_a_folder_of_their_own(desk, capfd):
+    options = ("reproduce", "small", "--only", "*-d2_l3_n20-gpt2-seed_42", "--dry_run")
+    assert run(nextfail, *options, "--objective", "./coin_toss.py:CoinToss") == 0
+    assert "to run: coin_toss-d2_l3_n20-gpt2-seed_42" in capfd.readouterr().out
+    own = ("--objective", "./coin_toss.py:CoinToss", "--objective_options", '{"share": 0.3}')
+    assert run(nextfail, *options, *own) == 0
+    assert "to run: coin_toss_share_0.3-d2_l3_n20-gpt2-seed_42" in capfd.readouterr().out
+    assert {path.name for path in Path("runs").iterdir()} == {"small-coin_toss", "small-coin_toss_share_0.3"}
+    name, training = own_training("nextlat", {"horizon": 2})
+    assert (name, training) == ("nextlat_horizon_2", {"objective": "nextlat", "objective_options": {"horizon": 2}})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--objective_options", "{}}"], "--objective_options must be a JSON object such as .*: Extra data"),
+        (["--objective_options", "[1]"], "--objective_options must be a JSON object such as .*goes with --objective"),
+        (["--objective_options", '{"share": 1}'], "and goes with --objective$"),
+        (["--objective", "./coin_toss.py:CoinToss", "--objective_options", '{"shar": 1}'], "has no option 'shar'"),
+        (["--objective", "./impostor.py:Impostor"], "is called 'jtp', as one of ours is: give it a name of its own"),
+    ],
+)
+def test_bad_options_of_an_objective_end_a_grid_before_it_begins(desk, options, message, capfd):
+    (desk / "impostor.py").write_text((desk / "coin_toss.py").read_text().replace("coin_toss", "jtp"))
+    (desk / "impostor.py").write_text((desk / "impostor.py").read_text().replace("CoinToss", "Impostor"))
+    assert run(nextfail, "reproduce", "small", *options) == 2
+    assert re.search(message, capfd.readouterr().err.strip())
+    assert not Path("runs").exists()
+
+
+def test_a_task_of_ones_own_is_not_called_as_one_of_ours(desk, capfd):
+    (desk / "impostor.py").write_text((desk / "sums.py").read_text().replace('"sums"', '"star_graph"'))
+    assert run(finetune, *SMALL, "--task", "./impostor.py:Sums") == 2
+    assert "is called 'star_graph', as one of ours is" in capfd.readouterr().err
 
 
 def test_a_grid_runs_on_a_task_of_ones_own(desk, capfd):

@@ -137,7 +137,7 @@ ARGUMENTS = {
     "no grid": (["grid_cp"], "there is no file and no grid grid_cp.*grid_cpu"),
     "no run": (["GRID", "--only", "nothing*"], "no run of .* has such a name"),
     "no cluster": (["GRID", "--cluster", "slurp"], "--cluster must be one of slurm, local, got"),
-    "options no JSON": (["GRID", "--cluster", "local", "--cluster_options", "{"], "must be JSON"),
+    "options no JSON": (["GRID", "--cluster", "local", "--cluster_options", "{"], "must be a JSON object"),
     "options alone": (["GRID", "--cluster_options", '{"timeout_min": 1}'], "goes with --cluster"),
     "unknown option": (
         ["GRID", "--cluster", "local", "--cluster_options", '{"time_out": 1}'],
