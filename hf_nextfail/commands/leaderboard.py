@@ -93,7 +93,7 @@ def show(board: "Leaderboard") -> None:
     """Print the headline of each cell, and a line for each record that does not count."""
     from rich.table import Table
 
-    from hf_nextfail.reporting.leaderboard_page import accuracy_in_words, reasons
+    from hf_nextfail.reporting.leaderboard_page import accuracy_in_words, reasons, verified_in_words
     from hf_nextfail.reporting.tables import print_table
 
     console = open_console()
@@ -106,14 +106,16 @@ def show(board: "Leaderboard") -> None:
         title = f"{protocol}: {own[0].title}, {model}"
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), title=title, title_justify="left")
         table.add_column("objective", overflow="fold")
-        for heading in ("solved", "95 %", "steps\nto solve", "accuracy"):
+        verified = ["verified"] if any(standing.verified for standing in own) else []
+        for heading in ("solved", "95 %", "steps\nto solve", "accuracy", *verified):
             table.add_column(heading, no_wrap=True)
         for one in own:
             low, high = one.solved.interval
             interval = f"{low:.2f} to {high:.2f}"
             steps = one.solved.median_steps
             in_words = "" if steps is None else f"{steps:,.0f}"
-            table.add_row(one.contestant.title, str(one.solved), interval, in_words, accuracy_in_words(one))
+            numbers = [str(one.solved), interval, in_words, accuracy_in_words(one), verified_in_words(one)]
+            table.add_row(one.contestant.title, *numbers[: 4 + len(verified)])
         print_table(console, table)
     counted = sum(len(standing.counted) for standing in board.standings)
     others = sum(len(standing.others) for standing in board.standings)

@@ -20,6 +20,8 @@ from hf_nextfail.reporting.markdown import code, fence, plain, table
 from hf_nextfail.reporting.protocols import Contestant, Protocol
 from hf_nextfail.reporting.tables import format_accuracy
 from hf_nextfail.reporting.trainings import value_of
+from hf_nextfail.tasks import TASKS
+from hf_nextfail.tasks.creative import CreativeTask
 
 TITLE = "Which training objectives can plan"
 ABOUT = (
@@ -28,6 +30,10 @@ ABOUT = (
     "same recipe can reach 1.00 with one seed and 0.18 with the next. Contestants rank by the lower end of the "
     "interval, then by steps, then by mean accuracy. Verified: another run gave the same weights and numbers, bit "
     "for bit."
+)
+ABOUT_MATRIX = (
+    "Seeds that solve the task, of those that were run; first stands who solves most, over all columns. "
+    "Empty: not run."
 )
 HEADINGS = (
     "objective",
@@ -124,7 +130,13 @@ class Matrix:
         seen = {(one.task, one.config): one.title for one in standings}
         asked = [setting[:2] for setting in protocol.settings if setting[2] == model]
         self.tasks = {key: seen[key] for key in asked if key in seen}
-        self.unseen = [protocol.graphs[key] for key in asked if key not in seen]
+        creative = [key for key in asked if issubclass(TASKS[key[0]], CreativeTask)]
+        unseen = [key for key in asked if key not in seen and key not in creative]
+        self.notes = [
+            f"{what}: {', '.join(protocol.graphs[key] for key in keys)}."
+            for what, keys in (("No runs yet of", unseen), ("Creative tasks, which have no rank", creative))
+            if keys
+        ]
         known = [contestant for _, contestant in protocol.contestants()]
         rows = dict.fromkeys([*(one.contestant for one in standings), *known])
         self.contestants = sorted(rows, key=self.order)
@@ -167,21 +179,37 @@ def reasons(left_out: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     for source, reason in left_out:
         grouped.setdefault((source.rpartition("/")[0], reason), []).append(source)
     for (folder, reason), sources in grouped.items():
-        yield sources[0] if len(sources) == 1 else f"{len(sources)} records of {folder}", reason
+        of_folder = f"{len(sources)} records of {folder or 'this folder'}"
+        yield sources[0] if len(sources) == 1 else of_folder, reason
+
+
+def idle_in_words(board: Leaderboard) -> Iterator[str]:
+    """Say which protocols, and which models of the others, nobody has run."""
+    at_work = {(one.protocol, one.model) for one in board.standings}
+    begun = {protocol for protocol, _ in at_work}
+    protocols = [code(protocol.name) for protocol in board.protocols if protocol.name not in begun]
+    models = [
+        f"{plain(model)} of {code(protocol.name)}"
+        for protocol in board.protocols
+        for model in protocol.models
+        if protocol.name in begun and (protocol.name, model) not in at_work
+    ]
+    for what, names in (("Models", models), ("Protocols", protocols)):
+        if names:
+            yield f"{what} without runs: {', '.join(names)}."
 
 
 def markdown_of(board: Leaderboard) -> str:
     """Write the standings as Markdown, with the headline first."""
     parts = [f"# {TITLE}", ABOUT]
     for matrix in matrices_of(board):
-        parts += [f"## {matrix.title}", "Seeds that solve the task, of those that were run. Empty: not run."]
+        parts += [f"## {matrix.title}", ABOUT_MATRIX]
         rows = [
             [plain(contestant.title), *("" if cell is None else str(cell.solved) for cell in matrix.row(contestant))]
             for contestant in matrix.contestants
         ]
         parts.append(table(["objective", *map(plain, matrix.tasks.values())], rows))
-        if matrix.unseen:
-            parts.append(f"No runs yet of: {', '.join(map(plain, matrix.unseen))}.")
+        parts += map(plain, matrix.notes)
     rows = [
         [
             *map(plain, (one.contestant.title, one.title, one.model, one.protocol)),
@@ -190,8 +218,7 @@ def markdown_of(board: Leaderboard) -> str:
         for one in board.standings
     ]
     parts += ["## All cells", table(HEADINGS, rows, left=TEXTS) if rows else "No record counts yet."]
-    if idle := [protocol.name for protocol in board.protocols if protocol.name not in {row[3] for row in rows}]:
-        parts.append(f"No runs yet under: {', '.join(map(code, idle))}.")
+    parts += idle_in_words(board)
     commands = [one.command for one in board.standings if one.command is not None]
     if commands:
         parts += ["## Run a cell again", fence("\n".join(commands), "bash")]
@@ -237,7 +264,7 @@ def html_of(board: Leaderboard) -> str:
         {
             "title": matrix.title,
             "tasks": matrix.tasks.values(),
-            "unseen": ", ".join(matrix.unseen),
+            "about": " ".join([ABOUT_MATRIX, *matrix.notes]),
             "rows": [
                 {
                     "title": contestant.title,

@@ -66,4 +66,9 @@ def test_an_objective_of_ones_own_gets_a_row_and_a_second_run_verifies_it(tmp_pa
     Path("again/results.json").unlink()
     options = ("--objective", "./after_next.py:AfterNext", "--output_dir", "again")
     assert run(nextfail, "rerun", only_run(Path("runs")), *options) == 0
+    capsys.readouterr()
     assert [(row["counted"], row["verified"]) for row in rows()] == [(True, True), (False, False)]
+    heading, cell = [
+        line.split() for line in capsys.readouterr().out.splitlines() if "0 of 1" in line or "solve" in line
+    ]
+    assert heading[-1] == "verified" and cell[-3:] == ["1", "of", "1"]

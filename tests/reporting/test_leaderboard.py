@@ -11,8 +11,10 @@ import pytest
 from hf_nextfail.commands.main import main as nextfail
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.reporting.leaderboard import Submission, leaderboard_of
-from hf_nextfail.reporting.leaderboard_page import html_of, markdown_of, write_leaderboard
+from hf_nextfail.reporting.leaderboard_page import html_of, markdown_of, matrices_of, reasons, write_leaderboard
 from hf_nextfail.reporting.record import Record
+from hf_nextfail.tasks import TASKS
+from hf_nextfail.tasks.creative import CreativeTask
 
 SHIPPED = shipped_folder("hub_cards") / "results/objectives_cpu"
 RECORD = Record.read(SHIPPED / "nextlat-d2_l4_n20-gpt2-seed_42.json")
@@ -226,6 +228,33 @@ def test_the_markdown_shows_cells_that_were_run_and_leaves_the_others_empty():
     without_code = re.sub("`[^`]*`", "", re.sub("```.*?```", "", text, flags=re.DOTALL))
     assert "script" in without_code and not re.search(r"(?<!\\)<(script|img)", without_code)
     assert "No runs yet of: d2_l5_n20." in lines
+    assert "Models without runs: gpt2_128 of `small`, llama of `small`, mamba of `small`." in lines
+    assert "Protocols without runs: `bachmann`, `bst`, `ilm`, `nextlat`, `top`." in lines
+
+
+def test_creative_tasks_are_not_said_to_wait_for_runs():
+    record = Record.read(SHIPPED.parent / "small/nextlat-tree_star-d2_b2_s1_l3_n20-gpt2_128-seed_42.json")
+    board = leaderboard_of([Submission(record, "tree.json", "nextfail rerun tree.json")])
+    tasks = {name for name, task in TASKS.items() if issubclass(task, CreativeTask)}
+    notes = " ".join(matrices_of(board)[0].notes)
+    waiting, creative = notes.split("Creative tasks, which have no rank: ")
+    assert waiting.startswith("No runs yet of: crossing_star-easy, ") and not any(name in waiting for name in tasks)
+    assert all(name in creative for name in tasks) and all(name in html_of(board) for name in tasks)
+
+
+def test_records_that_are_left_out_are_counted_by_folder_and_reason():
+    left_out = [
+        ("a.json", "old"),
+        ("b.json", "old"),
+        ("there/c.json", "old"),
+        ("there/d.json", "old"),
+        ("e.json", "bad"),
+    ]
+    assert list(reasons(left_out)) == [
+        ("2 records of this folder", "old"),
+        ("2 records of there", "old"),
+        ("e.json", "bad"),
+    ]
 
 
 def test_a_browser_sorts_filters_and_opens_cells_on_a_phone_and_runs_nothing_of_a_record(tmp_path, chromium, serve):
