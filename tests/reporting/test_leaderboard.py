@@ -9,10 +9,13 @@ import pyarrow.parquet
 import pytest
 
 from hf_nextfail.commands.main import main as nextfail
+from hf_nextfail.data.problem_keys import generated_digest
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.reporting.leaderboard import Submission, leaderboard_of
 from hf_nextfail.reporting.leaderboard_page import html_of, markdown_of, write_leaderboard
+from hf_nextfail.reporting.protocols import protocols_with
 from hf_nextfail.reporting.record import Record
+from hf_nextfail.tasks import StarGraph
 
 SHIPPED = shipped_folder("hub_cards") / "results/objectives_cpu"
 RECORD = Record.read(SHIPPED / "nextlat-d2_l4_n20-gpt2-seed_42.json")
@@ -83,7 +86,7 @@ LEFT_OUT = {
     "not a number": ({"accuracy": float("nan"), "weights_sha256": None}, "its accuracy must be from 0 to 1, got nan"),
     "no digest": ({"weights_sha256": "../../etc"}, "its weights_sha256 is not a SHA-256"),
     "a creative task": ({"changes": {"results": {"creativity": {"value": 0.2}}}}, "its task is creative"),
-    "other rows": ({"rows_sha256": "f" * 64}, "its test rows have the SHA-256 ffffffff, others 3810ba62"),
+    "other rows": ({"rows_sha256": "f" * 64}, "its test rows have the SHA-256 ffffffff, and those of today 3810ba62"),
 }
 
 
@@ -99,6 +102,19 @@ def test_what_does_not_count_is_left_out_with_one_line(case):
     assert source == "bad.json"
     assert said.removeprefix("it is not of small: ").startswith(reason)
     assert [len(standing.counted) for standing in board.standings] == [2]
+
+
+def test_rows_are_those_of_the_protocol_however_many_records_say_otherwise(tmp_path):
+    path = tmp_path / "few.yaml"
+    text = (shipped_folder("recipes") / "protocols/small.yaml").read_text()
+    path.write_text(text.replace("protocol: small", "protocol: few").replace("base:", "base:\n  num_test: 5000"))
+    few = generated_digest(StarGraph.from_config_name("d2_l4_n20"), "test", 5000, 0)
+    entries = [submission(0.5, seed, rows_sha256="f" * 64, source="wrong") for seed in (1, 2)]
+    entries += [submission(0.6), submission(0.7, rows_sha256=few, changes={"recipe": {"num_test": 5000}})]
+    entries[-1].record.results["accuracy"]["n"] = 5000
+    board = leaderboard_of(entries, protocols_with([path]))
+    assert sorted((one.protocol, one.accuracies) for one in board.standings) == [("few", [0.7]), ("small", [0.6])]
+    assert [source for source, _ in board.left_out] == ["wrong", "wrong"]
 
 
 def test_copies_and_borrowed_weights_do_not_count():
@@ -205,9 +221,7 @@ def standings():
         submission(0.999, 1, steps=1100),
         submission(0.7, 42, objective="top"),
         submission(0.3, 42, objective="mine.py:Mine", sources={"objective": {"sha256": "a" * 64}}, device_name=evil),
-        submission(
-            0.6, 42, objective="top", dataset_config="d2_l3_n20", title="G(2,3), 20 labels", rows_sha256="b" * 64
-        ),
+        submission(0.6, 42, objective="top", dataset_config="d2_l3_n20", title="G(2,3), 20 labels", rows_sha256=None),
         submission(0.5, 1, source=evil, steps=1, stopped_at_accuracy=False),
     ]
     entries[3].record.run["objective"] = f"{evil.replace('/', '')}.py:Mine"

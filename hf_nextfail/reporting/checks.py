@@ -1,0 +1,100 @@
+"""Which records count, and one line for each that does not."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hf_nextfail.data.builder import TaskConfig
+from hf_nextfail.data.problem_keys import generated_digest
+from hf_nextfail.metrics import METRICS_VERSION
+from hf_nextfail.reporting.protocols import Place
+from hf_nextfail.reporting.record import Record
+from hf_nextfail.tasks import TASKS
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A record that somebody hands in.
+
+    Args:
+        record (`Record`): what of it is public.
+        source (`str`): where it is, for people to read.
+        rerun (`str`): the command that trains it again.
+    """
+
+    record: Record
+    source: str
+    rerun: str
+
+
+class LeftOut(ValueError):
+    """A record does not count; one line says why."""
+
+
+def check_versions(record: Record) -> None:
+    """Raise `LeftOut` unless a record is on today's rows, measured by today's metrics."""
+    task, versions = record.run["task"], record.versions
+    for name, today in ((task, TASKS[task].version), ("metrics", METRICS_VERSION)):
+        if versions[name] != today:
+            raise LeftOut(f"it is of {name} {versions[name]}, and this is {today}: run it again")
+
+
+def check_budget(record: Record) -> None:
+    """Raise `LeftOut` unless a run took its whole budget, and no more, or had solved the validation rows."""
+    run, recipe = record.run, record.recipe
+    allowed, steps = recipe.get("max_steps"), run["steps"]
+    if allowed is None or allowed < 0:
+        return
+    if steps > allowed:
+        raise LeftOut(f"it took {steps:,} steps, and may take {allowed:,}")
+    reached = [point["accuracy"] for point in record.history[-1:]]
+    if steps < allowed and not (run["stopped_at_accuracy"] and reached >= [recipe.get("stop_at_accuracy", 1.0)]):
+        raise LeftOut(f"it ended at step {steps:,} of {allowed:,} without having solved the validation rows")
+
+
+def check_numbers(record: Record) -> None:
+    """Raise `LeftOut` unless the accuracy can be one on the whole test split."""
+    run, accuracy = record.run, record.results["accuracy"]
+    if "creativity" in record.results:
+        raise LeftOut("its task is creative, and one coherent output solves it: nextfail report shows its creativity")
+    if run["split"] != "test":
+        raise LeftOut(f"it was measured on {run['split']}, and must be on test")
+    if not 0 <= accuracy["value"] <= 1:
+        raise LeftOut(f"its accuracy must be from 0 to 1, got {accuracy['value']}")
+    if run["weights_sha256"] is not None and not re.fullmatch("[0-9a-f]{64}", run["weights_sha256"]):
+        raise LeftOut("its weights_sha256 is not a SHA-256")
+
+
+def check_rows(record: Record) -> None:
+    """Raise `LeftOut` unless the test rows are those that their task generates today, by the digest of their texts.
+
+    Most records could be wrong about them, so the rows decide, not the other records.
+    """
+    run, recipe = record.run, record.recipe
+    if run["rows_sha256"] is None:
+        return
+    task = TASKS[run["task"]].from_config_name(run["dataset_config"])
+    num_rows, seed = recipe.get("num_test", TaskConfig.num_test), recipe.get("dataset_seed", TaskConfig.seed)
+    today = generated_digest(task, "test", num_rows, seed)
+    if run["rows_sha256"] != today:
+        raise LeftOut(f"its test rows have the SHA-256 {run['rows_sha256'][:8]}, and those of today {today[:8]}")
+
+
+#: What each record must pass by itself, the quickest first.
+CHECKS = (check_versions, check_budget, check_numbers, check_rows)
+
+
+def check_weights(placed: Sequence[tuple[Submission, Place]]) -> dict[int, str]:
+    """Find copies of one record, and weights that stand in two cells or for two seeds; the first of each stays."""
+    reasons, of_weights, known = {}, {}, {}
+    for number, (submission, place) in enumerate(placed):
+        record = submission.record
+        content = repr((place, record.run["weights_sha256"], record.results, record.timings))
+        weights = record.run["weights_sha256"]
+        if content in known:
+            reasons[number] = f"it is a copy of {known[content]}"
+        elif weights is not None and of_weights.setdefault(weights, (place, submission.source))[0] != place:
+            reasons[number] = f"its weights are those of {of_weights[weights][1]}, of another cell or seed"
+        else:
+            known[content] = submission.source
+    return reasons
