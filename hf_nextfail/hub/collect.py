@@ -20,8 +20,8 @@ from hf_nextfail.errors import HubError, UsageError
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.hub.push import bound_waits, one_line
 from hf_nextfail.own_code import references_in
+from hf_nextfail.reporting.contestants import option_of_objective
 from hf_nextfail.reporting.leaderboard import Submission
-from hf_nextfail.reporting.protocols import option_of_objective
 from hf_nextfail.reporting.record import Record, find_results
 
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
@@ -50,7 +50,7 @@ class Collected:
 def rerun_command(record: Record, file: str) -> str:
     """Write the command that trains a record again; `file` is what a shell takes for its path."""
     own = references_in(record.recipe or {}).get("objective")
-    return "nextfail rerun " + file + option_of_objective(own)
+    return f"nextfail rerun {file}{option_of_objective(own) if own else ''}"
 
 
 def downloaded(repo_id: str, name: str, repo_type: str = "dataset") -> str:

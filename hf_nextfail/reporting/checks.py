@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.data.problem_keys import generated_digest
 from hf_nextfail.metrics import METRICS_VERSION
+from hf_nextfail.reporting.defaults import with_defaults
 from hf_nextfail.reporting.protocols import Place
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.tasks import TASKS
@@ -70,12 +70,11 @@ def check_rows(record: Record) -> None:
 
     Most records could be wrong about them, so the rows decide, not the other records.
     """
-    run, recipe = record.run, record.recipe
+    run, asked = record.run, with_defaults(record.recipe)
     if run["rows_sha256"] is None:
         return
     task = TASKS[run["task"]].from_config_name(run["dataset_config"])
-    num_rows, seed = recipe.get("num_test", TaskConfig.num_test), recipe.get("dataset_seed", TaskConfig.seed)
-    today = generated_digest(task, "test", num_rows, seed)
+    today = generated_digest(task, "test", int(asked["num_test"]), asked["dataset_seed"])
     if run["rows_sha256"] != today:
         raise LeftOut(f"its test rows have the SHA-256 {run['rows_sha256'][:8]}, and those of today {today[:8]}")
 

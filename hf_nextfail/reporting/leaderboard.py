@@ -7,15 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hf_nextfail.reporting.checks import CHECKS, LeftOut, Submission, check_weights
-from hf_nextfail.reporting.protocols import (
-    Contestant,
-    NoPlace,
-    Place,
-    Protocol,
-    option_of_objective,
-    our_protocols,
-    place_of,
-)
+from hf_nextfail.reporting.contestants import Contestant, options_of_objective
+from hf_nextfail.reporting.protocols import NoPlace, Place, Protocol, our_protocols, place_of
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.trainings import Solved, value_of
 
@@ -115,18 +108,16 @@ def same_outcome(first: Record, second: Record) -> bool:
 
 
 def command_of_cell(protocol: Protocol, place: Place, records: Sequence[Record]) -> str | None:
-    """Write the command that runs a cell; `None` where no command line says what the contestant brings."""
+    """Write the command that runs a cell; `None` where paths are reversed, and by no training of the protocol."""
     contestant = place.contestant
     named = next((name for name, training in protocol.contestants() if training == contestant), None)
-    if named is None and (contestant.reference is None or contestant.options != "{}" or contestant.reverse):
+    if named is None and contestant.reverse:
         return None
-    own = "" if named else option_of_objective(contestant.reference)
     threads = {record.run["num_threads"] for record in records if record.run["device"] == "cpu"} - {None}
     prefix = f"OMP_NUM_THREADS={threads.pop()} " if len(threads) == 1 else ""
-    graph = protocol.graphs[place.task, place.config]
-    return (
-        f"{prefix}nextfail reproduce {shlex.quote(protocol.grid)}{own} --only '{named or '*'}-{graph}-{place.model}-*'"
-    )
+    brought = "" if named else options_of_objective(contestant)
+    only = f"{named or '*'}-{protocol.graphs[place.task, place.config]}-{place.model}-*"
+    return f"{prefix}nextfail reproduce {shlex.quote(protocol.grid)}{brought} --only '{only}'"
 
 
 @dataclass

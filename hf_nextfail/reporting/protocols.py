@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,10 +11,10 @@ from typing import Any
 
 from hf_nextfail.data.registration import NAMESPACE
 from hf_nextfail.errors import UsageError
-from hf_nextfail.own_code import references_in, without_folder
+from hf_nextfail.reporting.contestants import Contestant, contestant_of
+from hf_nextfail.reporting.defaults import RECIPE, less_defaults, with_defaults
 from hf_nextfail.reporting.grid import Cell, grid_file, protocol_files, read_grid
-from hf_nextfail.reporting.record import NOT_GIVEN, PLACES, Record
-from hf_nextfail.reporting.trainings import objective_of
+from hf_nextfail.reporting.record import PLACES, Record
 from hf_nextfail.tasks import StarGraph
 
 #: Options that change what is seen and kept of a run, and how the same function is computed: not what it is.
@@ -24,7 +23,7 @@ WITHOUT_EFFECT = re.compile(
     "log|num_diagnosed|per_device_eval|save_|test_file"
 )
 #: Options that say which cell of a protocol a run is: they are compared on their own.
-OF_CELL = ("dataset_config", "dataset_name", "objective", "objective_options", "reverse", "seed", "task")
+OF_CELL = ("dataset_config", "dataset_name", "objective", "objective_options", "seed", "task")
 OF_MODEL = ("config_overrides", "model_name_or_path", "model_type")
 # The rows of a step are the product of these and the number of processes.
 ROWS, ACCUMULATED = "per_device_train_batch_size", "gradient_accumulation_steps"
@@ -36,17 +35,20 @@ Setting = tuple[str, str, str]
 def values_of(options: Mapping[str, Any], num_processes: int = 1) -> dict[str, Any]:
     """Return what a recipe fixes beside the objective, the data and the seed; `batch`: the rows of a step.
 
+    What is as by default is left out, as in a record, whether somebody wrote it or not.
+
     Raises:
         TypeError, ValueError: if it is not one that can be run.
     """
     left_out = (*PLACES, *OF_CELL, ROWS, ACCUMULATED)
-    kept = {name: value for name, value in options.items() if name not in left_out and not WITHOUT_EFFECT.match(name)}
-    kept = {name: value for name, value in kept.items() if name not in NOT_GIVEN or value != NOT_GIVEN[name]}
+    given = less_defaults({name: value for name, value in options.items() if value is not None}, RECIPE)
+    kept = {name: value for name, value in given.items() if name not in left_out and not WITHOUT_EFFECT.match(name)}
     # What transformers takes as JSON stands in a recipe as the text of it.
     kept |= {name: json.loads(value) for name, value in kept.items() if isinstance(value, str) and value[:1] == "{"}
-    factors = (options.get(ROWS, 8), options.get(ACCUMULATED, 1), num_processes)
-    if not all(isinstance(factor, int) for factor in factors):
-        raise ValueError(f"{ROWS} and {ACCUMULATED} must be whole numbers")
+    asked = with_defaults(options)
+    factors = (asked[ROWS], asked[ACCUMULATED], num_processes)
+    if not all(isinstance(factor, int) and factor > 0 for factor in factors):
+        raise ValueError(f"{ROWS} and {ACCUMULATED} must be whole numbers of 1 or more")
     kept["batch"] = math.prod(factors)
     return json.loads(json.dumps(kept))
 
@@ -110,36 +112,10 @@ class Protocol:
         objective = options.get("objective", "teacher_forced"), options.get("objective_options", {})
         self.trainings[cell.training] = (*objective, options["dataset_config"] != config)
 
-    def contestants(self) -> Iterator[tuple[str, "Contestant"]]:
+    def contestants(self) -> Iterator[tuple[str, Contestant]]:
         """Yield what the file calls each of its trainings, and what competes there."""
         for name, (objective, options, reverse) in self.trainings.items():
-            yield name, Contestant(objective, json.dumps(options, sort_keys=True), reverse)
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """What competes in a protocol: the one part of a recipe that is free.
-
-    Args:
-        objective (`str`): its name.
-        options (`str`): its `objective_options` as JSON.
-        reverse (`bool`): whether it writes paths from the goal to the start.
-        reference (`str`, *optional*): the file, without its folder, and the class of an objective that is not ours.
-        sha256 (`str`, *optional*): of that file.
-    """
-
-    objective: str
-    options: str = "{}"
-    reverse: bool = False
-    reference: str | None = None
-    sha256: str | None = None
-
-    @property
-    def title(self) -> str:
-        """Say in words what it is."""
-        options = [f"{name} {json.dumps(value)}" for name, value in json.loads(self.options).items()]
-        own = [] if self.sha256 is None else [f"{self.reference or 'a file'} with SHA-256 {self.sha256[:8]}"]
-        return ", ".join([self.objective, *["reversed paths"] * self.reverse, *options, *own])
+            yield name, Contestant.of(objective, options, reverse)
 
 
 @dataclass(frozen=True)
@@ -178,26 +154,6 @@ def protocols_with(files: Iterable[Path]) -> tuple[Protocol, ...]:
     return tuple(protocols.values())
 
 
-def contestant_of(record: Record) -> Contestant:
-    """Return what a record was trained with that a protocol leaves free."""
-    run, options = record.run, (record.recipe or {}).get("objective_options", {})
-    source = (run["sources"] or {}).get("objective")
-    sha256 = source.get("sha256") if isinstance(source, dict) else None
-    if not isinstance(options, dict) or not isinstance(sha256, str | None):
-        raise NoPlace("its objective_options must be an object, and the SHA-256 of its file a text")
-    reverse = (run["dataset_config"] or "").endswith("_rev")
-    own = references_in(record.recipe or {}).get("objective")
-    reference = None if own is None else without_folder(own)
-    return Contestant(objective_of(record), json.dumps(options, sort_keys=True), reverse, reference, sha256)
-
-
-def option_of_objective(reference: str | None) -> str:
-    """Write the option that names an objective that is not ours, as a shell reads it; nothing for one of ours."""
-    if reference is None:
-        return ""
-    return f" --objective {shlex.quote(f'./{reference}' if '.py:' in reference else reference)}"
-
-
 def place_of(record: Record, protocols: Iterable[Protocol] | None = None) -> Place:
     """Find the protocol whose values the recipe of a record has, and its cell there.
 
@@ -219,7 +175,11 @@ def place_of(record: Record, protocols: Iterable[Protocol] | None = None) -> Pla
         values = values_of(recipe, run["num_processes"] or 1)
     except (TypeError, ValueError):
         raise NoPlace("its recipe is not one that can be run") from None
-    contestant, config, reasons = contestant_of(record), without_reversal(run["dataset_config"] or ""), []
+    try:
+        contestant = contestant_of(record)
+    except ValueError as error:
+        raise NoPlace(str(error)) from None
+    config, reasons = without_reversal(run["dataset_config"] or ""), []
     for protocol in our_protocols() if protocols is None else protocols:
         for setting, asked in protocol.settings.items():
             if setting[:2] != (run["task"], config):

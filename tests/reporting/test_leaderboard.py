@@ -25,6 +25,8 @@ def submission(accuracy=0.5, seed=42, source=None, changes=None, **run) -> Submi
     """A record like one of ours; `changes`: of other parts than `run`."""
     record = copy.deepcopy(RECORD)
     record.run.update({"seed": seed, "weights_sha256": f"{seed:x}{str(accuracy).encode().hex()}".zfill(64)} | run)
+    record.recipe.update({name: record.run[name] for name in ("objective", "seed", "dataset_config")})
+    record.run["objective_options"] = None if "objective" in run else record.run["objective_options"]
     record.results["accuracy"]["value"] = accuracy
     record.run.update({} if accuracy >= 0.99 or "steps" in run else {"steps": 2000, "stopped_at_accuracy": False})
     for part, values in (changes or {}).items():
@@ -177,8 +179,28 @@ def test_an_objective_of_ones_own_has_a_row_and_a_command_of_its_own():
     recipe["recipe"]["objective"] = "x; rm -rf ~ #.py:Mine"
     (evil,) = leaderboard_of([submission(1.0, changes=recipe, **own)]).standings
     assert "--objective './x; rm -rf ~ #.py:Mine' --only" in evil.command
-    with_options = submission(1.0, changes={"recipe": {"objective_options": {"horizon": 1}}})
-    assert leaderboard_of([with_options]).standings[0].command is None
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ({"horizon": 1}, """--objective nextlat --objective_options '{"horizon": 1}' --only '*-d2_l4_n20-gpt2-*'"""),
+        ({"kl_weight": 1}, "--only 'nextlat-d2_l4_n20-gpt2-*'"),  # as by default
+        ({"x": "it's"}, """--objective_options '{"x": "it'"'"'s"}'"""),
+    ],
+)
+def test_a_contestant_with_options_has_a_command_too(options, asked):
+    recipe = {"recipe": {"objective_options": options}}
+    (standing,) = leaderboard_of([submission(1.0, objective="nextlat", changes=recipe)]).standings
+    assert standing.command.startswith("OMP_NUM_THREADS=1 nextfail reproduce small --")
+    assert asked in standing.command
+
+
+def test_a_reversed_contestant_has_a_command_where_the_protocol_names_it():
+    config = {"dataset_config": "d2_l4_n20_rev", "rows_sha256": None}
+    named = submission(0.5, objective="teacher_forced", **config)
+    assert "--only 'reversed-d2_l4_n20-gpt2-*'" in leaderboard_of([named]).standings[0].command
+    assert leaderboard_of([submission(0.5, objective="top", **config)]).standings[0].command is None
 
 
 # Pages

@@ -1,16 +1,22 @@
 """Which protocol a record belongs to, by what its recipe says."""
 
 import copy
+import dataclasses
 import json
 
 import pytest
 
+from hf_nextfail.data.builder import TaskConfig
 from hf_nextfail.errors import UsageError
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.objectives import OBJECTIVES
-from hf_nextfail.reporting.protocols import Contestant, NoPlace, Protocol, our_protocols, place_of
+from hf_nextfail.reporting import defaults
+from hf_nextfail.reporting.contestants import Contestant
+from hf_nextfail.reporting.defaults import RECIPE
+from hf_nextfail.reporting.protocols import NoPlace, Protocol, our_protocols, place_of
 from hf_nextfail.reporting.record import Record
-from hf_nextfail.tasks import TASKS
+from hf_nextfail.runs.recipes import RecipeParser
+from hf_nextfail.tasks import SPLITS, TASKS
 
 NEXTLAT = shipped_folder("hub_cards") / "results/objectives_cpu/nextlat-d2_l4_n20-gpt2-seed_42.json"
 
@@ -46,7 +52,7 @@ def test_every_record_of_objectives_cpu_is_a_cell_of_small():
         objective = "teacher_forced" if training == "reversed" else training
         assert (place.protocol, place.task, place.config, place.model) == ("small", "star_graph", config, model)
         assert place.seed == record.run["seed"]
-        assert place.contestant == Contestant(objective, reverse=training == "reversed")
+        assert place.contestant == Contestant.of(objective, {}, reverse=training == "reversed")
 
 
 # What is the same cell, and what is another
@@ -99,12 +105,40 @@ def test_the_rows_of_a_step_count_however_they_are_divided(record):
 def test_a_contestant_brings_its_objective_and_options_alone(record):
     first = place_of(record)
     record.recipe["objective_options"] = {"horizon": 2}
+    record.run["objective_options"]["horizon"] = 2
     second = place_of(record)
-    assert second.contestant == Contestant("nextlat", '{"horizon": 2}') != first.contestant
+    assert second.contestant == Contestant.of("nextlat", {"horizon": 2}) != first.contestant
     assert second.contestant.title == "nextlat, horizon 2"
     record.run.update(objective="mine", sources={"objective": {"class": "Mine", "sha256": "ab" * 32}})
     record.recipe["objective"] = "/home/somebody/mine.py:Mine"
     assert place_of(record).contestant.title == "mine, horizon 2, mine.py:Mine with SHA-256 abababab"
+
+
+@pytest.mark.parametrize("ran", [True, False], ids=["resolved", "not resolved"])
+def test_an_option_that_is_written_as_by_default_makes_no_other_contestant(record, ran):
+    first = place_of(record)
+    record.recipe["objective_options"] = {"kl_weight": 1, "horizon": None}
+    record.recipe.update(weight_decay=0, num_test=20_000, max_grad_norm=None)
+    record.run["objective_options"] = record.run["objective_options"] if ran else None
+    assert place_of(record) == first and place_of(record).contestant.title == "nextlat"
+
+
+def test_an_objective_of_ones_own_is_compared_by_all_of_its_options(record):
+    record.run.update(objective="mine", sources={"objective": {"class": "Mine", "sha256": "ab" * 32}})
+    record.recipe["objective"] = "mine.py:Mine"
+    first = place_of(record)
+    record.recipe["objective_options"] = {"kl_weight": 1.0}
+    assert place_of(record) == first
+    record.run["objective_options"]["kl_weight"] = 2.0
+    assert place_of(record) != first
+
+
+def test_defaults_are_those_of_the_code():
+    parser = RecipeParser()
+    by_split = {f"num_{split}": getattr(TaskConfig, f"num_{split}") for split in SPLITS}
+    assert {name: by_split.get(name, parser.get_default(name)) for name in RECIPE} == RECIPE
+    fields = {name: {one.name: one.default for one in dataclasses.fields(kind)} for name, kind in OBJECTIVES.items()}
+    assert fields == defaults.OBJECTIVES
 
 
 BAD = {
