@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from hf_nextfail.own_code import references_in, without_folder
-from hf_nextfail.reporting.defaults import OBJECTIVES, less_defaults
+from hf_nextfail.reporting.defaults import OBJECTIVES, less_defaults, with_defaults
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.trainings import objective_of
 
@@ -73,22 +73,35 @@ def contestant_of(record: Record) -> Contestant:
     """Return what a record was trained with that a protocol leaves free.
 
     Raises:
-        ValueError: in one line, if its options or the digest of its file are none.
+        ValueError: in one line, if its recipe and its run do not say the same.
     """
     run, recipe = record.run, record.recipe or {}
     given, source = recipe.get("objective_options", {}), (run["sources"] or {}).get("objective")
-    sha256 = source.get("sha256") if isinstance(source, dict) else None
-    if not isinstance(given, dict) or not isinstance(sha256, str | None):
-        raise ValueError("its objective_options must be an object, and the SHA-256 of its file a text")
-    own = references_in(recipe).get("objective")
-    return Contestant.of(
-        objective_of(record),
-        given,
-        (run["dataset_config"] or "").endswith("_rev"),
-        ran=run["objective_options"],
-        reference=None if own is None else without_folder(own),
-        sha256=sha256,
-    )
+    own, ran = references_in(recipe).get("objective"), run["objective_options"]
+    if not isinstance(given, dict):
+        raise ValueError(f"its objective_options must be an object, got {given!r}")
+    if own is None:
+        asked = with_defaults(recipe)["objective"]
+        if asked != run["objective"] or source is not None:
+            had = run["objective"] if source is None else source
+            raise ValueError(f"its recipe asks for the objective {asked!r}, and its run had {had!r}")
+        if asked not in OBJECTIVES:
+            raise ValueError(f"its objective, {asked}, is not one of ours, and its recipe names no file")
+        for name, value in given.items():
+            if value != (ran or {}).get(name, value):
+                raise ValueError(f"its recipe asks for {name} {value!r}, and its run had {ran[name]!r}")
+        return Contestant.of(asked, given, is_reversed(record), ran=ran)
+    reference, sha256 = without_folder(own), source.get("sha256") if isinstance(source, dict) else None
+    if not isinstance(source, dict) or source.get("class") != reference.rpartition(":")[2]:
+        raise ValueError(f"its recipe asks for the objective {reference!r}, and its sources name another or none")
+    if not isinstance(sha256, str | None):
+        raise ValueError(f"the SHA-256 of its objective's file must be a text, got {sha256!r}")
+    return Contestant.of(objective_of(record), given, is_reversed(record), ran=ran, reference=reference, sha256=sha256)
+
+
+def is_reversed(record: Record) -> bool:
+    """Say whether a run is on the reversed paths of a configuration."""
+    return (record.run["dataset_config"] or "").endswith("_rev")
 
 
 def option_of_objective(name: str) -> str:

@@ -11,6 +11,7 @@ from hf_nextfail.reporting.contestants import Contestant, options_of_objective
 from hf_nextfail.reporting.protocols import NoPlace, Place, Protocol, our_protocols, place_of
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.trainings import Solved, value_of
+from hf_nextfail.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class Gathered:
         return Standing(
             *(place.protocol, place.task, place.config, place.model, place.contestant),
             family=protocol.models[place.model],
-            title=records[0].run["title"],
+            title=TASKS[place.task].from_config_name(place.config).title,  # a record could call it otherwise
             counted=counted,
             others=others,
             verified=verified,

@@ -15,7 +15,7 @@ from hf_nextfail.reporting.contestants import Contestant, contestant_of
 from hf_nextfail.reporting.defaults import RECIPE, less_defaults, with_defaults
 from hf_nextfail.reporting.grid import Cell, grid_file, protocol_files, read_grid
 from hf_nextfail.reporting.record import PLACES, Record
-from hf_nextfail.tasks import StarGraph
+from hf_nextfail.tasks import TASKS, StarGraph
 
 #: Options that change what is seen and kept of a run, and how the same function is computed: not what it is.
 WITHOUT_EFFECT = re.compile(
@@ -154,6 +154,23 @@ def protocols_with(files: Iterable[Path]) -> tuple[Protocol, ...]:
     return tuple(protocols.values())
 
 
+def check_cell(record: Record) -> None:
+    """Raise `ValueError` unless a run had the seed and the data that its recipe asks for: they say where it stands."""
+    run, recipe = record.run, with_defaults(record.recipe)
+    task = TASKS[run["task"]]
+    asked = {
+        "seed": recipe["seed"],
+        "dataset_name": recipe.get("task", recipe["dataset_name"]),
+        "dataset_config": recipe.get("dataset_config", task().config_name),
+    }
+    for name, value in asked.items():
+        if value != run[name]:
+            raise ValueError(f"its recipe asks for {name} {value!r}, and its run had {run[name]!r}")
+    if type(run["seed"]) is not int:
+        raise ValueError(f"its seed must be a whole number, got {run['seed']!r}")
+    task.from_config_name(run["dataset_config"])
+
+
 def place_of(record: Record, protocols: Iterable[Protocol] | None = None) -> Place:
     """Find the protocol whose values the recipe of a record has, and its cell there.
 
@@ -169,13 +186,14 @@ def place_of(record: Record, protocols: Iterable[Protocol] | None = None) -> Pla
     run, recipe = record.run, record.recipe
     if recipe is None or run["steps"] is None or run["objective"] is None:
         raise NoPlace("it was measured, not trained here: nothing says with which budget")
-    if run["task"] is None or run["dataset_name"] != f"{NAMESPACE}/{run['task']}":
+    if run["task"] not in TASKS or run["dataset_name"] != f"{NAMESPACE}/{run['task']}":
         raise NoPlace(f"its task, {run['dataset_name']}, is not one of ours")
     try:
         values = values_of(recipe, run["num_processes"] or 1)
     except (TypeError, ValueError):
         raise NoPlace("its recipe is not one that can be run") from None
     try:
+        check_cell(record)
         contestant = contestant_of(record)
     except ValueError as error:
         raise NoPlace(str(error)) from None

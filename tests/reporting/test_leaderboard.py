@@ -238,14 +238,16 @@ onload = () => {
 
 def standings():
     evil = "<script>parent.evil = window.evil = 1</script><img src=x onerror='window.evil = 1'>"
+    source = {"objective": {"class": "Mine", "sha256": "a" * 64}}
     entries = [
-        submission(1.0, 42, steps=1200),
+        submission(1.0, 42, steps=1200, title="G(2,4), 20 labels, and my own words"),
         submission(0.999, 1, steps=1100),
         submission(0.7, 42, objective="top"),
-        submission(0.3, 42, objective="mine.py:Mine", sources={"objective": {"sha256": "a" * 64}}, device_name=evil),
+        submission(0.3, 42, objective="mine.py:Mine", sources=source, device_name=evil),
         submission(0.6, 42, objective="top", dataset_config="d2_l3_n20", title="G(2,3), 20 labels", rows_sha256=None),
         submission(0.5, 1, source=evil, steps=1, stopped_at_accuracy=False),
     ]
+    entries[3].record.recipe["objective"] = "mine.py:Mine"
     entries[3].record.run["objective"] = f"{evil.replace('/', '')}.py:Mine"
     return leaderboard_of(entries)
 

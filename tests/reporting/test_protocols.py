@@ -146,16 +146,81 @@ BAD = {
     "no objective": ({"run": {"objective": None}}, "measured, not trained"),
     "own data": ({"run": {"dataset_name": "mine.json", "task": None}}, "its task, mine.json, is not one of ours"),
     "own task": ({"run": {"dataset_name": "x.py:X"}}, "its task, x.py:X, is not one of ours"),
-    "another graph": ({"run": {"dataset_config": "d2_l9_n20"}}, "no protocol has star_graph d2_l9_n20"),
-    "another seed": ({"run": {"seed": 7}}, "it is not of small: seed 7 is not one of 42, 1, 2"),
-    "no seed": ({"run": {"seed": None}}, "seed None is not one of"),
+    "another graph": (
+        {part: {"dataset_config": "d2_l9_n20"} for part in ("run", "recipe")},
+        "no protocol has star_graph d2_l9_n20",
+    ),
+    "no graph": (
+        {part: {"dataset_config": "x"} for part in ("run", "recipe")},
+        "unknown config 'x': use d<degree>_l<path_length>",
+    ),
+    "no reversed rows": (
+        {
+            "run": {"task": "countdown", "dataset_name": "nextfail/countdown", "dataset_config": "n3_rev"},
+            "recipe": {"dataset_name": "nextfail/countdown", "dataset_config": "n3_rev"},
+        },
+        "countdown cannot be reversed",
+    ),
+    "another seed": (
+        {part: {"seed": 7} for part in ("run", "recipe")},
+        "it is not of small: seed 7 is not one of 42, 1, 2",
+    ),
+    "no seed": ({"run": {"seed": None}}, "its recipe asks for seed 42, and its run had None"),
+    "a seed that is no number": (
+        {part: {"seed": 42.0} for part in ("run", "recipe")},
+        "must be a whole number, got 42.0",
+    ),
+    "the label of another seed": ({"run": {"seed": 1}}, "its recipe asks for seed 42, and its run had 1"),
+    "the label of another graph": (
+        {"run": {"dataset_config": "d2_l3_n20"}},
+        "its recipe asks for dataset_config 'd2_l4_n20', and its run had 'd2_l3_n20'",
+    ),
+    "the label of reversed paths": (
+        {"run": {"dataset_config": "d2_l4_n20_rev"}},
+        "asks for dataset_config 'd2_l4_n20', ",
+    ),
+    "the label of another task": (
+        {"run": {"task": "tree_star", "dataset_name": "nextfail/tree_star"}},
+        "asks for dataset_name 'nextfail/star_graph', and its run had 'nextfail/tree_star'",
+    ),
+    "a task of one's own": (
+        {"recipe": {"task": "x.py:X"}},
+        "its recipe asks for dataset_name 'x.py:X', and its run had",
+    ),
+    "the label of another objective": (
+        {"run": {"objective": "top"}},
+        "its recipe asks for the objective 'nextlat', and its run had 'top'",
+    ),
+    "an objective of nobody": (
+        {"run": {"objective": "magic"}, "recipe": {"objective": "magic"}},
+        "its objective, magic, is not one of ours, and its recipe names no file",
+    ),
+    "a file in the place of ours": (
+        {"run": {"sources": {"objective": {"class": "Mine"}}}},
+        "its recipe asks for the objective 'nextlat', and its run had {'class': 'Mine'}",
+    ),
+    "the label of a file": (
+        {"recipe": {"objective": "mine.py:Mine"}},
+        "its recipe asks for the objective 'mine.py:Mine', and its sources name another or none",
+    ),
+    "the label of another class": (
+        {"recipe": {"objective": "mine.py:Mine"}, "run": {"sources": {"objective": {"class": "Other"}}}},
+        "its recipe asks for the objective 'mine.py:Mine', and its sources name another or none",
+    ),
+    "the label of another option": (
+        {"recipe": {"objective_options": {"horizon": 2}}},
+        "its recipe asks for horizon 2, and its run had None",
+    ),
     "another model": (
         {"recipe": {"config_overrides": {"n_layer": 9}}},
         "config_overrides.attn_pdrop must be 0.0, got",
     ),
     "no recipe": ({"recipe": {"per_device_train_batch_size": "many"}}, "its recipe is not one that can be run"),
     "options a list": ({"recipe": {"objective_options": [1]}}, "its objective_options must be an object"),
-    "a digest that is none": ({"run": {"sources": {"objective": {"sha256": 1}}}}, "SHA-256 of its file a text"),
+    "a digest that is none": (
+        {"recipe": {"objective": "x.py:X"}, "run": {"sources": {"objective": {"class": "X", "sha256": 1}}}},
+        "the SHA-256 of its objective's file must be a text, got 1",
+    ),
 }
 
 
