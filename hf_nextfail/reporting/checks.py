@@ -83,17 +83,24 @@ def check_rows(record: Record) -> None:
 CHECKS = (check_versions, check_budget, check_numbers, check_rows)
 
 
+def same_numbers(first: Record, second: Record) -> bool:
+    """Say whether two records have the same results and took the same times, however their files are written."""
+    return (first.results, first.timings) == (second.results, second.timings)
+
+
 def check_weights(placed: Sequence[tuple[Submission, Place]]) -> dict[int, str]:
     """Find copies of one record, and weights that stand in two cells or for two seeds; the first of each stays."""
-    reasons, of_weights, known = {}, {}, {}
+    reasons: dict[int, str] = {}
+    known: dict[tuple, list[Submission]] = {}
+    of_weights: dict[str, tuple[Place, str]] = {}
     for number, (submission, place) in enumerate(placed):
-        record = submission.record
-        content = repr((place, record.run["weights_sha256"], record.results, record.timings))
-        weights = record.run["weights_sha256"]
-        if content in known:
-            reasons[number] = f"it is a copy of {known[content]}"
+        weights = submission.record.run["weights_sha256"]
+        same = known.setdefault((place, weights), [])
+        copied = next((other for other in same if same_numbers(submission.record, other.record)), None)
+        if copied is not None:
+            reasons[number] = f"it is a copy of {copied.source}"
         elif weights is not None and of_weights.setdefault(weights, (place, submission.source))[0] != place:
             reasons[number] = f"its weights are those of {of_weights[weights][1]}, of another cell or seed"
         else:
-            known[content] = submission.source
+            same.append(submission)
     return reasons

@@ -135,6 +135,16 @@ def test_copies_and_borrowed_weights_do_not_count():
     assert (str(standing.solved), standing.verified) == ("1 of 1", [])
 
 
+def test_a_copy_is_one_however_its_file_is_written(tmp_path):
+    first = submission(1.0, changes={"timings": {"train_seconds": 7.0}})
+    first.record.write(tmp_path / "first.json")
+    text = json.dumps(json.loads((tmp_path / "first.json").read_text()), sort_keys=True)
+    (tmp_path / "copy.json").write_text(text.replace('"train_seconds": 7.0', '"train_seconds": 7'))
+    board = leaderboard_of([first, Submission(Record.read(tmp_path / "copy.json"), "copy.json", "")])
+    assert board.left_out == [("copy.json", f"it is a copy of {first.source}")]
+    assert board.standings[0].verified == []
+
+
 def test_a_second_run_with_the_same_outcome_verifies_a_record():
     again = {"timings": {"train_seconds": 1.0}}
     first, second = submission(1.0, source="theirs"), submission(1.0, source="mine", changes=again)
