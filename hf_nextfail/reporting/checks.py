@@ -1,5 +1,6 @@
 """Which records count, and one line for each that does not."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from hf_nextfail.data.problem_keys import generated_digest
 from hf_nextfail.metrics import METRICS_VERSION
 from hf_nextfail.reporting.defaults import with_defaults
-from hf_nextfail.reporting.protocols import Place
+from hf_nextfail.reporting.protocols import ACCUMULATED, ROWS, Place
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.tasks import TASKS
 
@@ -39,16 +40,25 @@ def check_versions(record: Record) -> None:
             raise LeftOut(f"it is of {name} {versions[name]}, and this is {today}: run it again")
 
 
+def budget_of(record: Record) -> int:
+    """Count the steps that a recipe asks for, as transformers does where it asks for epochs."""
+    asked = with_defaults(record.recipe)
+    if asked["max_steps"] > 0:
+        return int(asked["max_steps"])
+    rows = asked[ROWS] * (record.run["num_processes"] or 1)
+    batches = asked["num_train"] / rows
+    batches = math.floor(batches) if asked["dataloader_drop_last"] else math.ceil(batches)
+    return math.ceil(asked["num_train_epochs"] * max(1, math.ceil(batches / asked[ACCUMULATED])))
+
+
 def check_budget(record: Record) -> None:
     """Raise `LeftOut` unless a run took its whole budget, and no more, or had solved the validation rows."""
-    run, recipe = record.run, record.recipe
-    allowed, steps = recipe.get("max_steps"), run["steps"]
-    if allowed is None or allowed < 0:
-        return
+    run, allowed = record.run, budget_of(record)
+    steps, enough = run["steps"], record.recipe.get("stop_at_accuracy")
     if steps > allowed:
         raise LeftOut(f"it took {steps:,} steps, and may take {allowed:,}")
     reached = [point["accuracy"] for point in record.history[-1:]]
-    if steps < allowed and not (run["stopped_at_accuracy"] and reached >= [recipe.get("stop_at_accuracy", 1.0)]):
+    if steps < allowed and not (run["stopped_at_accuracy"] and enough is not None and reached >= [enough]):
         raise LeftOut(f"it ended at step {steps:,} of {allowed:,} without having solved the validation rows")
 
 
@@ -59,6 +69,9 @@ def check_numbers(record: Record) -> None:
         raise LeftOut("its task is creative, and one coherent output solves it: nextfail report shows its creativity")
     if run["split"] != "test":
         raise LeftOut(f"it was measured on {run['split']}, and must be on test")
+    num_rows = with_defaults(record.recipe)["num_test"]
+    if accuracy["n"] != num_rows:
+        raise LeftOut(f"it was measured on {accuracy['n']:,} test rows, and must be on all {num_rows:,}")
     if not 0 <= accuracy["value"] <= 1:
         raise LeftOut(f"its accuracy must be from 0 to 1, got {accuracy['value']}")
     if run["weights_sha256"] is not None and not re.fullmatch("[0-9a-f]{64}", run["weights_sha256"]):

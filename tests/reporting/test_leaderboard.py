@@ -7,6 +7,7 @@ from html import unescape
 
 import pyarrow.parquet
 import pytest
+import yaml
 
 from hf_nextfail.commands.main import main as nextfail
 from hf_nextfail.data.problem_keys import generated_digest
@@ -84,6 +85,7 @@ LEFT_OUT = {
         {"steps": 300, "stopped_at_accuracy": True},
         "it ended at step 300 of 2,000 without having",
     ),
+    "few rows": ({"num_rows": 500}, "it was measured on 500 test rows, and must be on all 20,000"),
     "more than right": ({"accuracy": 1.5}, "its accuracy must be from 0 to 1, got 1.5"),
     "not a number": ({"accuracy": float("nan"), "weights_sha256": None}, "its accuracy must be from 0 to 1, got nan"),
     "no digest": ({"weights_sha256": "../../etc"}, "its weights_sha256 is not a SHA-256"),
@@ -97,13 +99,49 @@ def test_what_does_not_count_is_left_out_with_one_line(case):
     changes, reason = LEFT_OUT[case]
     if "accuracy" in changes:
         changes = {"weights_sha256": None} | changes | {"steps": 2000}
-    bad = submission(**{"accuracy": 0.6, "source": "bad.json"} | changes)
+    num_rows = changes.get("num_rows", 20_000)
+    bad = submission(**{"accuracy": 0.6, "source": "bad.json"} | {k: v for k, v in changes.items() if k != "num_rows"})
+    bad.record.results["accuracy"]["n"] = num_rows
     bad.record.history[-1]["accuracy"] = 0.994
     board = leaderboard_of([submission(0.5, 1), submission(0.5, 2), bad])
     ((source, said),) = board.left_out
     assert source == "bad.json"
     assert said.removeprefix("it is not of small: ").startswith(reason)
     assert [len(standing.counted) for standing in board.standings] == [2]
+
+
+@pytest.mark.parametrize(
+    ("batch", "accumulated", "processes", "options", "steps"),
+    [
+        (256, 1, 1, "", 2346),  # 3 epochs of 781 whole batches and a part of one
+        (128, 2, 1, "", 2346),
+        (32, 2, 4, "", 2346),
+        (256, 1, 1, "num_train_epochs: 0.5", 391),
+        (256, 1, 1, "num_train: 100", 3),
+        (256, 1, 1, "dataloader_drop_last: true", 2343),
+        (128, 2, 1, "dataloader_drop_last: true", 2343),
+        (64, 4, 1, "dataloader_drop_last: true", 2346),  # of 3,125 batches the last is a step of its own
+    ],
+)
+def test_a_budget_in_epochs_is_one_in_steps(tmp_path, batch, accumulated, processes, options, steps):
+    path = tmp_path / "epochs.yaml"
+    text = (shipped_folder("recipes") / "protocols/small.yaml").read_text()
+    text = text.replace("protocol: small", "protocol: epochs").replace("  stop_at_accuracy: 0.995", "")
+    path.write_text(text.replace("  max_steps: 2000", f"  {options}"))
+
+    def board(steps):
+        entry = submission(0.5, steps=steps, stopped_at_accuracy=steps < 2000, num_processes=processes)
+        recipe = entry.record.recipe
+        recipe.update(yaml.safe_load(options) or {})
+        recipe |= {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulated}
+        del recipe["max_steps"], recipe["stop_at_accuracy"]
+        entry.record.history[-1]["accuracy"] = 1.0
+        return leaderboard_of([entry], protocols_with([path]))
+
+    assert [one.protocol for one in board(steps).standings] == ["epochs"]
+    for wrong in (steps - 1, steps + 1):
+        ((_, reason),) = board(wrong).left_out
+        assert f"{wrong:,} " in reason and f" {steps:,}" in reason
 
 
 def test_rows_are_those_of_the_protocol_however_many_records_say_otherwise(tmp_path):
