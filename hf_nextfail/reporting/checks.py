@@ -101,18 +101,18 @@ def same_numbers(first: Record, second: Record) -> bool:
     return (first.results, first.timings) == (second.results, second.timings)
 
 
-def check_weights(placed: Sequence[tuple[Submission, Place]]) -> dict[int, str]:
+def check_weights(placed: Sequence[tuple[Submission, list[Place]]]) -> dict[int, str]:
     """Find copies of one record, and weights that stand in two cells or for two seeds; the first of each stays."""
     reasons: dict[int, str] = {}
     known: dict[tuple, list[Submission]] = {}
-    of_weights: dict[str, tuple[Place, str]] = {}
-    for number, (submission, place) in enumerate(placed):
+    of_weights: dict[str, tuple[list[Place], str]] = {}
+    for number, (submission, places) in enumerate(placed):
         weights = submission.record.run["weights_sha256"]
-        same = known.setdefault((place, weights), [])
+        same = known.setdefault((*places, weights), [])
         copied = next((other for other in same if same_numbers(submission.record, other.record)), None)
         if copied is not None:
             reasons[number] = f"it is a copy of {copied.source}"
-        elif weights is not None and of_weights.setdefault(weights, (place, submission.source))[0] != place:
+        elif weights is not None and of_weights.setdefault(weights, (places, submission.source))[0] != places:
             reasons[number] = f"its weights are those of {of_weights[weights][1]}, of another cell or seed"
         else:
             same.append(submission)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from hf_nextfail.reporting.checks import CHECKS, LeftOut, Submission, check_weights
 from hf_nextfail.reporting.contestants import Contestant, options_of_objective
-from hf_nextfail.reporting.protocols import NoPlace, Place, Protocol, our_protocols, place_of
+from hf_nextfail.reporting.protocols import NoPlace, Place, Protocol, our_protocols, places_of
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.trainings import Solved, value_of
 from hf_nextfail.tasks import TASKS
@@ -165,18 +165,18 @@ def leaderboard_of(submissions: Iterable[Submission], protocols: Sequence[Protoc
     placed, left_out = [], []
     for submission in submissions:
         try:
-            place = place_of(submission.record, protocols)
+            places = places_of(submission.record, protocols)
             for check in CHECKS:
                 check(submission.record)
         except (NoPlace, LeftOut) as reason:
             left_out.append((submission.source, str(reason)))
             continue
-        placed.append((submission, place))
+        placed.append((submission, places))
     reasons = check_weights(placed)
     left_out += [(placed[number][0].source, reason) for number, reason in reasons.items()]
     placed = [pair for number, pair in enumerate(placed) if number not in reasons]
     cells: dict[tuple, tuple[Place, Gathered]] = {}
-    for submission, place in placed:
+    for submission, place in ((submission, place) for submission, places in placed for place in places):
         key = (place.protocol, place.task, place.config, place.model, place.contestant)
         _, gathered = cells.setdefault(key, (place, Gathered()))
         gathered.by_seed.setdefault(place.seed, []).append(submission)

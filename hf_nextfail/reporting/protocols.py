@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,8 @@ from hf_nextfail.reporting.contestants import Contestant, contestant_of
 from hf_nextfail.reporting.defaults import RECIPE, less_defaults, with_defaults
 from hf_nextfail.reporting.grid import Cell, grid_file, protocol_files, read_grid
 from hf_nextfail.reporting.record import PLACES, Record
-from hf_nextfail.tasks import TASKS, StarGraph
+from hf_nextfail.reporting.schema import WORDS
+from hf_nextfail.tasks import TASKS
 
 #: Options that change what is seen and kept of a run, and how the same function is computed: not what it is.
 WITHOUT_EFFECT = re.compile(
@@ -28,8 +29,20 @@ OF_MODEL = ("config_overrides", "model_name_or_path", "model_type")
 # The rows of a step are the product of these and the number of processes.
 ROWS, ACCUMULATED = "per_device_train_batch_size", "gradient_accumulation_steps"
 
+#: What kinds of values options have, of those that something is computed from, or that a default is known of.
+KINDS = {name: type(value) for name, value in RECIPE.items()} | {
+    **dict.fromkeys(("model_type", "model_name_or_path"), str),
+    "objective_options": dict,
+    "stop_at_accuracy": float,
+}
+
 #: Which task, configuration (without `_rev`) and model.
 Setting = tuple[str, str, str]
+
+
+def read_text(value: Any) -> Any:
+    """Read what transformers takes as JSON, and what a recipe may have as the text of it; all else is as it is."""
+    return json.loads(value) if isinstance(value, str) and value[:1] == "{" else value
 
 
 def values_of(options: Mapping[str, Any], num_processes: int = 1) -> dict[str, Any]:
@@ -43,14 +56,28 @@ def values_of(options: Mapping[str, Any], num_processes: int = 1) -> dict[str, A
     left_out = (*PLACES, *OF_CELL, ROWS, ACCUMULATED)
     given = less_defaults({name: value for name, value in options.items() if value is not None}, RECIPE)
     kept = {name: value for name, value in given.items() if name not in left_out and not WITHOUT_EFFECT.match(name)}
-    # What transformers takes as JSON stands in a recipe as the text of it.
-    kept |= {name: json.loads(value) for name, value in kept.items() if isinstance(value, str) and value[:1] == "{"}
+    kept = {name: read_text(value) for name, value in kept.items()}
     asked = with_defaults(options)
     factors = (asked[ROWS], asked[ACCUMULATED], num_processes)
     if not all(isinstance(factor, int) and factor > 0 for factor in factors):
         raise ValueError(f"{ROWS} and {ACCUMULATED} must be whole numbers of 1 or more")
     kept["batch"] = math.prod(factors)
     return json.loads(json.dumps(kept))
+
+
+def check_options(cell: Cell) -> None:
+    """Raise `ValueError` in one line for options of a cell that no run can have."""
+    for name, value in cell.options.items():
+        try:
+            json.dumps(read_text(value))
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} must hold texts, numbers and lists, got {value!r}") from None
+        kind = KINDS.get(name)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if kind is not None and not (number and value == kind(value) if kind in (int, float) else type(value) is kind):
+            raise ValueError(f"{name} must be {WORDS[kind]}, got {value!r}")
+    if "model_type" not in cell.options and "model_name_or_path" not in cell.options:
+        raise ValueError(f"the model {cell.model} must have model_type or model_name_or_path")
 
 
 def without_reversal(config: str) -> str:
@@ -68,8 +95,7 @@ class Protocol:
         settings (`dict`): from task, configuration and model to the values that a recipe must have; see `values_of`.
         models (`dict`): the families of the models.
         seeds (`dict`): from a setting to its seeds, in order.
-        trainings (`dict`): from the name of a training in the file to its objective, its options and whether it
-            writes reversed paths.
+        trainings (`dict`): from the name of a training in the file to what competes there.
         graphs (`dict`): what the names of cells call a task's configuration.
     """
 
@@ -78,7 +104,7 @@ class Protocol:
     settings: dict[Setting, dict[str, Any]] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
     seeds: dict[Setting, list[int]] = field(default_factory=dict)
-    trainings: dict[str, tuple[str, dict[str, Any], bool]] = field(default_factory=dict)
+    trainings: dict[str, Contestant] = field(default_factory=dict)
     graphs: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @classmethod
@@ -93,29 +119,40 @@ class Protocol:
             raise UsageError(f"{path} is no protocol: its first line must be protocol: NAME")
         protocol = cls(name, name if path in protocol_files() else str(path))
         for cell in read_grid(path):
-            protocol.add(path, cell)
+            try:
+                protocol.add(cell)
+            except (TypeError, ValueError) as error:
+                raise UsageError(f"{path}: block {cell.block}: {cell.name}: {error}") from error
         return protocol
 
-    def add(self, path: Path, cell: Cell) -> None:
-        """Take up what a cell says of its setting, its training and its seed."""
-        options = cell.options
-        task = options.get("dataset_name", f"{NAMESPACE}/{StarGraph.name}").removeprefix(f"{NAMESPACE}/")
-        config, values = without_reversal(options["dataset_config"]), values_of(options)
-        setting = (task, config, cell.model)
+    def add(self, cell: Cell) -> None:
+        """Take up what a cell says of its setting, its training and its seed.
+
+        Raises:
+            TypeError, ValueError: in one line, if it cannot be run, or an earlier one gives its setting other values.
+        """
+        check_options(cell)
+        options = with_defaults(cell.options)
+        name = options.get("task", options["dataset_name"])
+        task, config = str(name).removeprefix(f"{NAMESPACE}/"), without_reversal(options["dataset_config"])
+        if task not in TASKS:
+            raise ValueError(f"a protocol is about a task of ours: {', '.join(TASKS)}; got {name!r}")
+        TASKS[task].from_config_name(options["dataset_config"])
+        setting, values = (task, config, cell.model), values_of(options)
         if self.settings.setdefault(setting, values) != values:
-            raise UsageError(f"{path}: block {cell.block} gives {cell.name} other values than a block before it")
+            raise ValueError("it has other values than in a block before: a protocol has one for all contestants")
         seeds = self.seeds.setdefault(setting, [])
         if cell.seed not in seeds:
             seeds.append(cell.seed)
-        self.models[cell.model] = options.get("model_type") or options.get("model_name_or_path")
+        self.models[cell.model] = options.get("model_type") or options["model_name_or_path"]
         self.graphs[task, config] = cell.graph
-        objective = options.get("objective", "teacher_forced"), options.get("objective_options", {})
-        self.trainings[cell.training] = (*objective, options["dataset_config"] != config)
+        self.trainings[cell.training] = Contestant.of(
+            options["objective"], options.get("objective_options", {}), options["dataset_config"] != config
+        )
 
-    def contestants(self) -> Iterator[tuple[str, Contestant]]:
-        """Yield what the file calls each of its trainings, and what competes there."""
-        for name, (objective, options, reverse) in self.trainings.items():
-            yield name, Contestant.of(objective, options, reverse)
+    def contestants(self) -> Iterable[tuple[str, Contestant]]:
+        """Return what the file calls each of its trainings, and what competes there."""
+        return self.trainings.items()
 
 
 @dataclass(frozen=True)
@@ -171,8 +208,8 @@ def check_cell(record: Record) -> None:
     task.from_config_name(run["dataset_config"])
 
 
-def place_of(record: Record, protocols: Iterable[Protocol] | None = None) -> Place:
-    """Find the protocol whose values the recipe of a record has, and its cell there.
+def places_of(record: Record, protocols: Iterable[Protocol] | None = None) -> list[Place]:
+    """Find the protocols whose values the recipe of a record has, and its cell in each.
 
     The package's version, the fast paths and what was shown or kept do not count: the same recipe is the same cell.
 
@@ -181,7 +218,7 @@ def place_of(record: Record, protocols: Iterable[Protocol] | None = None) -> Pla
         protocols (iterable of `Protocol`, *optional*): by default ours.
 
     Raises:
-        NoPlace: saying in one line what differs from the nearest protocol.
+        NoPlace: if there are none, saying in one line what differs from the nearest protocol.
     """
     run, recipe = record.run, record.recipe
     if recipe is None or run["steps"] is None or run["objective"] is None:
@@ -197,23 +234,34 @@ def place_of(record: Record, protocols: Iterable[Protocol] | None = None) -> Pla
         contestant = contestant_of(record)
     except ValueError as error:
         raise NoPlace(str(error)) from None
-    config, reasons = without_reversal(run["dataset_config"] or ""), []
+    found: dict[str, Place] = {}
+    reasons, data = [], (run["task"], without_reversal(run["dataset_config"]))
     for protocol in our_protocols() if protocols is None else protocols:
-        for setting, asked in protocol.settings.items():
-            if setting[:2] != (run["task"], config):
+        for setting in protocol.settings:
+            if setting[:2] != data or protocol.name in found:
                 continue
-            differing = sorted(name for name in values.keys() | asked.keys() if values.get(name) != asked.get(name))
-            if not differing and run["seed"] in protocol.seeds[setting]:
-                return Place(protocol.name, *setting, contestant, run["seed"])
-            seeds = ", ".join(map(str, protocol.seeds[setting]))
-            shown = [difference(name, asked.get(name), values.get(name)) for name in differing]
-            shown = shown or [f"seed {run['seed']} is not one of {seeds}"]
-            more = f", and {len(shown) - 1} more" if len(shown) > 1 else ""
-            of_model = sum(name in OF_MODEL for name in differing)
-            reasons.append((of_model, len(shown), f"it is not of {protocol.name}: {shown[0]}{more}"))
-    if not reasons:
-        raise NoPlace(f"no protocol has {run['task']} {config}")
-    raise NoPlace(min(reasons)[-1])
+            reason = distance(protocol, setting, values, run["seed"])
+            if reason is None:
+                found[protocol.name] = Place(protocol.name, *setting, contestant, run["seed"])
+            else:
+                reasons.append(reason)
+    if not found:
+        raise NoPlace(min(reasons)[-1] if reasons else f"no protocol has {' '.join(data)}")
+    return list(found.values())
+
+
+def distance(
+    protocol: Protocol, setting: Setting, values: Mapping[str, Any], seed: int
+) -> tuple[int, int, str] | None:
+    """Say how far a recipe is from a setting: by its model, by how many values, and in words; `None` if it has it."""
+    asked, seeds = protocol.settings[setting], protocol.seeds[setting]
+    differing = sorted(name for name in values.keys() | asked.keys() if values.get(name) != asked.get(name))
+    if not differing and seed in seeds:
+        return None
+    shown = [difference(name, asked.get(name), values.get(name)) for name in differing]
+    shown = shown or [f"seed {seed} is not one of {', '.join(map(str, seeds))}"]
+    more = f", and {len(shown) - 1} more" if len(shown) > 1 else ""
+    return sum(name in OF_MODEL for name in differing), len(shown), f"it is not of {protocol.name}: {shown[0]}{more}"
 
 
 def difference(name: str, asked: Any, there: Any) -> str:

@@ -13,12 +13,19 @@ from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.reporting import defaults
 from hf_nextfail.reporting.contestants import Contestant
 from hf_nextfail.reporting.defaults import RECIPE
-from hf_nextfail.reporting.protocols import NoPlace, Protocol, our_protocols, place_of
+from hf_nextfail.reporting.leaderboard import Submission, leaderboard_of
+from hf_nextfail.reporting.protocols import NoPlace, Place, Protocol, our_protocols, places_of, protocols_with
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.runs.recipes import RecipeParser
 from hf_nextfail.tasks import SPLITS, TASKS
 
 NEXTLAT = shipped_folder("hub_cards") / "results/objectives_cpu/nextlat-d2_l4_n20-gpt2-seed_42.json"
+
+
+def place_of(record: Record) -> Place:
+    """The one place of a record among our protocols."""
+    (place,) = places_of(record)
+    return place
 
 
 @pytest.fixture
@@ -32,7 +39,7 @@ def small() -> Protocol:
 
 
 def test_every_objective_and_every_task_is_in_small(small):
-    assert {objective for objective, *_ in small.trainings.values()} == set(OBJECTIVES)
+    assert {contestant.objective for contestant in small.trainings.values()} == set(OBJECTIVES)
     assert {task for task, *_ in small.settings} == set(TASKS)
     assert {"gpt2", "llama", "mamba"} <= set(small.models.values())
 
@@ -234,9 +241,7 @@ def test_a_record_without_a_place_gets_one_line(record, case):
     assert "\n" not in str(error.value)
 
 
-def test_blocks_of_a_protocol_agree(tmp_path):
-    path = tmp_path / "mine.yaml"
-    text = """
+MINE = """
 protocol: mine
 trainings: {a: {objective: top}, b: {objective: fsp}}
 models: {tiny: {model_type: gpt2}}
@@ -244,11 +249,69 @@ blocks:
 - {trainings: [a], graphs: [d2_l3_n20], models: [tiny], seeds: [1]}
 - {trainings: [b], graphs: [d2_l3_n20], models: [tiny], seeds: [2], options: {max_steps: 9}}
 """
-    path.write_text(text)
-    with pytest.raises(UsageError, match="block 2 gives b-d2_l3_n20-tiny-seed_2 other values than a block before it"):
+
+
+def test_blocks_of_a_protocol_agree(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINE)
+    with pytest.raises(
+        UsageError, match="block 2: b-d2_l3_n20-tiny-seed_2: it has other values than in a block before"
+    ):
         Protocol.read(path)
-    path.write_text(text.replace(", options: {max_steps: 9}", ""))
+    path.write_text(MINE.replace(", options: {max_steps: 9}", ""))
     assert Protocol.read(path).seeds == {("star_graph", "d2_l3_n20", "tiny"): [1, 2]}
-    path.write_text(text.replace("protocol: mine", ""))
+    path.write_text(MINE.replace("protocol: mine", ""))
     with pytest.raises(UsageError, match="is no protocol: its first line must be protocol: NAME"):
         Protocol.read(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("max_steps: 9", "per_device_train_batch_size: many", "batch_size must be a whole number, got 'many'"),
+        ("max_steps: 9", "per_device_train_batch_size: 0", "must be whole numbers of 1 or more"),
+        ("max_steps: 9", "num_test: 9.5", "num_test must be a whole number, got 9.5"),
+        ("max_steps: 9", "num_train_epochs: .inf", "num_train_epochs must be a number, got inf"),
+        ("max_steps: 9", "stop_at_accuracy: x", "stop_at_accuracy must be a number, got 'x'"),
+        ("max_steps: 9", "streaming: 1", "streaming must be true or false, got 1"),
+        ("max_steps: 9", "adam_beta1: true", "adam_beta1 must be a number, got True"),
+        ("max_steps: 9", "eval_steps: !!timestamp 2026-01-01", "eval_steps must hold texts, numbers and lists, got "),
+        ("max_steps: 9", "config_overrides: '{x'", "config_overrides must hold texts, numbers and lists, got '{x'"),
+        (
+            "max_steps: 9",
+            "dataset_name: mine.json",
+            "a protocol is about a task of ours: star_graph, .*; got 'mine.json'",
+        ),
+        ("max_steps: 9", "task: 'x.py:X'", "about a task of ours: star_graph, .*; got 'x.py:X'"),
+        ("{model_type: gpt2}", "{}", "the model tiny must have model_type or model_name_or_path"),
+        ("{model_type: gpt2}", "{model_type: 2}", "model_type must be text, got 2"),
+        ("{objective: fsp}", "{objective: 2}", "objective must be text, got 2"),
+        ("{objective: fsp}", "{objective_options: [2]}", "objective_options must be an object"),
+        ("seeds: [2]", "seeds: [two]", "seed must be a whole number, got 'two'"),
+        (
+            "graphs: [d2_l3_n20], models: [tiny], seeds: [2]",
+            "graphs: [big], models: [tiny], seeds: [2]",
+            "unknown config",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_protocol_is_one_line(tmp_path, old, new, reason):
+    path = tmp_path / "mine.yaml"
+    assert old in MINE
+    path.write_text(MINE.replace(old, new))
+    with pytest.raises(UsageError, match=rf"mine.yaml: block \d: .*{reason}") as error:
+        Protocol.read(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_record_stands_in_every_protocol_that_it_is_of(record, tmp_path):
+    path = tmp_path / "mine.yaml"
+    text = (
+        (shipped_folder("recipes") / "protocols/small.yaml").read_text().replace("protocol: small", "protocol: mine")
+    )
+    path.write_text(text.replace("base:", "base:\n  weight_decay: 0.0\n  num_train: 200000"))
+    protocols = protocols_with([path])
+    assert [place.protocol for place in places_of(record, protocols)] == ["small", "mine"]
+    board = leaderboard_of([Submission(record, "mine.json", "")] * 2, protocols)
+    assert [(one.protocol, len(one.counted)) for one in board.standings] == [("small", 1), ("mine", 1)]
+    assert board.left_out == [("mine.json", "it is a copy of mine.json")]
