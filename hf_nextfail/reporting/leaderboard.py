@@ -1,10 +1,11 @@
 """Records to standings: what counts, what is left out and why, and who is ahead."""
 
-import re
 import shlex
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+
+from packaging.version import InvalidVersion, Version
 
 from hf_nextfail.reporting.checks import CHECKS, LeftOut, Submission, check_weights
 from hf_nextfail.reporting.contestants import Contestant, options_of_objective
@@ -95,9 +96,12 @@ def newest_first(submissions: Sequence[Submission]) -> list[Submission]:
     A record does not say when it was made, so the order in which they are handed in decides.
     """
 
-    def version(pair: tuple[int, Submission]) -> tuple:
+    def version(pair: tuple[int, Submission]) -> tuple[bool, Version, int]:
         number, submission = pair
-        return [int(part) for part in re.findall(r"\d+", submission.record.versions["hf_nextfail"])], number
+        try:
+            return True, Version(submission.record.versions["hf_nextfail"]), number
+        except InvalidVersion:  # it is older than all that are
+            return False, Version("0"), number
 
     return [submission for _, submission in sorted(enumerate(submissions), key=version, reverse=True)]
 

@@ -77,6 +77,23 @@ def test_a_results_dataset_gives_the_table_that_its_records_gave(hub, places, tm
     assert len([path for path in hub.files("dataset", REPO) if path.startswith("records/")]) == 1
 
 
+def test_records_are_read_again_in_the_order_in_which_they_were_handed_in(hub, tmp_path):
+    record = Record.read(SHIPPED / f"objectives_cpu/{NAMES[0]}.json")
+    for number in range(12):
+        record.run["weights_sha256"] = f"{number:064x}"
+        record.results["accuracy"]["value"] = number / 20
+        record.write(tmp_path / f"{number:02d}.json")
+    files = [str(tmp_path / f"{number:02d}.json") for number in range(12)]
+    for given in (files, files[::-1]):
+        here = leaderboard_of(collect(given).submissions)
+        push_records(collect(given), REPO)
+        there = leaderboard_of(collect([REPO]).submissions)
+        assert headlines(there) == headlines(here)
+        assert [one.record.results for one in there.standings[0].others] == [
+            one.record.results for one in here.standings[0].others
+        ]
+
+
 def test_the_card_shows_the_table_and_the_dataset_loads(hub, places):
     push_records(collect(places), REPO)
     card = hub.files("dataset", REPO)["README.md"].decode()

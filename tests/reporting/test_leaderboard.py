@@ -4,6 +4,7 @@ import copy
 import json
 import re
 from html import unescape
+from pathlib import Path
 
 import pyarrow.parquet
 import pytest
@@ -12,6 +13,7 @@ import yaml
 from hf_nextfail.commands.main import main as nextfail
 from hf_nextfail.data.problem_keys import generated_digest
 from hf_nextfail.files import shipped_folder
+from hf_nextfail.reporting import leaderboard_page
 from hf_nextfail.reporting.leaderboard import Submission, leaderboard_of
 from hf_nextfail.reporting.leaderboard_page import html_of, markdown_of, write_leaderboard
 from hf_nextfail.reporting.protocols import protocols_with
@@ -211,6 +213,41 @@ def test_of_two_records_of_a_seed_the_newer_version_counts_else_the_one_handed_i
         (standing,) = leaderboard_of(entries).standings
         assert standing.accuracies == [counted]
         assert len(standing.others) == len(entries) - 1
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ("0.2.0.dev0", "0.2.0"),
+        ("0.2.0rc1", "0.2.0"),
+        ("0.9.0", "0.10.0"),
+        ("0.2", "0.2.0.post1"),
+        ("of mine 9", "0.1.0"),
+    ],
+)
+def test_versions_are_ordered_as_packages_are(older, newer):
+    entries = [
+        submission(accuracy, changes={"versions": {"hf_nextfail": version}})
+        for accuracy, version in ((0.4, older), (0.6, newer))
+    ]
+    for given in (entries, entries[::-1]):
+        assert leaderboard_of(given).standings[0].accuracies == [0.6]
+
+
+def test_a_page_that_fails_leaves_the_files_of_the_one_before(tmp_path, monkeypatch):
+    write_leaderboard(leaderboard_of([submission(1.0)]), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(before) == {"README.md", "index.html", "leaderboard.parquet"}
+    board = standings()
+    whole = Path.write_bytes
+    for wrong in ("parquet_of", "html_of", None):
+        with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+            if wrong is None:  # a full disk
+                patch.setattr(Path, "write_bytes", lambda path, data: whole(path, data[:9]) / 0)
+            else:
+                patch.setattr(leaderboard_page, wrong, lambda board: 1 / 0)
+            write_leaderboard(board, tmp_path)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_an_objective_of_ones_own_has_a_row_and_a_command_of_its_own():
