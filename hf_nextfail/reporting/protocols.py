@@ -65,17 +65,22 @@ def values_of(options: Mapping[str, Any], num_processes: int = 1) -> dict[str, A
     return json.loads(json.dumps(kept))
 
 
+def fits(value: Any, kind: type) -> bool:
+    """Say whether a value is of a kind: a whole number is a `float`, too, and one such as 2e3 an `int`."""
+    if kind is float:
+        return type(value) is int or (type(value) is float and math.isfinite(value))
+    return type(value) is kind or (kind is int and type(value) is float and value.is_integer())
+
+
 def check_options(cell: Cell) -> None:
     """Raise `ValueError` in one line for options of a cell that no run can have."""
     for name, value in cell.options.items():
         try:
-            json.dumps(read_text(value))
+            json.dumps(read_text(value), sort_keys=True)
         except (TypeError, ValueError):
             raise ValueError(f"{name} must hold texts, numbers and lists, got {value!r}") from None
-        kind = KINDS.get(name)
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if kind is not None and not (number and value == kind(value) if kind in (int, float) else type(value) is kind):
-            raise ValueError(f"{name} must be {WORDS[kind]}, got {value!r}")
+        if name in KINDS and not fits(value, KINDS[name]):
+            raise ValueError(f"{name} must be {WORDS[KINDS[name]]}, got {value!r}")
     if "model_type" not in cell.options and "model_name_or_path" not in cell.options:
         raise ValueError(f"the model {cell.model} must have model_type or model_name_or_path")
 

@@ -273,6 +273,8 @@ def test_blocks_of_a_protocol_agree(tmp_path):
         ("max_steps: 9", "num_test: 9.5", "num_test must be a whole number, got 9.5"),
         ("max_steps: 9", "num_train_epochs: .inf", "num_train_epochs must be a number, got inf"),
         ("max_steps: 9", "stop_at_accuracy: x", "stop_at_accuracy must be a number, got 'x'"),
+        ("max_steps: 9", f"dataset_name: {'9' * 400}", "dataset_name must be text, got 9999"),
+        ("{objective: fsp}", "{objective_options: {1: 2, a: 3}}", "objective_options must hold texts, numbers"),
         ("max_steps: 9", "streaming: 1", "streaming must be true or false, got 1"),
         ("max_steps: 9", "adam_beta1: true", "adam_beta1 must be a number, got True"),
         ("max_steps: 9", "eval_steps: !!timestamp 2026-01-01", "eval_steps must hold texts, numbers and lists, got "),
