@@ -20,8 +20,8 @@ from hf_nextfail.errors import HubError, UsageError
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.hub.push import bound_waits, one_line
 from hf_nextfail.own_code import references_in
+from hf_nextfail.reporting.contestants import option_of_objective
 from hf_nextfail.reporting.leaderboard import Submission
-from hf_nextfail.reporting.protocols import option_of_objective
 from hf_nextfail.reporting.record import Record, find_results
 
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
@@ -37,20 +37,20 @@ class Collected:
     submissions: list[Submission] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
 
-    def add(self, path: Path, source: str, file: str) -> None:
-        """Read a record; `file` is what a shell takes for its path."""
+    def add(self, path: Path, source: str, file: str, remark: str = "") -> None:
+        """Read a record; `file` is what a shell takes for its path, and `remark` stands behind the command."""
         try:
             record = Record.read(path).public()
         except UsageError as error:
             self.unreadable.append((source, str(error).removeprefix(f"{path}: ")))
             return
-        self.submissions.append(Submission(record, source, rerun_command(record, file)))
+        self.submissions.append(Submission(record, source, rerun_command(record, file) + remark))
 
 
 def rerun_command(record: Record, file: str) -> str:
     """Write the command that trains a record again; `file` is what a shell takes for its path."""
     own = references_in(record.recipe or {}).get("objective")
-    return "nextfail rerun " + file + option_of_objective(own)
+    return f"nextfail rerun {file}{option_of_objective(own) if own else ''}"
 
 
 def downloaded(repo_id: str, name: str, repo_type: str = "dataset") -> str:
@@ -83,27 +83,41 @@ def collect(places: Sequence[str], tagged: bool = False, token: str | None = Non
             raise UsageError(f"there is no file or folder {place}, and a repository on the Hub is USER/NAME")
     if tagged:
         datasets, models = tagged_repositories(token)
-        for repo_id in datasets:
-            collect_dataset(collected, repo_id, token)
-        for repo_id in models:
-            collect_model(collected, repo_id, token)
+        for collect_one, names in ((collect_dataset, datasets), (collect_model, models)):
+            for repo_id in names:
+                try:
+                    collect_one(collected, repo_id, token)
+                except HubError as error:  # one repository must not hide the others
+                    collected.unreadable.append((repo_id, str(error).removeprefix(f"{repo_id} ")))
     return collected
 
 
 def default_places() -> list[str]:
     """Return where records are that nobody named: in the package, and in the folder of runs."""
-    shipped = shipped_folder("hub_cards") / "results"
-    return [str(place) for place in (shipped, Path("runs")) if place.is_dir() and any(place.rglob("*.json"))]
+    return [str(place) for place in (shipped_folder("hub_cards") / "results", Path("runs")) if holds_records(place)]
+
+
+def holds_records(place: Path) -> bool:
+    """Say whether there are records at a place: a first training that is under way has none yet."""
+    try:
+        return bool(find_results([place]))
+    except UsageError:
+        return False
 
 
 def collect_folder(collected: Collected, place: str) -> None:
     """Read the records of a file or folder; a page for others does not say where on this machine it lies."""
-    root = Path(place)
+    root, here, shipped = Path(place), Path.cwd(), shipped_folder("hub_cards")
     for path in find_results([place]):
-        inside = path.relative_to(root.parent) if root.is_absolute() else path
-        if root.is_relative_to(shipped_folder("hub_cards")):
-            inside = Path("hub_cards") / path.relative_to(shipped_folder("hub_cards"))
-        collected.add(path, inside.as_posix(), shlex.quote(inside.as_posix()))
+        shown, before, remark = path, "", ""
+        if path.is_relative_to(shipped):
+            shown = "hub_cards" / path.relative_to(shipped)
+        elif path.is_relative_to(here):
+            shown = path.relative_to(here)
+        elif path.is_absolute():
+            shown = path.relative_to(root.parent)
+            before, remark = "PATH/", "  # PATH stands for the folder that holds it"
+        collected.add(path, shown.as_posix(), shlex.quote(before + shown.as_posix()), remark)
 
 
 def reading(repo_id: str, error: Exception) -> HubError:

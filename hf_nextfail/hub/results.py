@@ -1,9 +1,7 @@
 """Records as a results dataset on the Hub: one commit, or none at all."""
 
-import hashlib
 import re
 import shlex
-import tempfile
 from pathlib import Path
 
 from huggingface_hub import CommitInfo, DatasetCardData
@@ -13,17 +11,17 @@ from hf_nextfail.hub.collect import RECORDS, RESULTS_TAG, Collected, downloaded,
 from hf_nextfail.hub.push import check_access, push_files
 from hf_nextfail.reporting.leaderboard import Leaderboard, Submission, leaderboard_of
 from hf_nextfail.reporting.leaderboard_page import markdown_of
-from hf_nextfail.reporting.leaderboard_table import write_parquet
+from hf_nextfail.reporting.leaderboard_table import parquet_of
 from hf_nextfail.reporting.markdown import fence
 from hf_nextfail.reporting.record import Record
 
 TABLE = "leaderboard.parquet"
 
 
-def file_name(record: Record, text: str) -> str:
-    """Name the file of a record: after its run, and by a part of its digest, so that no two share a name."""
+def file_name(number: int, record: Record) -> str:
+    """Name the file of a record by its place among those handed in, in which it is read again, and after its run."""
     name = re.sub(r"[^\w.-]+", "-", record.run["name"]).strip("-.")[:100]
-    return f"{RECORDS}/{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
+    return f"{RECORDS}/{number:05d}-{name}.json"
 
 
 def results_card(board: Leaderboard, repo_id: str) -> str:
@@ -65,19 +63,14 @@ def push_records(
     if not collected.submissions:
         raise UsageError("there is no record to publish")
     repo_id = check_access(repo_id, token)
-    files: dict[str, Path | bytes] = {}
-    published = []
-    for submission in collected.submissions:
-        text = submission.record.as_json()
-        name = file_name(submission.record, text)
-        if name not in files:
-            files[name] = text.encode()
-            rerun = rerun_command(submission.record, downloaded(repo_id, name))
-            published.append(Submission(submission.record, f"{repo_id}/{name}", rerun))
+    texts = {submission.record.as_json(): submission.record for submission in collected.submissions}
+    named = {file_name(number, record): text for number, (text, record) in enumerate(texts.items(), start=1)}
+    files: dict[str, Path | bytes] = {name: text.encode() for name, text in named.items()}
+    published = [
+        Submission(texts[text], f"{repo_id}/{name}", rerun_command(texts[text], downloaded(repo_id, name)))
+        for name, text in named.items()
+    ]
     board = leaderboard_of(published)
-    files["README.md"] = results_card(board, repo_id).encode()
-    with tempfile.TemporaryDirectory() as folder:
-        write_parquet(board, Path(folder) / TABLE)
-        files[TABLE] = (Path(folder) / TABLE).read_bytes()
+    files |= {"README.md": results_card(board, repo_id).encode(), TABLE: parquet_of(board)}
     message = f"{len(published)} records"
     return push_files(repo_id, "dataset", files, message, (f"{RECORDS}/*.json",), token, private), board

@@ -1,40 +1,18 @@
 """Records to standings: what counts, what is left out and why, and who is ahead."""
 
-import re
 import shlex
 import statistics
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from hf_nextfail.metrics import METRICS_VERSION
-from hf_nextfail.reporting.protocols import (
-    Contestant,
-    NoPlace,
-    Place,
-    Protocol,
-    option_of_objective,
-    our_protocols,
-    place_of,
-)
+from packaging.version import InvalidVersion, Version
+
+from hf_nextfail.reporting.checks import CHECKS, LeftOut, Submission, check_weights
+from hf_nextfail.reporting.contestants import Contestant, options_of_objective
+from hf_nextfail.reporting.protocols import NoPlace, Place, Protocol, our_protocols, places_of
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.reporting.trainings import Solved, value_of
 from hf_nextfail.tasks import TASKS
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A record that somebody hands in.
-
-    Args:
-        record (`Record`): what of it is public.
-        source (`str`): where it is, for people to read.
-        rerun (`str`): the command that trains it again.
-    """
-
-    record: Record
-    source: str
-    rerun: str
 
 
 @dataclass(frozen=True)
@@ -112,90 +90,18 @@ class Leaderboard:
         return 1 + sum(other.order < standing.order for other in rivals)
 
 
-class LeftOut(ValueError):
-    """A record does not count; one line says why."""
-
-
-def check_versions(record: Record) -> None:
-    """Raise `LeftOut` unless a record is on today's rows, measured by today's metrics."""
-    task, versions = record.run["task"], record.versions
-    for name, today in ((task, TASKS[task].version), ("metrics", METRICS_VERSION)):
-        if versions[name] != today:
-            raise LeftOut(f"it is of {name} {versions[name]}, and this is {today}: run it again")
-
-
-def check_budget(record: Record) -> None:
-    """Raise `LeftOut` unless a run took its whole budget, and no more, or had solved the validation rows."""
-    run, recipe = record.run, record.recipe
-    allowed, steps = recipe.get("max_steps"), run["steps"]
-    if allowed is None or allowed < 0:
-        return
-    if steps > allowed:
-        raise LeftOut(f"it took {steps:,} steps, and may take {allowed:,}")
-    reached = [point["accuracy"] for point in record.history[-1:]]
-    if steps < allowed and not (run["stopped_at_accuracy"] and reached >= [recipe.get("stop_at_accuracy", 1.0)]):
-        raise LeftOut(f"it ended at step {steps:,} of {allowed:,} without having solved the validation rows")
-
-
-def check_numbers(record: Record) -> None:
-    """Raise `LeftOut` unless the accuracy can be one on the whole test split."""
-    run, accuracy = record.run, record.results["accuracy"]
-    if "creativity" in record.results:
-        raise LeftOut("its task is creative, and one coherent output solves it: nextfail report shows its creativity")
-    if run["split"] != "test":
-        raise LeftOut(f"it was measured on {run['split']}, and must be on test")
-    if not 0 <= accuracy["value"] <= 1:
-        raise LeftOut(f"its accuracy must be from 0 to 1, got {accuracy['value']}")
-    if run["weights_sha256"] is not None and not re.fullmatch("[0-9a-f]{64}", run["weights_sha256"]):
-        raise LeftOut("its weights_sha256 is not a SHA-256")
-
-
-def check_rows(placed: Sequence[tuple[Submission, Place]]) -> dict[int, str]:
-    """Find records on other rows than most of the same configuration, by the digest of their texts.
-
-    Returns:
-        `dict` from the place in the sequence to the reason.
-    """
-    digests: dict[tuple, Counter] = {}
-    for submission, _ in placed:
-        run = submission.record.run
-        if run["rows_sha256"] is not None:
-            digests.setdefault((run["task"], run["dataset_config"]), Counter())[run["rows_sha256"]] += 1
-    reasons = {}
-    for number, (submission, _) in enumerate(placed):
-        run = submission.record.run
-        if run["rows_sha256"] is not None:
-            ((most, _),) = digests[run["task"], run["dataset_config"]].most_common(1)
-            if run["rows_sha256"] != most:
-                reasons[number] = f"its test rows have the SHA-256 {run['rows_sha256'][:8]}, others {most[:8]}"
-    return reasons
-
-
-def check_weights(placed: Sequence[tuple[Submission, Place]]) -> dict[int, str]:
-    """Find copies of one record, and weights that stand in two cells or for two seeds; the first of each stays."""
-    reasons, of_weights, known = {}, {}, {}
-    for number, (submission, place) in enumerate(placed):
-        record = submission.record
-        content = repr((place, record.run["weights_sha256"], record.results, record.timings))
-        weights = record.run["weights_sha256"]
-        if content in known:
-            reasons[number] = f"it is a copy of {known[content]}"
-        elif weights is not None and of_weights.setdefault(weights, (place, submission.source))[0] != place:
-            reasons[number] = f"its weights are those of {of_weights[weights][1]}, of another cell or seed"
-        else:
-            known[content] = submission.source
-    return reasons
-
-
 def newest_first(submissions: Sequence[Submission]) -> list[Submission]:
     """Order records of one cell and seed: a newer version of the package first, else the one handed in last.
 
     A record does not say when it was made, so the order in which they are handed in decides.
     """
 
-    def version(pair: tuple[int, Submission]) -> tuple:
+    def version(pair: tuple[int, Submission]) -> tuple[bool, Version, int]:
         number, submission = pair
-        return [int(part) for part in re.findall(r"\d+", submission.record.versions["hf_nextfail"])], number
+        try:
+            return True, Version(submission.record.versions["hf_nextfail"]), number
+        except InvalidVersion:  # it is older than all that are
+            return False, Version("0"), number
 
     return [submission for _, submission in sorted(enumerate(submissions), key=version, reverse=True)]
 
@@ -207,18 +113,16 @@ def same_outcome(first: Record, second: Record) -> bool:
 
 
 def command_of_cell(protocol: Protocol, place: Place, records: Sequence[Record]) -> str | None:
-    """Write the command that runs a cell; `None` where no command line says what the contestant brings."""
+    """Write the command that runs a cell; `None` where paths are reversed, and by no training of the protocol."""
     contestant = place.contestant
     named = next((name for name, training in protocol.contestants() if training == contestant), None)
-    if named is None and (contestant.reference is None or contestant.options != "{}" or contestant.reverse):
+    if named is None and contestant.reverse:
         return None
-    own = "" if named else option_of_objective(contestant.reference)
     threads = {record.run["num_threads"] for record in records if record.run["device"] == "cpu"} - {None}
     prefix = f"OMP_NUM_THREADS={threads.pop()} " if len(threads) == 1 else ""
-    graph = protocol.graphs[place.task, place.config]
-    return (
-        f"{prefix}nextfail reproduce {shlex.quote(protocol.grid)}{own} --only '{named or '*'}-{graph}-{place.model}-*'"
-    )
+    brought = "" if named else options_of_objective(contestant)
+    only = f"{named or '*'}-{protocol.graphs[place.task, place.config]}-{place.model}-*"
+    return f"{prefix}nextfail reproduce {shlex.quote(protocol.grid)}{brought} --only '{only}'"
 
 
 @dataclass
@@ -242,7 +146,7 @@ class Gathered:
         return Standing(
             *(place.protocol, place.task, place.config, place.model, place.contestant),
             family=protocol.models[place.model],
-            title=records[0].run["title"],
+            title=TASKS[place.task].from_config_name(place.config).title,  # a record could call it otherwise
             counted=counted,
             others=others,
             verified=verified,
@@ -265,19 +169,18 @@ def leaderboard_of(submissions: Iterable[Submission], protocols: Sequence[Protoc
     placed, left_out = [], []
     for submission in submissions:
         try:
-            place = place_of(submission.record, protocols)
-            for check in (check_versions, check_budget, check_numbers):
+            places = places_of(submission.record, protocols)
+            for check in CHECKS:
                 check(submission.record)
         except (NoPlace, LeftOut) as reason:
             left_out.append((submission.source, str(reason)))
             continue
-        placed.append((submission, place))
-    for check in (check_rows, check_weights):
-        reasons = check(placed)
-        left_out += [(placed[number][0].source, reason) for number, reason in reasons.items()]
-        placed = [pair for number, pair in enumerate(placed) if number not in reasons]
+        placed.append((submission, places))
+    reasons = check_weights(placed)
+    left_out += [(placed[number][0].source, reason) for number, reason in reasons.items()]
+    placed = [pair for number, pair in enumerate(placed) if number not in reasons]
     cells: dict[tuple, tuple[Place, Gathered]] = {}
-    for submission, place in placed:
+    for submission, place in ((submission, place) for submission, places in placed for place in places):
         key = (place.protocol, place.task, place.config, place.model, place.contestant)
         _, gathered = cells.setdefault(key, (place, Gathered()))
         gathered.by_seed.setdefault(place.seed, []).append(submission)

@@ -12,10 +12,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from hf_nextfail.errors import make_output_folder
-from hf_nextfail.files import shipped_folder, write_whole
+from hf_nextfail.files import shipped_folder
 from hf_nextfail.metrics import SOLVED_ACCURACY
 from hf_nextfail.reporting.leaderboard import Leaderboard, Standing, Submission
-from hf_nextfail.reporting.leaderboard_table import write_parquet
+from hf_nextfail.reporting.leaderboard_table import parquet_of
 from hf_nextfail.reporting.markdown import code, fence, plain, table
 from hf_nextfail.reporting.protocols import Contestant, Protocol
 from hf_nextfail.reporting.tables import format_accuracy
@@ -300,6 +300,8 @@ def html_of(board: Leaderboard) -> str:
 def write_leaderboard(board: Leaderboard, folder: str | PathLike) -> Path:
     """Write `README.md`, `index.html` and `leaderboard.parquet` into a folder.
 
+    All three are written before one takes the place of an older file.
+
     Returns:
         `Path` of the HTML.
 
@@ -307,8 +309,16 @@ def write_leaderboard(board: Leaderboard, folder: str | PathLike) -> Path:
         UsageError: in one line, if the folder cannot be made.
     """
     folder = Path(folder)
+    texts = {"README.md": markdown_of(board), "index.html": html_of(board)}
+    contents = {name: text.encode() for name, text in texts.items()} | {"leaderboard.parquet": parquet_of(board)}
     make_output_folder(folder)
-    write_whole(folder / "README.md", markdown_of(board))
-    write_parquet(board, folder / "leaderboard.parquet")
-    write_whole(folder / "index.html", html_of(board))
+    partials = {folder / name: folder / f"{name}.partial" for name in contents}
+    try:
+        for partial, content in zip(partials.values(), contents.values(), strict=True):
+            partial.write_bytes(content)
+        for path, partial in partials.items():
+            partial.replace(path)
+    finally:
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
     return folder / "index.html"

@@ -1,6 +1,5 @@
 """All records of the standings as one table, for other programs to read."""
 
-from pathlib import Path
 from typing import Any
 
 import pyarrow
@@ -86,6 +85,8 @@ def record_rows(board: Leaderboard) -> list[dict[str, Any]]:
     ]
 
 
-def write_parquet(board: Leaderboard, path: Path) -> None:
-    """Write all records of the standings, one a row."""
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(record_rows(board), pyarrow.schema(COLUMNS)), path)
+def parquet_of(board: Leaderboard) -> bytes:
+    """Lay out all records of the standings as a Parquet file, one a row."""
+    file = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(record_rows(board), pyarrow.schema(COLUMNS)), file)
+    return file.getvalue().to_pybytes()

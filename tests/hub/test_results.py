@@ -35,7 +35,7 @@ def places(tmp_path) -> list[str]:
     """Three records that count, one that belongs to no protocol, and one of a private place."""
     record = Record.read(SHIPPED / f"objectives_cpu/{NAMES[0]}.json")
     record.run.update(seed=2, weights_sha256="0" * 64)
-    record.recipe.update(output_dir="/home/somebody/secret", hub_token="hf_secret", run_name="x")
+    record.recipe.update(seed=2, output_dir="/home/somebody/secret", hub_token="hf_secret", run_name="x")
     record.write(tmp_path / "results.json")
     names = [str(SHIPPED / f"objectives_cpu/{name}.json") for name in NAMES]
     return [*names, str(SHIPPED / "contrast/seed_42/reversed.json"), str(tmp_path / "results.json")]
@@ -77,6 +77,23 @@ def test_a_results_dataset_gives_the_table_that_its_records_gave(hub, places, tm
     assert len([path for path in hub.files("dataset", REPO) if path.startswith("records/")]) == 1
 
 
+def test_records_are_read_again_in_the_order_in_which_they_were_handed_in(hub, tmp_path):
+    record = Record.read(SHIPPED / f"objectives_cpu/{NAMES[0]}.json")
+    for number in range(12):
+        record.run["weights_sha256"] = f"{number:064x}"
+        record.results["accuracy"]["value"] = number / 20
+        record.write(tmp_path / f"{number:02d}.json")
+    files = [str(tmp_path / f"{number:02d}.json") for number in range(12)]
+    for given in (files, files[::-1]):
+        here = leaderboard_of(collect(given).submissions)
+        push_records(collect(given), REPO)
+        there = leaderboard_of(collect([REPO]).submissions)
+        assert headlines(there) == headlines(here)
+        assert [one.record.results for one in there.standings[0].others] == [
+            one.record.results for one in here.standings[0].others
+        ]
+
+
 def test_the_card_shows_the_table_and_the_dataset_loads(hub, places):
     push_records(collect(places), REPO)
     card = hub.files("dataset", REPO)["README.md"].decode()
@@ -106,6 +123,49 @@ def test_what_is_tagged_on_the_hub_is_collected_models_and_datasets(hub, places,
     assert collect(["nextfail/top"]).submissions[0].rerun == (
         'nextfail rerun "$(hf download -q nextfail/top results.json)"'
     )
+
+
+def test_a_tagged_repository_that_cannot_be_read_hides_no_other(hub, places):
+    push_records(collect(places[:2]), REPO)
+    model = {"results.json": Record.read(places[2]).as_json().encode(), "README.md": b"---\ntags: [nextfail]\n---\n"}
+    for name in ("gated", "top"):
+        push_files(f"nextfail/{name}", "model", model, "model")
+    hub.faults = [
+        Fault("GET", "/api/datasets/nextfail/results/", times=99, status=500),
+        Fault("GET|HEAD", "nextfail/gated/resolve", times=99, status=403),
+    ]
+    found = collect([], tagged=True)
+    assert [one.source for one in found.submissions] == ["nextfail/top/results.json"]
+    assert [source for source, _ in found.unreadable] == [REPO, "nextfail/gated"]
+    assert all(reason.startswith("could not be read from the Hub: ") for _, reason in found.unreadable)
+
+
+def test_a_training_under_way_is_no_place_of_records(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/small/x").mkdir(parents=True)
+    (tmp_path / "runs/small/x/trainer_state.json").write_text("{}")
+    shipped = len(collect([]).submissions)
+    assert shipped > 100
+    Record.read(SHIPPED / f"objectives_cpu/{NAMES[0]}.json").write(tmp_path / "runs/small/x/results.json")
+    assert collect([]).submissions[shipped].source == "runs/small/x/results.json"
+
+
+def test_the_command_of_a_record_leads_to_its_file_and_names_no_folder_of_this_machine(tmp_path, monkeypatch):
+    folder = tmp_path / "my data/a"
+    folder.mkdir(parents=True)
+    Record.read(SHIPPED / f"objectives_cpu/{NAMES[0]}.json").write(folder / "ok.json")
+    elsewhere = ("a/ok.json", "nextfail rerun PATH/a/ok.json  # PATH stands for the folder that holds it")
+    within = ("my data/a/ok.json", "nextfail rerun 'my data/a/ok.json'")
+    for here, place, expected in (
+        (tmp_path, folder, within),
+        (tmp_path, folder / "ok.json", within),
+        (tmp_path, "my data", within),
+        (folder, folder, ("ok.json", "nextfail rerun ok.json")),
+        (Path(__file__).parent, folder, elsewhere),
+    ):
+        monkeypatch.chdir(here)
+        (found,) = collect([str(place)]).submissions
+        assert (found.source, found.rerun) == expected
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,21 @@ import copy
 import json
 import re
 from html import unescape
+from pathlib import Path
 
 import pyarrow.parquet
 import pytest
+import yaml
 
 from hf_nextfail.commands.main import main as nextfail
+from hf_nextfail.data.problem_keys import generated_digest
 from hf_nextfail.files import shipped_folder
+from hf_nextfail.reporting import leaderboard_page
 from hf_nextfail.reporting.leaderboard import Submission, leaderboard_of
 from hf_nextfail.reporting.leaderboard_page import html_of, markdown_of, matrices_of, reasons, write_leaderboard
+from hf_nextfail.reporting.protocols import protocols_with
 from hf_nextfail.reporting.record import Record
-from hf_nextfail.tasks import TASKS
+from hf_nextfail.tasks import TASKS, StarGraph
 from hf_nextfail.tasks.creative import CreativeTask
 
 SHIPPED = shipped_folder("hub_cards") / "results/objectives_cpu"
@@ -24,6 +29,8 @@ def submission(accuracy=0.5, seed=42, source=None, changes=None, **run) -> Submi
     """A record like one of ours; `changes`: of other parts than `run`."""
     record = copy.deepcopy(RECORD)
     record.run.update({"seed": seed, "weights_sha256": f"{seed:x}{str(accuracy).encode().hex()}".zfill(64)} | run)
+    record.recipe.update({name: record.run[name] for name in ("objective", "seed", "dataset_config")})
+    record.run["objective_options"] = None if "objective" in run else record.run["objective_options"]
     record.results["accuracy"]["value"] = accuracy
     record.run.update({} if accuracy >= 0.99 or "steps" in run else {"steps": 2000, "stopped_at_accuracy": False})
     for part, values in (changes or {}).items():
@@ -81,11 +88,12 @@ LEFT_OUT = {
         {"steps": 300, "stopped_at_accuracy": True},
         "it ended at step 300 of 2,000 without having",
     ),
+    "few rows": ({"num_rows": 500}, "it was measured on 500 test rows, and must be on all 20,000"),
     "more than right": ({"accuracy": 1.5}, "its accuracy must be from 0 to 1, got 1.5"),
     "not a number": ({"accuracy": float("nan"), "weights_sha256": None}, "its accuracy must be from 0 to 1, got nan"),
     "no digest": ({"weights_sha256": "../../etc"}, "its weights_sha256 is not a SHA-256"),
     "a creative task": ({"changes": {"results": {"creativity": {"value": 0.2}}}}, "its task is creative"),
-    "other rows": ({"rows_sha256": "f" * 64}, "its test rows have the SHA-256 ffffffff, others 3810ba62"),
+    "other rows": ({"rows_sha256": "f" * 64}, "its test rows have the SHA-256 ffffffff, and those of today 3810ba62"),
 }
 
 
@@ -94,13 +102,62 @@ def test_what_does_not_count_is_left_out_with_one_line(case):
     changes, reason = LEFT_OUT[case]
     if "accuracy" in changes:
         changes = {"weights_sha256": None} | changes | {"steps": 2000}
-    bad = submission(**{"accuracy": 0.6, "source": "bad.json"} | changes)
+    num_rows = changes.get("num_rows", 20_000)
+    bad = submission(**{"accuracy": 0.6, "source": "bad.json"} | {k: v for k, v in changes.items() if k != "num_rows"})
+    bad.record.results["accuracy"]["n"] = num_rows
     bad.record.history[-1]["accuracy"] = 0.994
     board = leaderboard_of([submission(0.5, 1), submission(0.5, 2), bad])
     ((source, said),) = board.left_out
     assert source == "bad.json"
     assert said.removeprefix("it is not of small: ").startswith(reason)
     assert [len(standing.counted) for standing in board.standings] == [2]
+
+
+@pytest.mark.parametrize(
+    ("batch", "accumulated", "processes", "options", "steps"),
+    [
+        (256, 1, 1, "", 2346),  # 3 epochs of 781 whole batches and a part of one
+        (128, 2, 1, "", 2346),
+        (32, 2, 4, "", 2346),
+        (256, 1, 1, "num_train_epochs: 0.5", 391),
+        (256, 1, 1, "num_train: 100", 3),
+        (256, 1, 1, "dataloader_drop_last: true", 2343),
+        (128, 2, 1, "dataloader_drop_last: true", 2343),
+        (64, 4, 1, "dataloader_drop_last: true", 2346),  # of 3,125 batches the last is a step of its own
+    ],
+)
+def test_a_budget_in_epochs_is_one_in_steps(tmp_path, batch, accumulated, processes, options, steps):
+    path = tmp_path / "epochs.yaml"
+    text = (shipped_folder("recipes") / "protocols/small.yaml").read_text()
+    text = text.replace("protocol: small", "protocol: epochs").replace("  stop_at_accuracy: 0.995", "")
+    path.write_text(text.replace("  max_steps: 2000", f"  {options}"))
+
+    def board(steps):
+        entry = submission(0.5, steps=steps, stopped_at_accuracy=steps < 2000, num_processes=processes)
+        recipe = entry.record.recipe
+        recipe.update(yaml.safe_load(options) or {})
+        recipe |= {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulated}
+        del recipe["max_steps"], recipe["stop_at_accuracy"]
+        entry.record.history[-1]["accuracy"] = 1.0
+        return leaderboard_of([entry], protocols_with([path]))
+
+    assert [one.protocol for one in board(steps).standings] == ["epochs"]
+    for wrong in (steps - 1, steps + 1):
+        ((_, reason),) = board(wrong).left_out
+        assert f"{wrong:,} " in reason and f" {steps:,}" in reason
+
+
+def test_rows_are_those_of_the_protocol_however_many_records_say_otherwise(tmp_path):
+    path = tmp_path / "few.yaml"
+    text = (shipped_folder("recipes") / "protocols/small.yaml").read_text()
+    path.write_text(text.replace("protocol: small", "protocol: few").replace("base:", "base:\n  num_test: 5000"))
+    few = generated_digest(StarGraph.from_config_name("d2_l4_n20"), "test", 5000, 0)
+    entries = [submission(0.5, seed, rows_sha256="f" * 64, source="wrong") for seed in (1, 2)]
+    entries += [submission(0.6), submission(0.7, rows_sha256=few, changes={"recipe": {"num_test": 5000}})]
+    entries[-1].record.results["accuracy"]["n"] = 5000
+    board = leaderboard_of(entries, protocols_with([path]))
+    assert sorted((one.protocol, one.accuracies) for one in board.standings) == [("few", [0.7]), ("small", [0.6])]
+    assert [source for source, _ in board.left_out] == ["wrong", "wrong"]
 
 
 def test_copies_and_borrowed_weights_do_not_count():
@@ -117,6 +174,16 @@ def test_copies_and_borrowed_weights_do_not_count():
     ]
     (standing,) = board.standings
     assert (str(standing.solved), standing.verified) == ("1 of 1", [])
+
+
+def test_a_copy_is_one_however_its_file_is_written(tmp_path):
+    first = submission(1.0, changes={"timings": {"train_seconds": 7.0}})
+    first.record.write(tmp_path / "first.json")
+    text = json.dumps(json.loads((tmp_path / "first.json").read_text()), sort_keys=True)
+    (tmp_path / "copy.json").write_text(text.replace('"train_seconds": 7.0', '"train_seconds": 7'))
+    board = leaderboard_of([first, Submission(Record.read(tmp_path / "copy.json"), "copy.json", "")])
+    assert board.left_out == [("copy.json", f"it is a copy of {first.source}")]
+    assert board.standings[0].verified == []
 
 
 def test_a_second_run_with_the_same_outcome_verifies_a_record():
@@ -149,6 +216,41 @@ def test_of_two_records_of_a_seed_the_newer_version_counts_else_the_one_handed_i
         assert len(standing.others) == len(entries) - 1
 
 
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ("0.2.0.dev0", "0.2.0"),
+        ("0.2.0rc1", "0.2.0"),
+        ("0.9.0", "0.10.0"),
+        ("0.2", "0.2.0.post1"),
+        ("of mine 9", "0.1.0"),
+    ],
+)
+def test_versions_are_ordered_as_packages_are(older, newer):
+    entries = [
+        submission(accuracy, changes={"versions": {"hf_nextfail": version}})
+        for accuracy, version in ((0.4, older), (0.6, newer))
+    ]
+    for given in (entries, entries[::-1]):
+        assert leaderboard_of(given).standings[0].accuracies == [0.6]
+
+
+def test_a_page_that_fails_leaves_the_files_of_the_one_before(tmp_path, monkeypatch):
+    write_leaderboard(leaderboard_of([submission(1.0)]), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(before) == {"README.md", "index.html", "leaderboard.parquet"}
+    board = standings()
+    whole = Path.write_bytes
+    for wrong in ("parquet_of", "html_of", None):
+        with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+            if wrong is None:  # a full disk
+                patch.setattr(Path, "write_bytes", lambda path, data: whole(path, data[:9]) / 0)
+            else:
+                patch.setattr(leaderboard_page, wrong, lambda board: 1 / 0)
+            write_leaderboard(board, tmp_path)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_an_objective_of_ones_own_has_a_row_and_a_command_of_its_own():
     recipe = {"recipe": {"objective": "mine.py:Mine"}}
     own = {
@@ -163,8 +265,28 @@ def test_an_objective_of_ones_own_has_a_row_and_a_command_of_its_own():
     recipe["recipe"]["objective"] = "x; rm -rf ~ #.py:Mine"
     (evil,) = leaderboard_of([submission(1.0, changes=recipe, **own)]).standings
     assert "--objective './x; rm -rf ~ #.py:Mine' --only" in evil.command
-    with_options = submission(1.0, changes={"recipe": {"objective_options": {"horizon": 1}}})
-    assert leaderboard_of([with_options]).standings[0].command is None
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ({"horizon": 1}, """--objective nextlat --objective_options '{"horizon": 1}' --only '*-d2_l4_n20-gpt2-*'"""),
+        ({"kl_weight": 1}, "--only 'nextlat-d2_l4_n20-gpt2-*'"),  # as by default
+        ({"x": "it's"}, """--objective_options '{"x": "it'"'"'s"}'"""),
+    ],
+)
+def test_a_contestant_with_options_has_a_command_too(options, asked):
+    recipe = {"recipe": {"objective_options": options}}
+    (standing,) = leaderboard_of([submission(1.0, objective="nextlat", changes=recipe)]).standings
+    assert standing.command.startswith("OMP_NUM_THREADS=1 nextfail reproduce small --")
+    assert asked in standing.command
+
+
+def test_a_reversed_contestant_has_a_command_where_the_protocol_names_it():
+    config = {"dataset_config": "d2_l4_n20_rev", "rows_sha256": None}
+    named = submission(0.5, objective="teacher_forced", **config)
+    assert "--only 'reversed-d2_l4_n20-gpt2-*'" in leaderboard_of([named]).standings[0].command
+    assert leaderboard_of([submission(0.5, objective="top", **config)]).standings[0].command is None
 
 
 # Pages
@@ -202,16 +324,16 @@ onload = () => {
 
 def standings():
     evil = "<script>parent.evil = window.evil = 1</script><img src=x onerror='window.evil = 1'>"
+    source = {"objective": {"class": "Mine", "sha256": "a" * 64}}
     entries = [
-        submission(1.0, 42, steps=1200),
+        submission(1.0, 42, steps=1200, title="G(2,4), 20 labels, and my own words"),
         submission(0.999, 1, steps=1100),
         submission(0.7, 42, objective="top"),
-        submission(0.3, 42, objective="mine.py:Mine", sources={"objective": {"sha256": "a" * 64}}, device_name=evil),
-        submission(
-            0.6, 42, objective="top", dataset_config="d2_l3_n20", title="G(2,3), 20 labels", rows_sha256="b" * 64
-        ),
+        submission(0.3, 42, objective="mine.py:Mine", sources=source, device_name=evil),
+        submission(0.6, 42, objective="top", dataset_config="d2_l3_n20", title="G(2,3), 20 labels", rows_sha256=None),
         submission(0.5, 1, source=evil, steps=1, stopped_at_accuracy=False),
     ]
+    entries[3].record.recipe["objective"] = "mine.py:Mine"
     entries[3].record.run["objective"] = f"{evil.replace('/', '')}.py:Mine"
     return leaderboard_of(entries)
 
