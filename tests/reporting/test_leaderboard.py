@@ -15,7 +15,8 @@ from hf_nextfail.data.problem_keys import generated_digest
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.reporting import leaderboard_page
 from hf_nextfail.reporting.leaderboard import Submission, leaderboard_of
-from hf_nextfail.reporting.leaderboard_page import html_of, markdown_of, matrices_of, reasons, write_leaderboard
+from hf_nextfail.reporting.leaderboard_matrix import matrices_of
+from hf_nextfail.reporting.leaderboard_page import html_of, markdown_of, reasons, write_leaderboard
 from hf_nextfail.reporting.protocols import protocols_with
 from hf_nextfail.reporting.record import Record
 from hf_nextfail.tasks import TASKS, StarGraph
