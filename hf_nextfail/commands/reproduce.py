@@ -30,8 +30,7 @@ def reproduce(
         typer.Argument(help="A YAML file, or ours: small, bachmann, bst, ilm, nextlat, top (protocols), grid_cpu."),
     ],
     output_dir: Annotated[
-        Path | None,
-        typer.Option("--output_dir", help="Folder for all runs.", show_default="runs/GRID, or runs/GRID-OBJECTIVE"),
+        Path | None, typer.Option("--output_dir", help="Folder for all runs.", show_default="runs/GRID(-OBJECTIVE)")
     ] = None,
     only: Annotated[
         list[str] | None,
@@ -68,14 +67,13 @@ def reproduce(
     from hf_nextfail.reporting.grid import find_grid, read_grid
     from hf_nextfail.reporting.tables import print_table
     from hf_nextfail.runs.grid import own_training, parse_cells, record_of, summary_table
-    from hf_nextfail.runs.reproduce import check_cluster, gather, read_options, terminal_tables
+    from hf_nextfail.runs.reproduce import gather, read_cluster, read_options, terminal_tables
     from hf_nextfail.runs.reproduce import reproduce as run_grid
 
     path = find_grid(grid)
-    check_cluster(cluster)
-    asked_of_cluster = read_options("cluster", cluster, cluster_options, '{"timeout_min": 60}')
-    options = read_options("objective", objective, objective_options, '{"share": 0.3}')
-    own = None if objective is None else dict([own_training(objective, options)])
+    asked_of_cluster = read_cluster(cluster, cluster_options)
+    of_objective = read_options("objective", objective, objective_options, '{"share": 0.3}')
+    own = None if objective is None else dict([own_training(objective, of_objective)])
     folder = output_dir or Path("runs") / "-".join([path.stem, *(own or ())])
     check_output_folder(folder)
     cells = read_grid(path, own, task)

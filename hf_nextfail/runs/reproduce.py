@@ -47,10 +47,11 @@ def read_options(of: str, value: str | None, options: str, example: str) -> dict
     return asked
 
 
-def check_cluster(cluster: str | None) -> None:
-    """Raise `UsageError` unless runs can be sent to `cluster`."""
+def read_cluster(cluster: str | None, options: str) -> dict[str, Any]:
+    """Check where to send runs; returns what to ask the cluster for."""
     if cluster is not None and cluster not in CLUSTERS:
         raise UsageError(f"--cluster must be one of {', '.join(CLUSTERS)}, got {cluster!r}")
+    return read_options("cluster", cluster, options, '{"timeout_min": 60}')
 
 
 def run_on_cluster(
