@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from hf_nextfail.errors import make_output_folder
+from hf_nextfail.errors import UsageError, make_output_folder
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.metrics import SOLVED_ACCURACY
 from hf_nextfail.reporting.leaderboard import Leaderboard, Standing, Submission
@@ -243,9 +243,12 @@ def write_leaderboard(board: Leaderboard, folder: str | PathLike) -> Path:
         `Path` of the HTML.
 
     Raises:
-        UsageError: in one line, if the folder cannot be made.
+        UsageError: in one line, if the folder cannot be made, or has a README of something else.
     """
     folder = Path(folder)
+    readme = folder / "README.md"
+    if readme.is_file() and not readme.read_bytes().startswith(f"# {TITLE}\n".encode()):
+        raise UsageError(f"{readme} is of something else, and would be overwritten: name another --output_dir")
     texts = {"README.md": markdown_of(board), "index.html": html_of(board)}
     contents = {name: text.encode() for name, text in texts.items()} | {"leaderboard.parquet": parquet_of(board)}
     make_output_folder(folder)

@@ -12,6 +12,7 @@ import yaml
 
 from hf_nextfail.commands.main import main as nextfail
 from hf_nextfail.data.problem_keys import generated_digest
+from hf_nextfail.errors import UsageError
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.reporting import leaderboard_page
 from hf_nextfail.reporting.leaderboard import Submission, leaderboard_of
@@ -451,3 +452,13 @@ def test_by_default_it_shows_what_ships_with_the_package(tmp_path, monkeypatch, 
     page = (tmp_path / "leaderboard/index.html").read_text()
     assert "hub_cards/results/objectives_cpu/nextlat-d2_l4_n20-gpt2-seed_42.json" in page
     assert str(shipped_folder("hub_cards").parent) not in page
+
+
+def test_a_readme_of_something_else_is_not_overwritten(tmp_path):
+    board = leaderboard_of([submission(1.0)])
+    write_leaderboard(board, tmp_path)
+    write_leaderboard(board, tmp_path)  # its own is
+    (tmp_path / "README.md").write_text("# My project\n")
+    with pytest.raises(UsageError, match="is of something else, and would be overwritten: name another"):
+        write_leaderboard(board, tmp_path)
+    assert (tmp_path / "README.md").read_text() == "# My project\n"
