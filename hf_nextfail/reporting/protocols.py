@@ -15,6 +15,7 @@ from hf_nextfail.errors import UsageError
 from hf_nextfail.own_code import references_in, without_folder
 from hf_nextfail.reporting.grid import Cell, grid_file, protocol_files, read_grid
 from hf_nextfail.reporting.record import NOT_GIVEN, PLACES, Record
+from hf_nextfail.reporting.schema import check_values
 from hf_nextfail.reporting.trainings import objective_of
 from hf_nextfail.tasks import StarGraph
 
@@ -43,12 +44,24 @@ def values_of(options: Mapping[str, Any], num_processes: int = 1) -> dict[str, A
     kept = {name: value for name, value in options.items() if name not in left_out and not WITHOUT_EFFECT.match(name)}
     kept = {name: value for name, value in kept.items() if name not in NOT_GIVEN or value != NOT_GIVEN[name]}
     # What transformers takes as JSON stands in a recipe as the text of it.
-    kept |= {name: json.loads(value) for name, value in kept.items() if isinstance(value, str) and value[:1] == "{"}
+    kept |= {
+        name: from_text(name, value) for name, value in kept.items() if isinstance(value, str) and value[:1] == "{"
+    }
     factors = (options.get(ROWS, 8), options.get(ACCUMULATED, 1), num_processes)
     if not all(isinstance(factor, int) for factor in factors):
         raise ValueError(f"{ROWS} and {ACCUMULATED} must be whole numbers")
     kept["batch"] = math.prod(factors)
     return json.loads(json.dumps(kept))
+
+
+def from_text(name: str, text: str) -> Any:
+    """Read an option that stands in a recipe as the text of JSON; raise `ValueError` if it is none of a record."""
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    check_values(value, f"recipe.{name}")
+    return value
 
 
 def without_reversal(config: str) -> str:

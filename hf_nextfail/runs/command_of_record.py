@@ -13,6 +13,7 @@ from hf_nextfail.errors import UsageError
 from hf_nextfail.files import shipped_folder
 from hf_nextfail.own_code import is_reference
 from hf_nextfail.reporting.record import PLACES, Record
+from hf_nextfail.reporting.schema import SAMPLING
 from hf_nextfail.runs.recipes import RecipeParser, parse_runs
 from hf_nextfail.tasks import SPLITS
 
@@ -86,7 +87,7 @@ def measuring(record: Record) -> str:
         "dataset_seed": run["dataset_seed"],
         "test_file": test_file,
         "decoding": run["decoding"],
-        **(run["sampling"] or {}),
+        **({name: run["sampling"][name] for name in SAMPLING} if run["sampling"] else {}),
     }
     command = "evaluate" if "loss" in results or run["prompting"] else "diagnose"
     given = {name: value for name, value in options.items() if value is not None}
