@@ -9,8 +9,9 @@ import importlib
 import importlib.util
 import inspect
 import re
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -30,6 +31,17 @@ def references_in(recipe: Mapping[str, Any]) -> dict[str, str]:
     """Return the options of a recipe whose values are references: whoever takes them runs somebody's code."""
     names = {option: recipe.get(option) for option in ("objective", "task", "dataset_name")}
     return {option: name for option, name in names.items() if isinstance(name, str) and is_reference(name)}
+
+
+def check_named(options: Mapping[str, Any], named: Collection[str] | None) -> None:
+    """Raise `ValueError` in one line for a reference in options that nobody `named`; `None` stands for all."""
+    for option, reference in references_in(options).items():
+        if named is not None and reference not in named:
+            option, shown = "task" if option == "dataset_name" else option, without_folder(reference)
+            raise ValueError(
+                f"its {option} is {shown}, somebody's own code, which runs only where you name it: "
+                f"give --{option} {shlex.quote(f'PATH/{shown}')}"
+            )
 
 
 def load_class(reference: str, kind: Kind) -> Kind:

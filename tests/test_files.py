@@ -77,6 +77,13 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch, step):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("text", ["\ud800", None])
+def test_what_is_no_text_leaves_nothing(tmp_path, text):
+    with pytest.raises((UnicodeError, TypeError)):
+        write_whole(tmp_path / "page.md", text)
+    assert list(tmp_path.iterdir()) == []
+
+
 # What ships with the package
 
 

@@ -11,16 +11,21 @@ from typing import Any
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
+def one_line(value: Any) -> str:
+    """Write a text on one line, with a stand-in for control characters: a model may write any."""
+    return re.sub("[\x00-\x1f\x7f-\x9f]", "\ufffd", " ".join(str(value).split()))
+
+
 def plain(value: Any) -> str:
     """Write a text so that Markdown shows it as it is, on one line, also in a table."""
-    text = " ".join(str(value).split())
+    text = one_line(value)
     text = re.sub(r"([\\`*\[\]<>|&~$#])", r"\\\1", text)
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)  # inside a word it means nothing
 
 
 def code(value: Any) -> str:
     """Write a text as code on one line, also in a table and whatever backticks it holds."""
-    text = " ".join(str(value).split())
+    text = one_line(value)
     ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     space = " " if text.startswith("`") or text.endswith("`") or not text else ""
     return f"{ticks}{space}{text}{space}{ticks}"

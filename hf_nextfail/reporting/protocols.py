@@ -15,7 +15,7 @@ from hf_nextfail.reporting.contestants import Contestant, contestant_of
 from hf_nextfail.reporting.defaults import RECIPE, less_defaults, with_defaults
 from hf_nextfail.reporting.grid import Cell, grid_file, protocol_files, read_grid
 from hf_nextfail.reporting.record import PLACES, Record
-from hf_nextfail.reporting.schema import WORDS
+from hf_nextfail.reporting.schema import WORDS, check_values
 from hf_nextfail.tasks import TASKS
 
 #: Options that change what is seen and kept of a run, and how the same function is computed: not what it is.
@@ -41,8 +41,19 @@ Setting = tuple[str, str, str]
 
 
 def read_text(value: Any) -> Any:
-    """Read what transformers takes as JSON, and what a recipe may have as the text of it; all else is as it is."""
-    return json.loads(value) if isinstance(value, str) and value[:1] == "{" else value
+    """Read what transformers takes as JSON, and what a recipe may have as the text of it; all else is as it is.
+
+    Raises:
+        ValueError: if it is none, or holds what no record may.
+    """
+    if not (isinstance(value, str) and value[:1] == "{"):
+        return value
+    try:
+        read = json.loads(value)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    check_values(read, "recipe.")  # where numbers may be infinite, as a configuration has them
+    return read
 
 
 def values_of(options: Mapping[str, Any], num_processes: int = 1) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -14,7 +15,7 @@ from hf_nextfail.errors import UsageError
 from hf_nextfail.files import write_whole
 from hf_nextfail.own_code import is_reference, references_in, without_folder
 from hf_nextfail.reporting.provenance import versions
-from hf_nextfail.reporting.schema import SCHEMA_VERSION, check_parts, filled, upgraded
+from hf_nextfail.reporting.schema import SCHEMA_VERSION, check_parts, check_values, filled, upgraded
 from hf_nextfail.tasks import Task
 
 SUMMARY = "summary"  # the folder in which a grid collects copies of its records
@@ -165,11 +166,9 @@ class Record:
         """
         version = data.get("schema_version") if isinstance(data, dict) else None
         if isinstance(version, bool) or version not in range(1, SCHEMA_VERSION + 1):
-            raise ValueError(f"schema_version must be 1 or {SCHEMA_VERSION}, got {version!r}")
-        try:
-            parts = copy.deepcopy(data)
-        except RecursionError:
-            raise ValueError("not what a run writes: it is nested too deeply") from None
+            raise ValueError(f"schema_version must be 1 or {SCHEMA_VERSION}, got {reprlib.repr(version)}")
+        check_values(data)
+        parts = copy.deepcopy(data)
         parts = filled(upgraded(parts) if version == 1 else parts)
         check_parts(parts)
         return cls(**parts)
@@ -236,6 +235,8 @@ class Record:
 
 def is_record(path: Path) -> bool:
     """Say whether a file begins as a record does, whatever its name: grids and this package keep theirs by name."""
+    if not path.is_file():  # a folder may be called so, too
+        return False
     with path.open(encoding="utf-8", errors="replace") as file:
         return '"schema_version"' in file.read(100)
 

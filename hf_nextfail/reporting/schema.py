@@ -1,6 +1,7 @@
 """What a results.json may hold: its keys and their types, and how a record of version 1 becomes one of version 2."""
 
 import copy
+import re
 import reprlib
 from collections.abc import Mapping
 from types import NoneType
@@ -9,6 +10,16 @@ from typing import Any
 from hf_nextfail.data.registration import NAMESPACE, task_called
 
 SCHEMA_VERSION = 2
+
+#: How deep a record is nested at most, what every number lies within, and how long the name of a version is at most.
+DEEPEST, LARGEST, LONGEST_VERSION = 50, 2**63 - 1, 200
+#: As many threads or processes as any machine has.
+MOST_AT_ONCE = 2**16
+#: What no terminal and no file of text is to be given: control characters, and halves of characters.
+HALVES = re.compile("[\ud800-\udfff]")
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+#: Where texts stand that a model wrote, which hold any character.
+WRITTEN = ("diagnosis.examples.", "diagnosis.drawing.")
 
 Types = tuple[type, ...]
 #: The keys of `run`, in the order of a file, and the types that each may have. A `float` may be a whole number.
@@ -48,6 +59,7 @@ RUN: dict[str, Types] = {
     "prompting": (dict, NoneType),
 }
 PROMPTING: dict[str, Types] = {"num_shots": (int,), "chat": (bool,), "max_new_tokens": (int,)}
+SAMPLING: dict[str, Types] = {"num_samples": (int,), "temperature": (float,), "seed": (int,)}
 TIMINGS = ("train_seconds", "examples_per_second", "evaluation_seconds")
 #: The keys of `diagnosis`, and what each is where an earlier version did not write it.
 DIAGNOSIS = {
@@ -88,6 +100,43 @@ def check(where: str, value: Any, *types: type) -> None:
             return
     allowed = " or ".join(WORDS[kind] for kind in types)
     raise ValueError(f"not what a run writes: {where} must be {allowed}, got {reprlib.repr(value)}")
+
+
+def check_values(data: Any, at: str = "") -> None:
+    """Raise `ValueError` for what JSON can say and no run writes, wherever it stands in what was read of a file.
+
+    Args:
+        data: what was read.
+        at (`str`, *optional*): where in a record it stands.
+    """
+    places = [(at, 0, data)]
+    while places:
+        where, depth, value = places.pop()
+        if depth > DEEPEST:
+            raise ValueError(f"not what a run writes: it is nested too deeply, more than {DEEPEST} levels")
+        if isinstance(value, dict):
+            for key in value:
+                check_text(f"each key of {where or 'the file'}", str(key))
+            prefix = f"{where}." if where else ""
+            places += [(f"{prefix}{key}", depth + 1, entry) for key, entry in value.items()]
+        elif isinstance(value, list):
+            places += [(f"{where}[{number}]", depth + 1, entry) for number, entry in enumerate(value)]
+        elif isinstance(value, str):
+            check_text(where, value, any_character=where.startswith(WRITTEN))
+        elif isinstance(value, int) or (isinstance(value, float) and not where.startswith("recipe.")):
+            check_size(where, value)
+
+
+def check_text(where: str, text: str, any_character: bool = False) -> None:
+    """Raise `ValueError` if a text holds control characters but tabs and new lines, or halves of characters."""
+    if HALVES.search(text) or (not any_character and CONTROLS.search(text)):
+        raise ValueError(f"not what a run writes: {where} must hold no control characters, got {reprlib.repr(text)}")
+
+
+def check_size(where: str, number: float) -> None:
+    """Raise `ValueError` if a number is not finite, or larger than any that is counted or measured."""
+    if not abs(number) <= LARGEST:
+        raise ValueError(f"not what a run writes: {where} must lie within 64 bits, got {reprlib.repr(number)}")
 
 
 def decoding_of(objective: Any) -> str:
@@ -154,13 +203,21 @@ def check_parts(parts: Mapping[str, Any]) -> None:
     run = parts["run"]
     for key, types in RUN.items():
         check(f"run.{key}", run[key], *types)
-    for key, types in PROMPTING.items() if run["prompting"] is not None else ():
-        check(f"run.prompting.{key}", run["prompting"].get(key), *types)
+    for key in ("num_threads", "num_processes"):
+        if run[key] is not None and not 1 <= run[key] <= MOST_AT_ONCE:
+            raise ValueError(f"not what a run writes: run.{key} must be from 1 to {MOST_AT_ONCE:,}, got {run[key]}")
+    for number, name in enumerate(run["fast_path"] or ()):
+        check(f"run.fast_path[{number}]", name, str)
+    for part, kinds in (("prompting", PROMPTING), ("sampling", SAMPLING)):
+        for key, types in kinds.items() if run[part] is not None else ():
+            check(f"run.{part}.{key}", run[part].get(key), *types)
     task_class = None if run["dataset_name"] is None else task_called(run["dataset_name"])
     if task_class is not None:
         check("run.dataset_config", run["dataset_config"], str)
     for name, text in parts["versions"].items():
         check(f"versions.{name}", text, str)
+        if len(text) > LONGEST_VERSION:
+            raise ValueError(f"not what a run writes: versions.{name} must be at most {LONGEST_VERSION} characters")
     for name in ("hf_nextfail", "metrics", *([] if task_class is None else [task_class.name])):
         check(f"versions.{name}", parts["versions"].get(name), str)
     check_results(parts["results"])
@@ -169,6 +226,9 @@ def check_parts(parts: Mapping[str, Any]) -> None:
     for key in TIMINGS:
         check(f"timings.{key}", parts["timings"][key], float, NoneType)
     check("recipe", parts["recipe"], dict, NoneType)
+    for name in parts["recipe"] or {}:
+        if not name.isidentifier():
+            raise ValueError(f"not what a run writes: recipe has {reprlib.repr(name)}, which is no name of an option")
     if "test_file" in (parts["recipe"] or {}):
         check("recipe.test_file", parts["recipe"]["test_file"], str)
     if parts["test_file"] is not None:

@@ -11,8 +11,9 @@ import yaml
 from hf_nextfail.data.own_dataset import ALL_ROWS
 from hf_nextfail.errors import UsageError
 from hf_nextfail.files import shipped_folder
-from hf_nextfail.own_code import is_reference, references_in
+from hf_nextfail.own_code import is_reference
 from hf_nextfail.reporting.record import PLACES, Record
+from hf_nextfail.reporting.schema import SAMPLING
 from hf_nextfail.runs.recipes import RecipeParser, parse_runs
 from hf_nextfail.tasks import SPLITS
 
@@ -22,17 +23,18 @@ NOT_PARSED = ("accelerator_config", "config", "deepspeed", "fsdp_config", "help"
 
 
 def as_options(recipe: dict[str, Any]) -> list[list[str]]:
-    """Write options as words of a command line, one list an option."""
+    """Write options as words of a command line, one list an option; whatever a value is, it is none of its own."""
     options = []
     for name, value in recipe.items():
         if isinstance(value, bool):
             value = str(value).lower()
         if isinstance(value, float) and value.is_integer():  # as JSON and transformers write a number of steps
             value = int(value)
-        words = (
-            map(str, value) if isinstance(value, list) else [value if isinstance(value, str) else json.dumps(value)]
-        )
-        options.append([f"--{name}", *words])
+        words = [
+            one if isinstance(one, str) else json.dumps(one) for one in (value if isinstance(value, list) else [value])
+        ]
+        as_option = any(word.startswith("-") for word in words)
+        options.append([f"--{name}={word}" for word in words] if as_option else [f"--{name}", *words])
     return options
 
 
@@ -42,9 +44,9 @@ def command_of(words: Sequence[str], options: Sequence[Sequence[str]]) -> str:
 
 
 def recipe_alone(tokens: Sequence[str]) -> dict[str, Any] | None:
-    """Return what a command line asks for, less where it goes; `None` if it is refused here."""
+    """Return what a command line asks for, less where it goes; `None` if it is refused here. It runs nobody's code."""
     try:
-        (run,) = parse_runs(tokens)
+        (run,) = parse_runs(tokens, named=())
     except UsageError:  # an option of another version, or a device that is not here
         return None
     return {name: value for name, value in run.recipe.items() if name not in PLACES}
@@ -85,7 +87,7 @@ def measuring(record: Record) -> str:
         "dataset_seed": run["dataset_seed"],
         "test_file": test_file,
         "decoding": run["decoding"],
-        **(run["sampling"] or {}),
+        **({name: run["sampling"][name] for name in SAMPLING} if run["sampling"] else {}),
     }
     command = "evaluate" if "loss" in results or run["prompting"] else "diagnose"
     given = {name: value for name, value in options.items() if value is not None}
@@ -114,8 +116,7 @@ def repeat(record: Record) -> tuple[str, str | None]:
     shipped = shipped_folder("recipes")
     names = {path.relative_to(shipped).with_suffix("").as_posix(): path for path in shipped.glob("*/*/*.yaml")}
     started_from = run["started_from"] or run["name"]  # which was the recipe's name before
-    # Options are parsed to see what a recipe makes of them, and that would run code that the record names.
-    if started_from in names and not references_in(recipe):
+    if started_from in names:
         options = options_over(names[started_from], recipe)
         if options is not None:
             return command_of([*TRAIN, f"recipes/{started_from}.yaml"], options), None

@@ -3,7 +3,7 @@
 import argparse
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from hf_nextfail.data.own_dataset import name_of_data
 from hf_nextfail.errors import UsageError, check_output_folder, did_you_mean
 from hf_nextfail.files import read_yaml, shipped_folder
 from hf_nextfail.objectives import objective_class
-from hf_nextfail.own_code import sources_of
+from hf_nextfail.own_code import check_named, sources_of
 from hf_nextfail.reporting.record import is_local
 from hf_nextfail.runs.options import DataArguments, ModelArguments
 from hf_nextfail.tasks import SPLITS, TASKS
@@ -142,6 +142,13 @@ class RecipeParser(HfArgumentParser):
         if key not in known:
             raise UsageError(f"there is no option {shown}{did_you_mean(key, known) or '; see --help for all'}")
 
+    def check_values(self, key: str, values: Sequence[str]) -> None:
+        """Raise `UsageError` unless the option `key` can have these values, of which a recipe has a list."""
+        several = key in {action.dest for action in self._actions if action.nargs in ("+", "*")}
+        if not several or not values:
+            allowed = "one value or more" if several else "one value and no list"
+            raise UsageError(f"{key} must have {allowed}, got {values}")
+
     def read(self, tokens: Sequence[str], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Parse tokens to a dictionary of all options; those not given are as before, or by default as they are."""
         self.given: set[str] = set()
@@ -217,27 +224,29 @@ def recipe_tokens(path: Path, parser: RecipeParser) -> list[str]:
         raise UsageError(f"{path}: a recipe is a mapping of options, such as 'learning_rate: 1.0e-3'")
     tokens = []
     for key, value in recipe.items():
+        values = [str(one) for one in value] if isinstance(value, list) else [value]
         try:
             parser.check_key(str(key), str(key))
+            if isinstance(value, list):
+                parser.check_values(key, values)
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from None
         if isinstance(value, dict):
             try:
-                value = json.dumps(value)
+                values = [json.dumps(value)]
             except (TypeError, ValueError) as error:  # dates, and what else JSON has not
                 raise UsageError(f"{path}: {key} must hold texts, numbers and lists: {error}") from error
-        if isinstance(value, list):
-            tokens += [f"--{key}", *map(str, value)]
-        elif value is not None:
-            tokens.append(f"--{key}={value}")
+        tokens += [f"--{key}={one}" for one in values if one is not None]  # a word of its own could be another option
     return tokens
 
 
-def parse_runs(argv: Sequence[str]) -> list[Run]:
+def parse_runs(argv: Sequence[str], named: Collection[str] | None = None) -> list[Run]:
     """Parse a command line into runs, one a recipe, all checked before the first begins.
 
     Args:
         argv (sequence of `str`): the command line without the program's name.
+        named (collection of `str`, *optional*): the references whose code may run, for recipes that are not the
+            user's; by default whatever the command line and its recipes name.
 
     Raises:
         UsageError: with one line, for anything that is wrong.
@@ -264,8 +273,10 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
             # Another model: what the recipe says of its own model does not apply.
             source = ("model_name_or_path", "model_type", "tokenizer_name_or_path", "config_overrides")
             options |= {name: asked[name] for name in source}
-        named = any(word.partition("=")[0] in ("--dataset_name", "--dataset-name") for word in argv)
-        if named or asked["task"] is not None:  # of the two that a recipe may name, one takes the place of the other
+        other_data = any(word.partition("=")[0] in ("--dataset_name", "--dataset-name") for word in argv)
+        if (
+            other_data or asked["task"] is not None
+        ):  # of the two that a recipe may name, one takes the place of the other
             options |= {name: asked[name] for name in ("dataset_name", "task")}
         if (options["dataset_name"], options["task"]) != (of_recipe["dataset_name"], of_recipe["task"]):  # likewise
             options |= {name: asked[name] for name in ("dataset_config", *(f"num_{split}" for split in SPLITS))}
@@ -275,6 +286,7 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
         }
         name = shipped_name(path) or path.stem
         try:
+            check_named(options, named)
             data, model, training = parser.parse_dict(options)
             name = name_of(data, model, training)
             training.output_dir = str(Path(training.output_dir) / name)
@@ -286,7 +298,7 @@ def parse_runs(argv: Sequence[str]) -> list[Run]:
                     f"{run.data.dataset_name} needs a tokenizer: give model_name_or_path, or tokenizer_name_or_path "
                     "beside model_type"
                 )
-        except (ValueError, TypeError, ImportError, OSError) as error:
+        except (ValueError, TypeError, ImportError, OSError, ArithmeticError, RecursionError) as error:
             raise UsageError(f"{name}: {' '.join(str(error).split())}") from error
         for option, value in (
             ("config_overrides", model.overrides),

@@ -13,7 +13,7 @@ import yaml
 from accelerate import PartialState
 
 from hf_nextfail.errors import UsageError
-from hf_nextfail.own_code import references_in, without_folder
+from hf_nextfail.own_code import references_in
 from hf_nextfail.reporting.record import PLACES, Record, find_results
 from hf_nextfail.runs.command_of_record import NOT_PARSED
 from hf_nextfail.runs.recipes import parse_runs
@@ -62,25 +62,19 @@ def surroundings(record: Record, now: Record) -> list[tuple[str, Any, Any]]:
     return differences(before, after)
 
 
-def with_own_code(path: Path, record: Record, named: Mapping[str, str | None]) -> dict[str, Any]:
-    """Return the recipe of a record with the references that somebody gave in the place of those that it names.
+def with_own_code(path: Path, record: Record, named: Mapping[str, str]) -> dict[str, Any]:
+    """Return the recipe of a record with the references that somebody named in the place of those that it has.
 
     Raises:
-        UsageError: in one line, if the record is of somebody's own code that is not named, or is not and some is.
+        UsageError: in one line, if what somebody named is one of ours in the record.
     """
-    recipe, asked = dict(record.recipe), {option: name for option, name in named.items() if name is not None}
-    own = {"task" if option == "dataset_name" else option: name for option, name in references_in(recipe).items()}
-    for option, name in own.items():
-        if option not in asked:
-            raise UsageError(
-                f"{path}: its {option} is {without_folder(name)}, somebody's own code, which runs only where you name "
-                f"it: give --{option} {shlex.quote(f'PATH/{without_folder(name)}')}"
-            )
-    if other := sorted(asked.keys() - own.keys()):
+    recipe = dict(record.recipe)
+    own = {"task" if option == "dataset_name" else option for option in references_in(recipe)}
+    if other := sorted(named.keys() - own):
         raise UsageError(f"{path}: its {other[0]} is one of ours: leave --{other[0]} out")
-    if "task" in asked:
+    if "task" in named:
         recipe.pop("dataset_name", None)
-    return recipe | asked
+    return recipe | named
 
 
 def rerun(
@@ -116,9 +110,11 @@ def rerun(
     if not recipe:
         command = f"nextfail report {shlex.quote(str(path))}"
         raise UsageError(f"{path} was measured, not trained: {command} shows the command that repeats it")
-    if named := sorted(set(NOT_PARSED) & recipe.keys()):
-        raise UsageError(f"{path}: its recipe has {named[0]}, which is not taken from a record: run the recipe itself")
-    recipe = with_own_code(path, before, {"objective": objective, "task": task})
+    if files := sorted(set(NOT_PARSED) & recipe.keys()):
+        raise UsageError(f"{path}: its recipe has {files[0]}, which is not taken from a record: run the recipe itself")
+    given = {"objective": objective, "task": task}
+    named = {option: reference for option, reference in given.items() if reference is not None}
+    recipe = with_own_code(path, before, named)
     processes, here = run["num_processes"] or 1, PartialState().num_processes
     if processes != here:
         raise UsageError(
@@ -127,13 +123,16 @@ def rerun(
             f"{shlex.quote(str(path))}"
         )
     with tempfile.TemporaryDirectory(prefix="nextfail-rerun-") as scratch:
-        name = Path(run["name"]).name
         left_out = (*PLACES, "trust_remote_code")
         options = {key: value for key, value in recipe.items() if key not in left_out}
-        (Path(scratch) / f"{name}.yaml").write_text(yaml.safe_dump(options), encoding="utf-8")
-        options = ["--config", f"{scratch}/{name}.yaml", "--output_dir", str(output_dir or scratch)]
+        file = Path(scratch) / "recipe.yaml"
+        file.write_text(yaml.safe_dump(options), encoding="utf-8")
+        options = ["--config", str(file), "--output_dir", str(output_dir or scratch)]
         options += ["--trust_remote_code", str(trust_remote_code).lower()]
-        (again,) = parse_runs([*options, "--report_to", "none"])
+        try:
+            (again,) = parse_runs([*options, "--report_to", "none"], named.values())
+        except UsageError as error:
+            raise UsageError(f"{path}: {str(error).replace(str(file), file.stem)}") from error
         if again.folder.absolute() == path.absolute().parent:
             raise UsageError(f"--output_dir {output_dir} would overwrite the run that is compared with: name another")
         if run["num_threads"] is not None:

@@ -162,6 +162,19 @@ def test_rows_are_those_of_the_protocol_however_many_records_say_otherwise(tmp_p
     assert [source for source, _ in board.left_out] == ["wrong", "wrong"]
 
 
+@pytest.mark.parametrize("text", ['{"a":' * 200_000, '{"a": 1', '{"a": 1e999}', '{"a": "\\u001b"}'])
+def test_a_recipe_that_cannot_be_read_is_left_out_with_a_line(text):
+    good, bad = (
+        submission(0.5),
+        submission(0.5, 1, source="bad.json", changes={"recipe": {"lr_scheduler_kwargs": text}}),
+    )
+    board = leaderboard_of([bad, good])
+    (standing,) = board.standings
+    assert [one.source for one in standing.counted] == [good.source]
+    ((source, reason),) = board.left_out
+    assert source == "bad.json" and "\n" not in reason and len(reason) < 200
+
+
 def test_copies_and_borrowed_weights_do_not_count():
     first = submission(1.0, 42, source="first.json")
     renamed = submission(1.0, 42, source="copy.json", name="mine")

@@ -537,7 +537,7 @@ def evil_run(tmp_path) -> Path:
     for key in ("name", "title", "model"):
         record["run"][key] = EVIL
     record["versions"][EVIL] = EVIL
-    record["recipe"] |= {EVIL: f"```\n{EVIL}"}
+    record["recipe"] |= {"report_to": f"```\n{EVIL}", "config_overrides": {EVIL: EVIL}}
     diagnosis = record["diagnosis"]
     diagnosis |= {"verdict": EVIL, "absent": {EVIL: EVIL}}
     diagnosis["examples"]["jump"] = [{"prompt": EVIL, "completion": EVIL, "written": EVIL}]

@@ -4,6 +4,7 @@ import copy
 import functools
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hf_nextfail.files import shipped_folder
 from hf_nextfail.hub.cards import eval_results, model_card
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.reporting.page import page_text
-from hf_nextfail.reporting.record import Record
+from hf_nextfail.reporting.record import Record, find_results
 from hf_nextfail.reporting.schema import RUN
 from hf_nextfail.reporting.tables import results_table
 from hf_nextfail.runs.command_of_record import repeat_all
@@ -175,6 +176,25 @@ DAMAGES = [
     (("diagnosis", "examples"), {"jump": [{}]}, "diagnosis.examples.jump[0].prompt must be text"),
     (("diagnosis", "absent"), [1], "diagnosis.absent must be an object, got [1]"),
     (("diagnosis", "task", "reverse"), "no", "diagnosis.task.reverse must be true or false"),
+    (("run", "num_parameters"), 2**63, "run.num_parameters must lie within 64 bits, got 9223372036854775808"),
+    (("run", "steps"), -(10**400), "run.steps must lie within 64 bits, got -1000000"),
+    (("recipe", "seed"), 10**400, "recipe.seed must lie within 64 bits"),
+    (("results", "accuracy", "value"), float("nan"), "results.accuracy.value must lie within 64 bits, got nan"),
+    (("results", "token_accuracy", "value", 0), 1e308, "results.token_accuracy.value[0] must lie within 64 bits"),
+    (("history", 0, "loss"), float("inf"), "history[0].loss must lie within 64 bits, got inf"),
+    (("run", "num_threads"), 0, "run.num_threads must be from 1 to 65,536, got 0"),
+    (("run", "num_processes"), 2**40, "run.num_processes must be from 1 to 65,536, got 1099511627776"),
+    (("run", "fast_path"), ["gelu", {}], "run.fast_path[1] must be text, got {}"),
+    (("run", "sampling"), {"num_samples": 1, "--seed": 1}, "run.sampling.temperature must be a number, got None"),
+    (("run", "name"), "a\0b", r"run.name must hold no control characters, got 'a\x00b'"),
+    (("run", "title"), "\x1b[2J", r"run.title must hold no control characters, got '\x1b[2J'"),
+    (("recipe", "run_name"), "\ud800", r"recipe.run_name must hold no control characters, got '\ud800'"),
+    (("recipe", "a\x9bb"), 1, r"each key of recipe must hold no control characters, got 'a\x9bb'"),
+    (("results", "\ud800"), None, r"each key of results must hold no control characters, got '\ud800'"),
+    (("diagnosis", "examples"), {"\x1b": []}, "each key of diagnosis.examples must hold no control characters"),
+    (("diagnosis", "drawing", "written"), ["\ud800"], "diagnosis.drawing.written[0] must hold no control characters"),
+    (("recipe", "seed=1 --objective"), [], "recipe has 'seed=1 --objective', which is no name of an option"),
+    (("versions", "hf_nextfail"), "1" * 5000, "versions.hf_nextfail must be at most 200 characters"),
 ]
 
 
@@ -202,7 +222,24 @@ def test_version_2_must_say_how_the_model_decodes():
         Record.from_dict(data)
 
 
-@pytest.mark.parametrize("version", [0, 3, "1", True, None, [1]])
+def test_what_a_model_wrote_may_hold_any_character_and_is_shown_without():
+    record = diagnosed_record("teacher_forced")
+    record["diagnosis"]["examples"]["wrong arm"][0]["written"] = "17\x1b[2J\0"
+    record["diagnosis"]["drawing"]["written"] = ["17", "\x1b"]
+    record = Record.from_dict(record)
+    assert record.diagnosis["examples"]["wrong arm"][0]["written"] == "17\x1b[2J\0"
+    page = page_text([record], [], *repeat_all([record]))
+    assert "it wrote `17\ufffd[2J\ufffd`" in page
+    assert not re.search("[\0\x1b]", page)
+
+
+def test_a_recipe_may_hold_what_a_configuration_needs():
+    record = diagnosed_record("teacher_forced")
+    record["recipe"]["config_overrides"] = {"time_step_limit": [0.0, float("inf")], "note": "two\n\tlines"}
+    assert Record.from_dict(record).recipe == record["recipe"]
+
+
+@pytest.mark.parametrize("version", [0, 3, "1", True, None, [1], 10**400])
 def test_another_version_is_refused(version):
     with pytest.raises(ValueError, match="schema_version must be 1 or 2, got"):
         Record.from_dict(old_record("teacherless") | {"schema_version": version})
@@ -210,6 +247,13 @@ def test_another_version_is_refused(version):
 
 def test_what_is_nested_too_deeply_is_refused(tmp_path):
     path: Path = tmp_path / "results.json"
-    path.write_text(json.dumps(old_record("reversed"))[:-1] + ', "deep": ' + "[" * 900 + "]" * 900 + "}")
-    with pytest.raises(UsageError, match=r"cannot be read as JSON|nested too deeply"):
-        Record.read(path)
+    for depth in (51, 900, 100_000):
+        path.write_text(json.dumps(old_record("reversed"))[:-1] + ', "deep": ' + "[" * depth + "]" * depth + "}")
+        with pytest.raises(UsageError, match=r"cannot be read as JSON|nested too deeply"):
+            Record.read(path)
+
+
+def test_a_folder_is_no_record_whatever_it_is_called(tmp_path):
+    (tmp_path / "a.json").mkdir()
+    (tmp_path / "b.json").write_text(json.dumps(Record.from_dict(old_record("reversed")).as_dict()))
+    assert find_results([tmp_path]) == [tmp_path / "b.json"]

@@ -18,9 +18,9 @@ from hf_nextfail.errors import UsageError
 from hf_nextfail.objectives import OBJECTIVES
 from hf_nextfail.reporting.grid import find_grid, read_grid
 from hf_nextfail.reporting.record import Record
-from hf_nextfail.runs.command_of_record import repeat
+from hf_nextfail.runs.command_of_record import as_options, repeat
 from hf_nextfail.runs.grid import own_training
-from hf_nextfail.runs.recipes import parse_runs
+from hf_nextfail.runs.recipes import RecipeParser, parse_runs
 from hf_nextfail.runs.resume import INTERRUPTED, finished_record
 from hf_nextfail.runs.trained_on import trained_on
 
@@ -142,6 +142,63 @@ def test_nothing_runs_code_because_a_record_names_it(desk, capfd):
     assert not Path("mark").exists()
     assert run(finetune, *SMALL, "--objective", "./evil.py:CoinToss", "--run_name=asked_for") == 0
     assert Path("mark").exists()
+
+
+EVIL = "./evil.py:CoinToss"
+SMUGGLED = {
+    "in a list": ("num_test", [42, f"--objective={EVIL}"]),
+    "in a list of an option that has one": ("fast_path", ["gelu", f"--objective={EVIL}"]),
+    "as the value of a switch": ("do_eval", f"--objective={EVIL}"),
+    "as a list": ("objective", [EVIL]),
+    "in a key": (f"objective={EVIL}", []),
+}
+
+
+@pytest.mark.parametrize("kind", SMUGGLED)
+def test_no_value_of_a_recipe_is_an_option_of_its_own(desk, kind, monkeypatch, capfd):
+    for trains in ("runs.rerun.execute", "commands.finetune.train_all"):  # to parse what is smuggled in is too much
+        monkeypatch.setattr(f"hf_nextfail.{trains}", None)
+    key, value = SMUGGLED[kind]
+    record = old_record("teacher_forced")
+    record["run"]["started_from"] = "star_graph/teacher_forced/smoke"
+    record["recipe"][key] = value
+    (desk / "results.json").write_text(json.dumps(record))
+    assert run(nextfail, "rerun", "results.json") == 2
+    assert "nextfail: error: results.json: " in capfd.readouterr().err
+    run(nextfail, "report", "results.json")
+    (desk / "recipe.yaml").write_text(yaml.safe_dump({"model_type": "gpt2", key: value}))
+    assert run(finetune, "--config", "recipe.yaml") == 2
+    block = {
+        "graphs": ["d2_l3_n20"],
+        "models": ["gpt2"],
+        "trainings": ["plain"],
+        "seeds": [1],
+        "options": {key: value},
+    }
+    grid = {"trainings": {"plain": {}}, "models": {"gpt2": {"model_type": "gpt2"}}, "blocks": [block]}
+    (desk / "grid.yaml").write_text(yaml.safe_dump(grid))
+    assert run(nextfail, "reproduce", "grid.yaml", "--dry_run") == 2
+    errors = capfd.readouterr().err
+    assert "Traceback" not in errors
+    assert not Path("mark").exists()
+
+
+@pytest.mark.parametrize("option", ["objective", "task", "dataset_name"])
+def test_a_recipe_that_is_not_the_users_loads_only_what_was_named(desk, option):
+    model = {"model_type": "gpt2", "config_overrides": TINY_GPT2}
+    (desk / "recipe.yaml").write_text(yaml.safe_dump({option: EVIL} | model))
+    shown = "objective" if option == "objective" else "task"
+    with pytest.raises(UsageError, match=rf"its {shown} is evil\.py:CoinToss, .*: give --{shown} PATH/evil\.py:Coin"):
+        parse_runs(["--config", "recipe.yaml"], named=["./coin_toss.py:CoinToss"])
+    assert not Path("mark").exists()
+
+
+def test_a_command_line_gives_back_what_it_was_written_from():
+    recipe = {"run_name": "-1", "fast_path": ["-a", "--seed=3"], "seed": -1, "report_to": ["a", "b"]}
+    words = [word for option in as_options(recipe) for word in option]
+    assert words[-3:] == ["--report_to", "a", "b"]
+    read = RecipeParser().read(words)
+    assert {name: read[name] for name in recipe} == recipe
 
 
 @pytest.mark.parametrize("option", ["objective", "task"])

@@ -203,6 +203,12 @@ def test_bad_command_lines_end_in_one_line(case):
 
 BAD_RECIPES = {
     "unknown key": ("learning_rat: 1", "recipe.yaml: there is no option learning_rat .*'learning_rate'"),
+    "list for one value": (
+        "num_test: [2, 3]",
+        r"recipe.yaml: num_test must have one value and no list, got \['2', '3'",
+    ),
+    "empty list": ("fast_path: []", r"recipe.yaml: fast_path must have one value or more, got \[\]"),
+    "nested": (f"model_type: gpt2\nconfig_overrides: '{'[' * 200_000}'", "^recipe: "),
     "recipe in a recipe": ("config: other.yaml", "recipe.yaml: there is no option config"),
     "bad value": ("num_test: 2.5", "recipe.yaml: --num_test.*invalid int value: '2.5'"),
     "list": ("- num_test", "recipe.yaml: a recipe is a mapping"),

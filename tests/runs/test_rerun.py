@@ -111,6 +111,7 @@ BAD = {
     "measured": (lambda folder: folder / "measured.json", "was measured, not trained"),
     "configured by files": (lambda folder: folder / "files.json", "its recipe has fsdp_config"),
     "onto itself": (lambda folder: folder / NAME, "would overwrite the run that is compared with"),
+    "another option": (lambda folder: folder / "option.json", "option.json: recipe: there is no option of_tomorrow"),
     "two processes": (lambda folder: folder / "two.json", "accelerate launch --num_processes 2"),
 }
 
@@ -122,6 +123,7 @@ def test_what_cannot_be_run_again_is_said_in_one_line(case, results, tmp_path, c
     (tmp_path / "other.json").write_text("[1, 2]")
     (tmp_path / "measured.json").write_text(json.dumps(record | {"recipe": None}))
     (tmp_path / "files.json").write_text(json.dumps(record | {"recipe": record["recipe"] | {"fsdp_config": "x.json"}}))
+    (tmp_path / "option.json").write_text(json.dumps(record | {"recipe": record["recipe"] | {"of_tomorrow": 1}}))
     (tmp_path / NAME).mkdir(parents=True)
     (tmp_path / NAME / "results.json").write_text(json.dumps(record))
     for name in ("a", "b"):
