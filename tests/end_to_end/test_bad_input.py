@@ -352,7 +352,7 @@ RECIPES = {
     "GOOD/model.safetensors": "GOOD/model.safetensors: cannot be read as YAML",
     "typo.yaml": "typo.yaml: there is no option learning_rat (did you mean 'learning_rate'?)",
     "word.yaml": "word.yaml: --seed: invalid int value: 'first'",
-    "two_seeds.yaml": "two_seeds.yaml: unexpected argument '2'",
+    "two_seeds.yaml": "two_seeds.yaml: seed must have one value and no list, got",
     "mapping.yaml": "mapping.yaml: --learning_rate...invalid float value",
     "date.yaml": "lr_scheduler_kwargs: the schedule linear has no begin; it has no options",
     "nested.yaml": "nested.yaml: there is no option config",

@@ -387,7 +387,7 @@ def test_nor_where_something_is_written(hub, checkpoint, tmp_path, config):
     assert files_below(tmp_path) == set()
 
 
-EVIL_NAMES = ["../../escape", "/escape", "..\\..\\escape", "<script>alert(1)</script>", "a/../../../escape", "\0"]
+EVIL_NAMES = ["../../escape", "/escape", "..\\..\\escape", "<script>alert(1)</script>", "a/../../../escape", "a\nb"]
 
 
 def test_a_report_writes_into_its_folder_alone(hub, tmp_path):

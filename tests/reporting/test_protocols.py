@@ -223,6 +223,11 @@ BAD = {
         "config_overrides.attn_pdrop must be 0.0, got",
     ),
     "no recipe": ({"recipe": {"per_device_train_batch_size": "many"}}, "its recipe is not one that can be run"),
+    "nested text": ({"recipe": {"lr_scheduler_kwargs": '{"a":' * 200_000}}, "its recipe is not one that can be run"),
+    "text with a huge number": (
+        {"recipe": {"lr_scheduler_kwargs": f'{{"a": 1{"0" * 400}}}'}},
+        "its recipe is not one that can be run",
+    ),
     "options a list": ({"recipe": {"objective_options": [1]}}, "its objective_options must be an object"),
     "a digest that is none": (
         {"recipe": {"objective": "x.py:X"}, "run": {"sources": {"objective": {"class": "X", "sha256": 1}}}},
