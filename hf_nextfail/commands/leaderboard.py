@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from hf_nextfail.reporting.leaderboard import Leaderboard
 
+SHIPPED = "hub_cards/"  # where the records of the package lie
 Places = Annotated[
     list[str] | None,
     typer.Argument(
@@ -97,7 +98,9 @@ def show(board: "Leaderboard") -> None:
     from hf_nextfail.reporting.tables import print_table
 
     console = open_console()
-    for sources, reason in reasons(board.left_out):
+    # The page says why of each record; here, those of the package would hide whoever ranks beside them.
+    handed_in = [(source, reason) for source, reason in board.left_out if not source.startswith(SHIPPED)]
+    for sources, reason in reasons(handed_in):
         console.print(f"left out: {sources}: {reason}", soft_wrap=True, highlight=False, markup=False)
     questions = Counter(standing.question for standing in board.standings)
     for question in questions:
@@ -120,4 +123,6 @@ def show(board: "Leaderboard") -> None:
     counted = sum(len(standing.counted) for standing in board.standings)
     others = sum(len(standing.others) for standing in board.standings)
     line = f"cells: {len(board.standings)}; records that count: {counted}, further ones of the same seeds: {others}, "
-    console.print(f"{line}left out: {len(board.left_out)}", soft_wrap=True, highlight=False)
+    of_package = len(board.left_out) - len(handed_in)
+    shipped = f", {of_package} of them of the package" if of_package else ""
+    console.print(f"{line}left out: {len(board.left_out)}{shipped}", soft_wrap=True, highlight=False)

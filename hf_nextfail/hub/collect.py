@@ -50,7 +50,7 @@ class Collected:
 def rerun_command(record: Record, file: str) -> str:
     """Write the command that trains a record again; `file` is what a shell takes for its path."""
     own = references_in(record.recipe or {}).get("objective")
-    return f"nextfail rerun {file}{option_of_objective(own) if own else ''}"
+    return "nextfail rerun " + file + (option_of_objective(own) if own else "")
 
 
 def downloaded(repo_id: str, name: str, repo_type: str = "dataset") -> str:

@@ -475,3 +475,20 @@ def test_a_readme_of_something_else_is_not_overwritten(tmp_path):
     with pytest.raises(UsageError, match="is of something else, and would be overwritten: name another"):
         write_leaderboard(board, tmp_path)
     assert (tmp_path / "README.md").read_text() == "# My project\n"
+
+
+def test_the_terminal_names_what_was_handed_in_and_counts_what_ships(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/mine.json").write_text(submission(0.5, 7).record.as_json())
+    with pytest.raises(SystemExit) as end:
+        nextfail(["leaderboard"])
+    assert end.value.code in (0, None)
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in lines if line.startswith("left out: ")]
+    assert line == "left out: runs/mine.json: it is not of small: seed 7 is not one of 42, 1, 2"
+    (count,) = [line for line in lines if line.startswith("cells: ")]
+    left_out, of_package = map(int, re.search(r"left out: (\d+), (\d+) of them of the package", count).groups())
+    assert left_out == of_package + 1 > 100
+    page = (tmp_path / "leaderboard/README.md").read_text()
+    assert "hub\\_cards" in page or "hub_cards/results/smollm2" in page
