@@ -154,7 +154,7 @@ def test_the_first_rows_of_the_leaderboard_stand_in_the_readme():
     for row in (line.strip("| ").split(" | ") for line in page if "| gpt2 | small |" in line):
         found[row[0], row[1]] = [row[5], row[7].strip(), row[8].partition(" ")[0]]
     graphs = "G(2,4), 20 labels", "G(2,3), 20 labels"
-    begin = page.index(f"| objective | {' | '.join(graphs)} |") + 2
+    begin = next(i for i, line in enumerate(page) if line.startswith(f"| objective | {' | '.join(graphs)} |")) + 2
     first = [line.strip("| ").split(" | ")[0] for line in page[begin : begin + 8]]
     rows = [[name, *found[name, graphs[0]], *found.get((name, graphs[1]), ["", ""])[:2]] for name in first]
     readme = README.read_text(encoding="utf-8").splitlines()
