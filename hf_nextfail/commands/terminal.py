@@ -1,12 +1,14 @@
 """What all commands do with the terminal: they show any character in any encoding, draw no bars into files, and end
 with one line."""
 
+import _thread
 import codecs
 import contextlib
 import io
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
 
 from rich.console import Console
@@ -63,6 +65,16 @@ def draw_no_bars_into_files() -> None:
             getattr(sys.modules[module], function)()
 
 
+def hear_again(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Interrupt once more if Ctrl-C came where Python ignores exceptions, as in the callbacks of an import."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        again = threading.Timer(0.05, _thread.interrupt_main)  # from here, it would be ignored, too
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
 @contextlib.contextmanager
 def one_line_at_the_end(program: str, debug: bool, way_on: str) -> Iterator[None]:
     """Run a command: show any character, and end with one line where something is wrong, or somebody presses Ctrl-C.
@@ -79,6 +91,7 @@ def one_line_at_the_end(program: str, debug: bool, way_on: str) -> Iterator[None
         if isinstance(stream, io.TextIOWrapper):  # notebooks have others, which take any character
             stream.reconfigure(errors="hf_nextfail.stand_in")
     draw_no_bars_into_files()
+    before, sys.unraisablehook = sys.unraisablehook, hear_again
     try:
         yield
     except (KeyboardInterrupt, UsageError, HubError, TrainingError) as error:
@@ -87,3 +100,5 @@ def one_line_at_the_end(program: str, debug: bool, way_on: str) -> Iterator[None
         interrupted = isinstance(error, KeyboardInterrupt)
         print_error(program, f"interrupted; {way_on}" if interrupted else str(error), debug)
         raise SystemExit(INTERRUPTED if interrupted else error.exit_code) from None
+    finally:
+        sys.unraisablehook = before

@@ -140,8 +140,13 @@ def hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def interrupt(argv: list, moment: Callable[[psutil.Process], bool]) -> tuple[int, list[str], list[psutil.Process]]:
-    """Run Python, send SIGINT to this process alone at a moment; its code, errors, and children of that moment."""
+def interrupt(
+    argv: list, moment: Callable[[psutil.Process], bool], again: bool = True
+) -> tuple[int, list[str], list[psutil.Process]]:
+    """Run Python, send SIGINT to this process alone at a moment; its code, errors, and children of that moment.
+
+    Python loses a signal that comes in a callback of an import, before a command begins: then it is run `again`.
+    """
     process = subprocess.Popen(
         [sys.executable, *map(str, argv)],
         stdout=subprocess.DEVNULL,
@@ -156,9 +161,11 @@ def interrupt(argv: list, moment: Callable[[psutil.Process], bool]) -> tuple[int
     process.send_signal(signal.SIGINT)
     try:
         errors = process.communicate(timeout=120)[1].replace("\r", "\n").splitlines()
-    except subprocess.TimeoutExpired:
+    except subprocess.TimeoutExpired as expired:
         for left in (*children, *seen.children(recursive=True), seen):
             left.kill()
+        if again and b"Exception ignored in" in (expired.stderr or b""):
+            return interrupt(argv, moment, again=False)
         raise
     return (
         process.returncode,
@@ -179,6 +186,23 @@ def test_ctrl_c_while_a_recipe_starts_is_one_line(script, seconds, tmp_path):
     assert code == 130
     (line,) = errors
     assert re.match(r"(\w+\.py|nextfail): error: interrupted; ", line)
+
+
+LOST = """
+import signal, sys, time, weakref
+from hf_nextfail.commands.terminal import one_line_at_the_end
+class Module: pass
+with one_line_at_the_end("test", False, "go on"):
+    module = Module()
+    seen = weakref.ref(module, lambda _: signal.raise_signal(signal.SIGINT))
+    del module
+    time.sleep(60)
+"""
+
+
+def test_ctrl_c_that_python_ignores_is_heard_again():
+    done = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, preexec_fn=hear_ctrl_c)
+    assert (done.returncode, done.stderr) == (130, "test: error: interrupted; go on\n")
 
 
 @pytest.mark.parametrize("seconds", [0.01, 1, 2])
