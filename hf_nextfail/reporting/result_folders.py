@@ -64,9 +64,10 @@ FOLDERS = {
         "with one and guesses with two, `ds_mtp` reaches 0.75 to 0.99. A mean over seeds would name none of this.\n"
         "- **Others guess on both**: `hybrid`, `target_masking`, `trelawney` and `mutor`, as teacher forcing does; on "
         "G(2,3) `masked_diffusion`, too.\n"
-        "- Reversed paths, `jtp`, `nextlat` and `bst` solve both.",
+        "- Reversed paths, `jtp`, `nextlat` and `bst` solve both.\n"
+        "- On G(2,5) the runs have only begun.",
         "export OMP_NUM_THREADS=1\n"
-        "nextfail reproduce small --only '*-d2_l[34]_n20-gpt2-*' --jobs 2 # all 96 runs: some 18 hours of one core\n"
+        "nextfail reproduce small --only '*-d2_l[34]_n20-gpt2-*' --jobs 2 # 96 runs: some 18 hours of one core\n"
         "nextfail reproduce small --only 'nextlat-d2_l4_n20-gpt2-*'       # some: TRAINING-GRAPH-MODEL-SEED\n"
         "nextfail leaderboard                                             # ranks them",
         [("accuracy.png", "Test accuracy of each objective, a dot a seed")],
