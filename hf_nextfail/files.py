@@ -109,6 +109,6 @@ def write_whole(path: Path, text: str) -> None:
     try:
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
-    except BaseException:  # a full disk, a text that is none, Ctrl-C
+    except BaseException:  # a full disk, something else than text, Ctrl-C
         partial.unlink(missing_ok=True)
         raise

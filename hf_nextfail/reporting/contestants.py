@@ -18,8 +18,8 @@ class Contestant:
 
     Args:
         objective (`str`): its name.
-        options (`str`): what is shown of its `objective_options`, as JSON: those that are no defaults of ours. Of an
-            objective that is not ours nobody knows the defaults: those that a recipe gives.
+        options (`str`): what is shown of its `objective_options`, as JSON: those that differ from our
+            defaults. The defaults of an objective that is not ours are unknown: then those that a recipe gives.
         reverse (`bool`): whether it writes paths from the goal to the start.
         reference (`str`, *optional*): the file, without its folder, and the class of an objective that is not ours.
         sha256 (`str`, *optional*): of that file.

@@ -44,7 +44,7 @@ def read_text(value: Any) -> Any:
     """Read what transformers takes as JSON, and what a recipe may have as the text of it; all else is as it is.
 
     Raises:
-        ValueError: if it is none, or holds what no record may.
+        ValueError: if it is not JSON, or holds what no record may.
     """
     if not (isinstance(value, str) and value[:1] == "{"):
         return value

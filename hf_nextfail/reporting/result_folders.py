@@ -61,7 +61,7 @@ FOLDERS = {
         "- **One node more between start and goal makes the difference for some**: `mtp`, `teacherless` and `top` "
         "solve G(2,3) with every seed and G(2,4) with none.\n"
         "- **Seeds part**: on G(2,3), `insertion` solves it with one seed and guesses with two, `fsp` reaches 0.96 "
-        "with one and guesses with two, `ds_mtp` reaches 0.75 to 0.99. A mean over seeds would name none of this.\n"
+        "with one and guesses with two, `ds_mtp` reaches 0.75 to 0.99. A mean over seeds hides this.\n"
         "- **Others guess on both**: `hybrid`, `target_masking`, `trelawney` and `mutor`, as teacher forcing does; on "
         "G(2,3) `masked_diffusion`, too.\n"
         "- Reversed paths, `jtp`, `nextlat` and `bst` solve both.\n"

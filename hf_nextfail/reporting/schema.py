@@ -228,7 +228,9 @@ def check_parts(parts: Mapping[str, Any]) -> None:
     check("recipe", parts["recipe"], dict, NoneType)
     for name in parts["recipe"] or {}:
         if not name.isidentifier():
-            raise ValueError(f"not what a run writes: recipe has {reprlib.repr(name)}, which is no name of an option")
+            raise ValueError(
+                f"not what a run writes: an option of recipe must be an identifier, got {reprlib.repr(name)}"
+            )
     if "test_file" in (parts["recipe"] or {}):
         check("recipe.test_file", parts["recipe"]["test_file"], str)
     if parts["test_file"] is not None:

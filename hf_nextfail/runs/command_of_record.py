@@ -23,7 +23,7 @@ NOT_PARSED = ("accelerator_config", "config", "deepspeed", "fsdp_config", "help"
 
 
 def as_options(recipe: dict[str, Any]) -> list[list[str]]:
-    """Write options as words of a command line, one list an option; whatever a value is, it is none of its own."""
+    """Write options as words of a command line, one list an option. A value never becomes another option."""
     options = []
     for name, value in recipe.items():
         if isinstance(value, bool):

@@ -236,7 +236,7 @@ def recipe_tokens(path: Path, parser: RecipeParser) -> list[str]:
                 values = [json.dumps(value)]
             except (TypeError, ValueError) as error:  # dates, and what else JSON has not
                 raise UsageError(f"{path}: {key} must hold texts, numbers and lists: {error}") from error
-        tokens += [f"--{key}={one}" for one in values if one is not None]  # a word of its own could be another option
+        tokens += [f"--{key}={one}" for one in values if one is not None]  # a word alone could be another option
     return tokens
 
 
@@ -274,9 +274,8 @@ def parse_runs(argv: Sequence[str], named: Collection[str] | None = None) -> lis
             source = ("model_name_or_path", "model_type", "tokenizer_name_or_path", "config_overrides")
             options |= {name: asked[name] for name in source}
         other_data = any(word.partition("=")[0] in ("--dataset_name", "--dataset-name") for word in argv)
-        if (
-            other_data or asked["task"] is not None
-        ):  # of the two that a recipe may name, one takes the place of the other
+        # Of the two that a recipe may name, one takes the place of the other.
+        if other_data or asked["task"] is not None:
             options |= {name: asked[name] for name in ("dataset_name", "task")}
         if (options["dataset_name"], options["task"]) != (of_recipe["dataset_name"], of_recipe["task"]):  # likewise
             options |= {name: asked[name] for name in ("dataset_config", *(f"num_{split}" for split in SPLITS))}

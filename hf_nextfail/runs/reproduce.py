@@ -35,7 +35,7 @@ def read_options(of: str, value: str | None, options: str, example: str) -> dict
         example (`str`): what it may be.
 
     Raises:
-        UsageError: in one line, if it is none.
+        UsageError: in one line, if it is not a JSON object, or the option that it goes with is missing.
     """
     must = f"--{of}_options must be a JSON object such as {example}"
     try:

@@ -193,7 +193,11 @@ DAMAGES = [
     (("results", "\ud800"), None, r"each key of results must hold no control characters, got '\ud800'"),
     (("diagnosis", "examples"), {"\x1b": []}, "each key of diagnosis.examples must hold no control characters"),
     (("diagnosis", "drawing", "written"), ["\ud800"], "diagnosis.drawing.written[0] must hold no control characters"),
-    (("recipe", "seed=1 --objective"), [], "recipe has 'seed=1 --objective', which is no name of an option"),
+    (
+        ("recipe", "seed=1 --objective"),
+        [],
+        "an option of recipe must be an identifier, got 'seed=1",
+    ),
     (("versions", "hf_nextfail"), "1" * 5000, "versions.hf_nextfail must be at most 200 characters"),
 ]
 
