@@ -5,7 +5,9 @@ import multiprocessing
 import os
 import re
 import runpy
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,12 +35,19 @@ def last_line(output: str) -> str:
     return " ".join((errors or lines or ["no output"])[-1].split())
 
 
+def end_with_parent() -> None:
+    """End this process when the one that began it has ended: killed, it cannot end its runs itself."""
+    multiprocessing.parent_process().join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def be_a_run(command: Sequence[str], log: Path, num_threads: int | None) -> None:
     """Run a script in this process, which is its own, with its output in a file."""
     with log.open("w", encoding="utf-8") as output:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(output.fileno(), stream.fileno())
+    threading.Thread(target=end_with_parent, daemon=True).start()
     sys.argv = list(command)
     # Loader processes begin as those of a new interpreter do, and locks, such as that of bars, leave nothing behind.
     multiprocessing.set_start_method(None, force=True)

@@ -141,9 +141,9 @@ def hear_ctrl_c() -> None:
 
 
 def interrupt(
-    argv: list, moment: Callable[[psutil.Process], bool], again: bool = True
+    argv: list, moment: Callable[[psutil.Process], bool], again: bool = True, sent: signal.Signals = signal.SIGINT
 ) -> tuple[int, list[str], list[psutil.Process]]:
-    """Run Python, send SIGINT to this process alone at a moment; its code, errors, and children of that moment.
+    """Run Python, send a signal to this process alone at a moment; its code, errors, and children of that moment.
 
     Python loses a signal that comes in a callback of an import, before a command begins: then it is run `again`.
     """
@@ -158,7 +158,7 @@ def interrupt(
     while process.poll() is None and not moment(seen):
         time.sleep(0.01)
     children = seen.children(recursive=True)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     try:
         errors = process.communicate(timeout=120)[1].replace("\r", "\n").splitlines()
     except subprocess.TimeoutExpired as expired:
@@ -229,7 +229,9 @@ def test_ctrl_c_in_a_training_is_one_line_that_says_how_to_go_on(tmp_path):
     ]
 
 
-def test_ctrl_c_in_a_grid_ends_its_runs(tmp_path):
+@pytest.fixture
+def endless_grid(tmp_path) -> list:
+    """The command of a grid of three runs, two at a time, which end when somebody ends them."""
     sizes = dict(option.removeprefix("--").split("=") for option in SIZES)
     del sizes["dataset_config"]
     grid = {
@@ -239,8 +241,13 @@ def test_ctrl_c_in_a_grid_ends_its_runs(tmp_path):
         "blocks": [{"trainings": ["teacherless"], "graphs": ["d2_l3_n20"], "models": ["tiny"], "seeds": [1, 2, 3]}],
     }
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(grid))
-    argv = [REPRODUCE, tmp_path / "grid.yaml", "--output_dir", tmp_path / "runs", "--jobs", 2]
-    code, errors, children = interrupt(argv, lambda _: len(list(tmp_path.rglob("checkpoint-20/whole.json"))) == 2)
+    return [REPRODUCE, tmp_path / "grid.yaml", "--output_dir", tmp_path / "runs", "--jobs", 2]
+
+
+def test_ctrl_c_in_a_grid_ends_its_runs(endless_grid, tmp_path):
+    code, errors, children = interrupt(
+        endless_grid, lambda _: len(list(tmp_path.rglob("checkpoint-20/whole.json"))) == 2
+    )
     assert code == 130
     (line,) = errors
     assert line.startswith("nextfail: error: interrupted; ")
@@ -248,6 +255,18 @@ def test_ctrl_c_in_a_grid_ends_its_runs(tmp_path):
     # The server that runs were forked from ends as soon as it sees that the command has.
     assert not psutil.wait_procs(children, timeout=10)[1]
     assert not list((tmp_path / "runs/failed").iterdir())
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_grid_leaves_no_run_behind(sent, endless_grid, tmp_path):
+    def moment(_: psutil.Process) -> bool:
+        return len(list(tmp_path.rglob("checkpoint-20/whole.json"))) == 2
+
+    code, _, children = interrupt(endless_grid, moment, sent=sent)
+    left = psutil.wait_procs(children, timeout=10)[1]
+    for child in left:  # they would train for ever
+        child.kill()
+    assert (code, len(children) >= 2, left) == (-sent, True, [])
 
 
 SHOWN = re.compile(r"(?:nextfail|hf_nextfail\.commands\.main) [a-z]+(?:-[a-z]+)? $")
