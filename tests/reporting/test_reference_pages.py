@@ -152,17 +152,19 @@ def test_the_first_rows_of_the_leaderboard_stand_in_the_readme():
     page = (shipped_folder("hub_cards") / "LEADERBOARD.md").read_text(encoding="utf-8").splitlines()
     found = {}
     for row in (line.strip("| ").split(" | ") for line in page if "| gpt2 | small |" in line):
-        found[row[0], row[1]] = [row[5], row[7].strip(), row[8].partition(" ")[0]]
-    graphs = "G(2,4), 20 labels", "G(2,3), 20 labels"
-    begin = next(i for i, line in enumerate(page) if line.startswith(f"| objective | {' | '.join(graphs)} |")) + 2
+        found[row[0], row[1]] = [row[5], row[7].strip(), row[8].partition(" ")[0]]  # solved, steps, accuracy
+    graphs = [f"G(2,{length}), 20 labels" for length in (3, 4, 5)]
+    begin = page.index(f"| objective | {' | '.join(graphs)} |") + 2
     first = [line.strip("| ").split(" | ")[0] for line in page[begin : begin + 8]]
-    rows = [[name, *found[name, graphs[0]], *found.get((name, graphs[1]), ["", ""])[:2]] for name in first]
+    rows = []
+    for name in first:
+        cells = [found[name, graph] for graph in graphs]
+        rows.append([name, *(text for solved, steps, _ in cells for text in (solved, steps)), cells[-1][2]])
     readme = README.read_text(encoding="utf-8").splitlines()
-    begin = (
-        readme.index("| objective | G(2,4): solved | steps to solve | accuracy | G(2,3): solved | steps to solve |")
-        + 2
+    begin = readme.index(
+        "| objective | G(2,3): solved | steps | G(2,4): solved | steps | G(2,5): solved | steps | accuracy |"
     )
-    assert readme[begin : begin + 8] == [f"| {' | '.join(cells)} |" for cells in rows]
+    assert readme[begin + 2 : begin + 10] == [f"| {' | '.join(cells)} |" for cells in rows]
 
 
 def test_the_pages_need_no_torch():
