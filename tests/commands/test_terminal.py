@@ -229,6 +229,11 @@ def test_ctrl_c_in_a_training_is_one_line_that_says_how_to_go_on(tmp_path):
     ]
 
 
+def two_have_saved(folder: Path) -> Callable[[psutil.Process], bool]:
+    """The moment at which two runs have a whole checkpoint."""
+    return lambda process: len(list(folder.rglob("checkpoint-20/whole.json"))) == 2
+
+
 @pytest.fixture
 def endless_grid(tmp_path) -> list:
     """The command of a grid of three runs, two at a time, which end when somebody ends them."""
@@ -245,9 +250,7 @@ def endless_grid(tmp_path) -> list:
 
 
 def test_ctrl_c_in_a_grid_ends_its_runs(endless_grid, tmp_path):
-    code, errors, children = interrupt(
-        endless_grid, lambda _: len(list(tmp_path.rglob("checkpoint-20/whole.json"))) == 2
-    )
+    code, errors, children = interrupt(endless_grid, two_have_saved(tmp_path))
     assert code == 130
     (line,) = errors
     assert line.startswith("nextfail: error: interrupted; ")
@@ -259,10 +262,7 @@ def test_ctrl_c_in_a_grid_ends_its_runs(endless_grid, tmp_path):
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_grid_leaves_no_run_behind(sent, endless_grid, tmp_path):
-    def moment(_: psutil.Process) -> bool:
-        return len(list(tmp_path.rglob("checkpoint-20/whole.json"))) == 2
-
-    code, _, children = interrupt(endless_grid, moment, sent=sent)
+    code, _, children = interrupt(endless_grid, two_have_saved(tmp_path), sent=sent)
     left = psutil.wait_procs(children, timeout=10)[1]
     for child in left:  # they would train for ever
         child.kill()

@@ -307,7 +307,7 @@ def test_a_reversed_contestant_has_a_command_where_the_protocol_names_it():
 # Pages
 
 WRAPPER = """<!DOCTYPE html><meta charset="utf-8"><body>
-<iframe src="index.html#cell-2" width="360" height="640"></iframe>
+<iframe src="index.html#cell-3" width="360" height="640"></iframe>
 <script>
 onload = () => {
   const page = document.querySelector("iframe").contentDocument, root = page.documentElement;
@@ -326,7 +326,7 @@ onload = () => {
   seen.quickest = rows();
   const select = page.querySelector("select[data-filter=task]");
   seen.tasks = [...select.options].map(option => option.innerText);
-  select.value = seen.tasks[2];
+  select.value = seen.tasks[1];
   select.onchange();
   seen.filtered = rows();
   seen.shown = page.getElementById("shown").innerText;
@@ -356,8 +356,8 @@ def standings():
 def test_the_markdown_shows_cells_that_were_run_and_leaves_the_others_empty():
     text = markdown_of(standings())
     lines = text.splitlines()
-    assert "| objective | G(2,4), 20 labels | G(2,3), 20 labels |" in lines
-    assert "| nextlat | 2 of 2 |  |" in lines and "| top | 0 of 1 | 0 of 1 |" in lines and "| mtp |  |  |" in lines
+    assert "| objective | G(2,3), 20 labels | G(2,4), 20 labels |" in lines
+    assert "| nextlat |  | 2 of 2 |" in lines and "| top | 0 of 1 | 0 of 1 |" in lines and "| mtp |  |  |" in lines
     assert (
         "| nextlat | G(2,4), 20 labels | gpt2 | small | 1 | 2 of 2 | 0.34 to 1.00 | 1,150 (1,100 to 1,200) | "
         "1.000 (0.999 to 1.000) |  |"
@@ -408,7 +408,7 @@ def test_a_browser_sorts_filters_and_opens_cells_on_a_phone_and_runs_nothing_of_
     assert names[0].startswith("<script>") and names[1:] == ["top", "top", "nextlat"]
     assert seen["downwards"] == seen["upwards"][::-1] and seen["sorted"] == "descending"
     assert seen["quickest"][0] == "nextlat"
-    assert seen["tasks"] == ["all", "G(2,4), 20 labels", "G(2,3), 20 labels"]
+    assert seen["tasks"] == ["all", "G(2,3), 20 labels", "G(2,4), 20 labels"]
     assert (seen["filtered"], seen["shown"]) == (["top"], "1 of 4 cells")
 
 
@@ -426,8 +426,10 @@ def test_the_table_has_a_row_a_record_with_the_same_columns_whatever_there_is(tm
     some, none = (pyarrow.parquet.read_table(tmp_path / name / "leaderboard.parquet") for name in ("some", "none"))
     assert some.schema == none.schema
     assert (len(some), len(none)) == (5, 0)
-    row = some.to_pylist()[0]
-    assert (row["objective"], row["seed"], row["solved"], row["steps"], row["rank"]) == ("nextlat", 42, True, 1200, 1)
+    names = ("objective", "config", "seed", "solved", "steps", "rank")
+    rows = [tuple(row[name] for name in names) for row in some.to_pylist()]
+    assert rows[0] == ("top", "d2_l3_n20", 42, False, 2000, 1)
+    assert ("nextlat", "d2_l4_n20", 42, True, 1200, 1) in rows
     assert "No record counts yet." in (tmp_path / "none/README.md").read_text()
 
 
